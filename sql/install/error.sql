@@ -1,0 +1,15 @@
+-- Errors of definitions and captures, noted instead of raised. No unique key
+-- on purpose: appending never waits for another session.
+
+create table mautomate_internal.error (
+  occurred_at timestamptz not null,
+  object text not null,
+  contact_id bigint,
+  sqlstate text not null,
+  message text not null,
+  detail text,
+  hint text
+);
+comment on table mautomate_internal.error is
+  'what definitions and captures would have raised, at most 10 rows per object and statement';
+

@@ -1,0 +1,23 @@
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION mautomate" to load this file. \quit
+
+-- The owner of everything here: no login, no superuser, never dropped.
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'mautomate_owner') then
+    create role mautomate_owner nologin;
+  end if;
+end
+$$;
+
+create schema mautomate_internal;
+comment on schema mautomate is
+  'marketing automation: contacts, events, lists, scores, workflows, messages';
+comment on schema mautomate_internal is
+  'tables and functions of mautomate that nobody touches by hand';
+
+create function mautomate_internal.invalidate() returns trigger
+  language c as 'MODULE_PATHNAME', 'mautomate_invalidate';
+comment on function mautomate_internal.invalidate() is
+  'statement trigger: tells every session that the rows of the table changed';
+

@@ -1,0 +1,157 @@
+/*
+ * clock.c
+ *	  The one clock of a database, and calendar arithmetic in a zone.
+ *
+ * mautomate_internal.clock holds one row: the instant at which the clock was
+ * set to stand still, or null for the real time. Each backend caches it and
+ * reads it again when the table changed (inval.h).
+ *
+ * Calendar arithmetic never depends on the session's TimeZone: days and
+ * months are added to the local time in a given zone. A local time that does
+ * not exist or exists twice is taken as PostgreSQL's AT TIME ZONE takes it.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "guc.h"
+#include "inval.h"
+#include "sql.h"
+
+PG_FUNCTION_INFO_V1(mautomate_clock);
+
+static MaWatch watch = {"clock"};
+static bool set = false;		/* does the clock stand still? */
+static TimestampTz set_to;		/* and where */
+
+/* Reads the clock's row under the latest snapshot. */
+static void
+reload(void)
+{
+	static MaStatement stmt = {
+		"select set_to from mautomate_internal.clock", 0
+	};
+	MaSqlScope	scope;
+	bool		isnull = true;
+	Datum		value = (Datum) 0;
+
+	watch.stale = false;
+	ma_sql_begin(&scope);
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (ma_sql_read(&stmt, NULL, NULL, 1) == 1)
+		value = ma_sql_datum(0, 1, &isnull);
+	set = !isnull;
+	set_to = isnull ? 0 : DatumGetTimestampTz(value);
+	PopActiveSnapshot();
+	ma_sql_end(&scope);
+}
+
+/* Does the clock stand still at an instant somebody set? */
+bool
+ma_clock_is_set(void)
+{
+	if (!ma_inval_watch(&watch))
+		return false;
+	if (watch.stale)
+		reload();
+	return set;
+}
+
+/* What time is it in this database? Needs a transaction. */
+TimestampTz
+ma_now(void)
+{
+	return ma_clock_is_set() ? set_to : GetCurrentTimestamp();
+}
+
+/* clock() -> timestamptz */
+Datum
+mautomate_clock(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(ma_now());
+}
+
+/* A zone by name, in any case; NULL where there is none. */
+pg_tz *
+ma_zone(const char *name)
+{
+	pg_tz	   *zone = pg_tzset(name);
+
+	return (zone != NULL && pg_tz_acceptable(zone)) ? zone : NULL;
+}
+
+/* The zone of all calendar arithmetic: setting mautomate.timezone. */
+pg_tz *
+ma_timezone(void)
+{
+	static char cached_name[TZ_STRLEN_MAX + 1];
+	static pg_tz *cached = NULL;
+
+	if (cached == NULL || strcmp(cached_name, ma_guc_timezone) != 0)
+	{
+		cached = ma_zone(ma_guc_timezone);
+		if (cached == NULL)
+			elog(ERROR, "time zone \"%s\" not found", ma_guc_timezone);
+		strlcpy(cached_name, ma_guc_timezone, sizeof(cached_name));
+	}
+	return cached;
+}
+
+/*
+ * t + sign * span, months and days on the calendar of the zone. The result
+ * saturates at the infinities instead of raising an error.
+ */
+TimestampTz
+ma_time_add(TimestampTz t, const Interval *span, int sign, pg_tz *zone)
+{
+	int			months = sign * span->month;
+	int			days = sign * span->day;
+	TimestampTz limit = sign * (span->month + span->day +
+								(span->time > 0) - (span->time < 0)) < 0 ?
+		DT_NOBEGIN : DT_NOEND;
+
+	if (TIMESTAMP_NOT_FINITE(t))
+		return t;
+	if (months != 0 || days != 0)
+	{
+		struct pg_tm tm;
+		fsec_t		fsec;
+		int			tz;
+		int			julian;
+
+		if (timestamp2tm(t, &tz, &tm, &fsec, NULL, zone) != 0)
+			return limit;
+		if (months != 0)
+		{
+			int			month = tm.tm_year * MONTHS_PER_YEAR +
+				(tm.tm_mon - 1) + months;
+
+			tm.tm_year = month / MONTHS_PER_YEAR;
+			tm.tm_mon = month % MONTHS_PER_YEAR + 1;
+			if (tm.tm_mon <= 0)
+			{
+				tm.tm_mon += MONTHS_PER_YEAR;
+				tm.tm_year--;
+			}
+			tm.tm_mday = Min(tm.tm_mday,
+							 day_tab[isleap(tm.tm_year)][tm.tm_mon - 1]);
+		}
+		if (!IS_VALID_JULIAN(tm.tm_year, tm.tm_mon, tm.tm_mday))
+			return limit;
+		julian = date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) + days;
+		j2date(julian, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+		tz = DetermineTimeZoneOffset(&tm, zone);
+		if (tm2timestamp(&tm, fsec, &tz, &t) != 0)
+			return limit;
+	}
+	if (pg_add_s64_overflow(t, sign * span->time, &t) ||
+		!IS_VALID_TIMESTAMP(t))
+		return limit;
+	return t;
+}

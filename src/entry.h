@@ -1,0 +1,23 @@
+/*
+ * entry.h
+ *	  Which workflows an event starts, wakes or ends.
+ *
+ * Called by the engine for rows that are not silent. Derived events
+ * (list_entered, list_left, tier_changed, stage_changed) come as events of
+ * these kinds.
+ */
+#ifndef MA_ENTRY_H
+#define MA_ENTRY_H
+
+#include "definition.h"
+#include "refresh.h"
+
+typedef struct MaEntryBatch MaEntryBatch;
+
+extern bool ma_entry_watches(MaDefinitions *definitions, const char *kind);
+extern MaEntryBatch *ma_entry_begin(MaDefinitions *definitions);
+extern void ma_entry_collect(MaEntryBatch *batch, MaContact *contact,
+							 MaEvent *events, int n);
+extern void ma_entry_apply(MaEntryBatch *batch);
+
+#endif							/* MA_ENTRY_H */

@@ -1,0 +1,78 @@
+/*
+ * guc.c
+ *	  Every setting of mautomate, defined in one place.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "clock.h"
+#include "guc.h"
+
+char	   *ma_guc_databases;
+int			ma_guc_senders;
+char	   *ma_guc_timezone;
+int			ma_guc_identity;
+char	   *ma_guc_secrets_directory;
+
+static const struct config_enum_entry identity_options[] = {
+	{"merge", MA_IDENTITY_MERGE, false},
+	{"refuse", MA_IDENTITY_REFUSE, false},
+	{"allow", MA_IDENTITY_ALLOW, false},
+	{NULL, 0, false}
+};
+
+/*
+ * Refuses a name that is no time zone. In a postmaster that has not yet read
+ * its time zone files every name is looked up all the same.
+ */
+static bool
+check_timezone(char **newval, void **extra, GucSource source)
+{
+	if (ma_zone(*newval) == NULL)
+	{
+		GUC_check_errdetail("There is no time zone \"%s\".", *newval);
+		GUC_check_errhint("The view pg_timezone_names lists the zones.");
+		return false;
+	}
+	return true;
+}
+
+/* Defines the settings; called once, when the library is loaded. */
+void
+ma_guc_init(void)
+{
+	DefineCustomStringVariable("mautomate.databases",
+							   "Sets the databases in which workers run, "
+							   "separated by commas.",
+							   "Needs mautomate in shared_preload_libraries.",
+							   &ma_guc_databases, "",
+							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomIntVariable("mautomate.senders",
+							"Sets the number of sender workers per database.",
+							NULL, &ma_guc_senders, 1, 0, 64,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("mautomate.timezone",
+							   "Sets the time zone of calendar arithmetic.",
+							   "Lists, scores and workflows mean the same in "
+							   "every session, whatever its TimeZone is.",
+							   &ma_guc_timezone, "UTC",
+							   PGC_SIGHUP, 0, check_timezone, NULL, NULL);
+	DefineCustomEnumVariable("mautomate.identity",
+							 "Sets what happens when two contacts would "
+							 "share an e-mail address.",
+							 NULL, &ma_guc_identity, MA_IDENTITY_MERGE,
+							 identity_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("mautomate.secrets_directory",
+							   "Sets the directory of the files that hold "
+							   "passwords and keys.",
+							   "Channels name a bare file in it.",
+							   &ma_guc_secrets_directory, "",
+							   PGC_SUSET, GUC_SUPERUSER_ONLY,
+							   NULL, NULL, NULL);
+	MarkGUCPrefixReserved("mautomate");
+}

@@ -1,0 +1,43 @@
+/*
+ * refresh.h
+ *	  The engine: load states, fold, evaluate, apply the difference.
+ */
+#ifndef MA_REFRESH_H
+#define MA_REFRESH_H
+
+#include "datatype/timestamp.h"
+#include "utils/jsonb.h"
+
+/* One event on its way through the engine. */
+typedef struct MaEvent
+{
+	int64		contact_id;
+	int64		event_id;		/* 0 while a derived event has none yet */
+	TimestampTz occurred_at;
+	const char *kind;
+	Jsonb	   *properties;		/* an object */
+	int64		nth;			/* ordinal in its kind for the contact, in order
+								 * of arrival; 0 where nobody counts the kind */
+} MaEvent;
+
+typedef struct MaContact MaContact;
+typedef struct MaContactSet MaContactSet;
+
+/* Contacts brought up to date and locked until the end of the transaction. */
+extern MaContactSet *ma_refresh_load(const int64 *contact_ids, int n,
+									 bool skip_locked);
+extern MaContact *ma_contact_find(MaContactSet *set, int64 contact_id);
+
+/* The rule of silence for what this (sub)transaction writes from here on. */
+extern void ma_refresh_silence(void);
+extern bool ma_refresh_is_silent(void);
+
+/* Passes; each returns how many contacts it did. */
+extern int	ma_refresh_timers(int max);
+extern int	ma_refresh_sweep(int max);
+extern TimestampTz ma_refresh_next_due(void);
+
+/* Fold the passing of time, or everything anew from the log. */
+extern void ma_refresh_contacts(const int64 *contact_ids, int n, bool rebuild);
+
+#endif							/* MA_REFRESH_H */

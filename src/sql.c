@@ -1,0 +1,128 @@
+/*
+ * sql.c
+ *	  Runs fixed SQL texts as the owner of our tables.
+ *
+ * Everything the engine does in SQL happens between ma_sql_begin() and
+ * ma_sql_end(): the current user is mautomate_owner, so a role without any
+ * grant of ours can set it off; the security context forbids what could
+ * outlive the call; search_path is pinned, so no operator planted in a schema
+ * of the caller's can be meant. An error restores all three by itself: user
+ * and context at the end of the (sub)transaction, settings likewise.
+ *
+ * Plans are prepared on first use in a backend and kept. They hold no
+ * reference to the role, so a plan made under one caller serves all.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#include "sql.h"
+
+static uint64 execute(MaStatement *stmt, Datum *values, const char *nulls,
+					  bool read_only, long count);
+
+/* Becomes mautomate_owner with a pinned search_path. */
+void
+ma_owner_enter(MaSqlScope *scope)
+{
+	GetUserIdAndSecContext(&scope->userid, &scope->secctx);
+	SetUserIdAndSecContext(get_role_oid("mautomate_owner", false),
+						   scope->secctx | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	scope->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* Becomes the caller again. */
+void
+ma_owner_leave(MaSqlScope *scope)
+{
+	AtEOXact_GUC(false, scope->guc_level);
+	SetUserIdAndSecContext(scope->userid, scope->secctx);
+}
+
+/* Opens a stretch of fixed SQL: owner, search_path, SPI. */
+void
+ma_sql_begin(MaSqlScope *scope)
+{
+	ma_owner_enter(scope);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+/* Closes it. */
+void
+ma_sql_end(MaSqlScope *scope)
+{
+	SPI_finish();
+	ma_owner_leave(scope);
+}
+
+/*
+ * Runs a statement under a fresh snapshot (in READ COMMITTED) and returns the
+ * number of rows it processed; rows it returns are in SPI_tuptable. count
+ * limits the rows, 0 means all.
+ */
+uint64
+ma_sql_exec(MaStatement *stmt, Datum *values, const char *nulls, long count)
+{
+	return execute(stmt, values, nulls, false, count);
+}
+
+/* The same for a query that is to see what the calling statement sees. */
+uint64
+ma_sql_read(MaStatement *stmt, Datum *values, const char *nulls, long count)
+{
+	return execute(stmt, values, nulls, true, count);
+}
+
+static uint64
+execute(MaStatement *stmt, Datum *values, const char *nulls,
+		bool read_only, long count)
+{
+	int			rc;
+
+	if (stmt->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(stmt->text, stmt->nargs,
+									   stmt->argtypes);
+
+		if (plan == NULL)
+			elog(ERROR, "could not prepare \"%s\": %s", stmt->text,
+				 SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+		stmt->plan = plan;
+	}
+	rc = SPI_execute_plan(stmt->plan, values, nulls, read_only, count);
+	if (rc < 0)
+		elog(ERROR, "could not execute \"%s\": %s", stmt->text,
+			 SPI_result_code_string(rc));
+	return SPI_processed;
+}
+
+/* The value at (row, column) of the last result; columns count from 1. */
+Datum
+ma_sql_datum(uint64 row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+						 column, isnull);
+}
+
+/*
+ * A text value of the last result as a C string in the current context, NULL
+ * for null. (In the SPI context: copy what must outlive ma_sql_end().)
+ */
+char *
+ma_sql_text(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = ma_sql_datum(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
