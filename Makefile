@@ -5,7 +5,7 @@ MODULE_big = mautomate
 OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 
 # The install script, in dependency order.
-PARTS = header clock error definition contact event state predicate \
+PARTS = header clock error address definition contact event state predicate \
 	owner
 FULL_PARTS = $(PARTS:%=sql/install/%.sql)
 FULL_SCRIPT = sql/mautomate--$(EXTVERSION).sql
