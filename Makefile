@@ -6,6 +6,7 @@ OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 
 # The install script, in dependency order.
 PARTS = header clock error address definition contact event state predicate \
+	worker \
 	owner
 FULL_PARTS = $(PARTS:%=sql/install/%.sql)
 FULL_SCRIPT = sql/mautomate--$(EXTVERSION).sql

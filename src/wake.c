@@ -1,0 +1,166 @@
+/*
+ * wake.c
+ *	  Wakes background workers when a transaction commits.
+ *
+ * There is no shared memory of ours, so that all of this works without
+ * shared_preload_libraries. A worker writes its pid into the table
+ * mautomate_internal.worker when it starts; every session caches that table
+ * (inval.h). Who leaves work behind asks, within its transaction, for a wake:
+ * the pids are resolved then, since no table can be read after the commit,
+ * and their latches are set from the end-of-transaction callback, once.
+ *
+ * A pid may be stale. Setting the latch of a process that is none of ours is
+ * harmless: each waits in a loop. A worker may also be new, and not yet known
+ * to a transaction that has asked already: a starting worker therefore looks
+ * again until all transactions older than its row have ended (worker.c). A
+ * prepared transaction wakes nobody; workers find its work when their sleep,
+ * which is limited, is over.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "utils/inval.h"
+#include "utils/snapmgr.h"
+
+#include "inval.h"
+#include "sql.h"
+#include "wake.h"
+
+/* More workers than this are not woken, only found awake. */
+#define MAX_PIDS 80
+
+/* Whom to wake; or them together. */
+#define WAKE_SCHEDULER 0x01
+#define WAKE_SENDERS 0x02
+
+/* A worker of this database. */
+typedef struct Worker
+{
+	int			pid;			/* of its process, if it still runs */
+	int			kind;			/* WAKE_SCHEDULER or WAKE_SENDERS */
+} Worker;
+
+static void reload(void);
+static void wake_at_commit(int kinds);
+static void at_transaction_end(XactEvent event, void *arg);
+static void set_latches(int kinds);
+
+static MaWatch watch = {"worker"};
+static Worker workers[MAX_PIDS];	/* the cached table */
+static int	worker_count = 0;
+static int	wanted = 0;			/* kinds to wake at the end of this
+								 * transaction */
+
+/* New work for timers, enrolments or sweeps comes with this commit. */
+void
+ma_wake_scheduler_at_commit(void)
+{
+	wake_at_commit(WAKE_SCHEDULER);
+}
+
+/* New messages come with this commit. */
+void
+ma_wake_senders_at_commit(void)
+{
+	wake_at_commit(WAKE_SENDERS);
+}
+
+/* Something all workers have to look at comes with this commit. */
+void
+ma_wake_all_at_commit(void)
+{
+	wake_at_commit(WAKE_SCHEDULER | WAKE_SENDERS);
+}
+
+/*
+ * Remembers whom to wake. Cheap when called for each row: the second call in
+ * a transaction returns at once.
+ */
+static void
+wake_at_commit(int kinds)
+{
+	static bool registered = false;
+
+	if ((wanted & kinds) == kinds)
+		return;
+	if (!registered)
+	{
+		RegisterXactCallback(at_transaction_end, NULL);
+		registered = true;
+	}
+	AcceptInvalidationMessages();
+	if (!ma_inval_watch(&watch))
+		return;
+	if (watch.stale)
+		reload();
+	wanted |= kinds;
+}
+
+/* Reads the workers of this database under the latest snapshot. */
+static void
+reload(void)
+{
+	static MaStatement stmt = {
+		"select pid, kind = 'scheduler' from mautomate_internal.worker", 0
+	};
+	MaSqlScope	scope;
+	uint64		n;
+
+	watch.stale = false;
+	ma_sql_begin(&scope);
+	PushActiveSnapshot(GetLatestSnapshot());
+	n = ma_sql_read(&stmt, NULL, NULL, MAX_PIDS);
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		workers[i].pid = DatumGetInt32(ma_sql_datum(i, 1, &isnull));
+		workers[i].kind = DatumGetBool(ma_sql_datum(i, 2, &isnull)) ?
+			WAKE_SCHEDULER : WAKE_SENDERS;
+	}
+	worker_count = (int) n;
+	PopActiveSnapshot();
+	ma_sql_end(&scope);
+}
+
+/*
+ * Called at the end of every transaction. After a commit its rows are
+ * visible to others by now.
+ */
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			if (wanted != 0)
+				set_latches(wanted);
+			wanted = 0;
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			wanted = 0;
+			break;
+		default:
+			break;
+	}
+}
+
+/* Sets the latches of the workers of these kinds. */
+static void
+set_latches(int kinds)
+{
+	for (int i = 0; i < worker_count; i++)
+	{
+		PGPROC	   *proc;
+
+		if ((workers[i].kind & kinds) == 0)
+			continue;
+		proc = BackendPidGetProc(workers[i].pid);
+		if (proc != NULL)
+			SetLatch(&proc->procLatch);
+	}
+}
