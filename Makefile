@@ -38,15 +38,15 @@ PROVE_TESTS = test/t/*.pl
 export LC_ALL = C.UTF-8
 
 .DEFAULT_GOAL = all
-.PHONY: test checkver
+.PHONY: test lint checkver
 
-# Does all the set-up itself, as root or with sudo.
-test:
+# They do all the set-up themselves, as root or with sudo.
+test lint:
 	@MAKEFLAGS= PG_CONFIG='$(PG_CONFIG)' DATA='$(DEMO_DATA)' test/tool/$@
 
 checkver:
 	@grep -q '^## $(EXTVERSION) ' CHANGELOG.md || { \
-		echo 'CHANGELOG.md has no section "## $(EXTVERSION) (date)"'; exit 1; }
+		echo 'CHANGELOG.md: write a section "## $(EXTVERSION) (date)"'; exit 1; }
 
 PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
