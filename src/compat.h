@@ -12,4 +12,11 @@
 #include "varatt.h"
 #endif
 
+/* a wait event set belongs to a resource owner since 17; ours to none */
+#if PG_VERSION_NUM >= 170000
+#define ma_wait_event_set(n) CreateWaitEventSet(NULL, (n))
+#else
+#define ma_wait_event_set(n) CreateWaitEventSet(CurrentMemoryContext, (n))
+#endif
+
 #endif							/* MA_COMPAT_H */

@@ -32,32 +32,32 @@ typedef struct MaTransport MaTransport;
 /* A relay and how to talk to it. Texts may be NULL, times 0: the default. */
 typedef struct MaTransportConfig
 {
-	const char *host;			/* name or address of the relay */
+	const char *host; /* name or address of the relay */
 	int			port;
-	const char *tls;			/* "starttls" (default, required), "smtps",
+	const char *tls;		   /* "starttls" (default, required), "smtps",
 								 * "none" */
-	bool		insecure;		/* do not verify the certificate */
-	const char *ca_file;		/* trust this instead of the system's */
-	const char *user;			/* log in as; NULL: do not log in */
-	const char *auth;			/* "plain", "login", "xoauth2"; NULL: the best
+	bool		insecure;	   /* do not verify the certificate */
+	const char *ca_file;	   /* trust this instead of the system's */
+	const char *user;		   /* log in as; NULL: do not log in */
+	const char *auth;		   /* "plain", "login", "xoauth2"; NULL: the best
 								 * that the server offers */
-	const char *password_file;	/* full path; read at each connection */
-	const char *helo;			/* our name; NULL: the host's */
-	int			connections;	/* at most so many at once; 0: 4 */
-	int			connect_ms;		/* to connect; 15 s */
-	int			reply_ms;		/* for one reply; 60 s */
-	int			final_ms;		/* for the reply to the end of data; 300 s */
-	int			total_ms;		/* for a message up to there; 600 s */
-	int			idle_ms;		/* close a connection unused for; 20 s */
+	const char *password_file; /* full path; read at each connection */
+	const char *helo;		   /* our name; NULL: the host's */
+	int			connections;   /* at most so many at once; 0: 4 */
+	int			connect_ms;	   /* to connect; 15 s */
+	int			reply_ms;	   /* for one reply; 60 s */
+	int			final_ms;	   /* for the reply to the end of data; 300 s */
+	int			total_ms;	   /* for a message up to there; 600 s */
+	int			idle_ms;	   /* close a connection unused for; 20 s */
 } MaTransportConfig;
 
 /* One message to one recipient. Everything is copied. */
 typedef struct MaMail
 {
-	int64		id;				/* unique among those not acknowledged */
-	const char *sender;			/* envelope; "" is the null path */
-	const char *recipient;		/* envelope */
-	const char *body;			/* headers and body, lines end in CRLF */
+	int64		id;		   /* unique among those not acknowledged */
+	const char *sender;	   /* envelope; "" is the null path */
+	const char *recipient; /* envelope */
+	const char *body;	   /* headers and body, lines end in CRLF */
 	size_t		body_len;
 } MaMail;
 
@@ -66,8 +66,8 @@ typedef struct MaTransportResult
 {
 	int64		id;
 	MaOutcome	outcome;
-	int			code;			/* the server's reply code; 0: none */
-	const char *text;			/* reply or reason, printable ASCII; valid
+	int			code; /* the server's reply code; 0: none */
+	const char *text; /* reply or reason, printable ASCII; valid
 								 * until the next poll or stop */
 } MaTransportResult;
 
@@ -95,7 +95,7 @@ extern void ma_transport_ack(MaTransport *t, int64 id);
 extern void ma_transport_wait(MaTransport **list, int n, long timeout_ms);
 
 /* Messages sent and not yet given back by poll. */
-extern int	ma_transport_pending(MaTransport *t);
+extern int ma_transport_pending(MaTransport *t);
 
 /* False once the child is gone; what it owes can still be polled. */
 extern bool ma_transport_alive(MaTransport *t);
@@ -112,4 +112,4 @@ extern void ma_transport_drain(MaTransport *t);
 /* Ends it at once, frees everything. */
 extern void ma_transport_stop(MaTransport *t);
 
-#endif							/* MA_TRANSPORT_H */
+#endif /* MA_TRANSPORT_H */

@@ -21,6 +21,9 @@
 /* A longer frame is a broken one. A message may have 25 MB, base64 included. */
 #define MA_FRAME_MAX (64 * 1024 * 1024)
 
+/* The text of a result is not longer. */
+#define MA_TEXT_MAX 1000
+
 /* From the end of the input to the end of the program, at most. */
 #define MA_DRAIN_MS 1500
 
@@ -30,25 +33,25 @@
 /* The first byte of a frame. */
 typedef enum MaFrameType
 {
-	MA_FRAME_CONFIG = 'C',		/* to it: (name, value)... */
-	MA_FRAME_MAIL = 'M',		/* to it: id, sender, recipient, body */
-	MA_FRAME_ACK = 'A',			/* to it: id; its result is committed */
-	MA_FRAME_ENDING = 'E',		/* from it: id; may now be in doubt */
-	MA_FRAME_RESULT = 'R',		/* from it: id, outcome byte, code, text */
-	MA_FRAME_BROKEN = 'B'		/* from it: text; why it ends at once */
+	MA_FRAME_CONFIG = 'C', /* to it: (name, value)... */
+	MA_FRAME_MAIL = 'M',   /* to it: id, sender, recipient, body */
+	MA_FRAME_ACK = 'A',	   /* to it: id; its result is committed */
+	MA_FRAME_ENDING = 'E', /* from it: id; may now be in doubt */
+	MA_FRAME_RESULT = 'R', /* from it: id, outcome byte, code, text */
+	MA_FRAME_BROKEN = 'B'  /* from it: text; why it ends at once */
 } MaFrameType;
 
 /* How an attempt ended. */
 typedef enum MaOutcome
 {
-	MA_OUTCOME_SENT = 1,		/* the server took it */
-	MA_OUTCOME_TEMPORARY,		/* refused for now (4xx): try later */
-	MA_OUTCOME_PERMANENT,		/* refused for good (5xx, bad address) */
-	MA_OUTCOME_NOT_REACHED,		/* surely not delivered: no connection, or
+	MA_OUTCOME_SENT = 1,	/* the server took it */
+	MA_OUTCOME_TEMPORARY,	/* refused for now (4xx): try later */
+	MA_OUTCOME_PERMANENT,	/* refused for good (5xx, bad address) */
+	MA_OUTCOME_NOT_REACHED, /* surely not delivered: no connection, or
 								 * lost before the end of the data */
-	MA_OUTCOME_IN_DOUBT,		/* end of data written, no answer */
-	MA_OUTCOME_UNTRIED			/* the program was told to end before it
+	MA_OUTCOME_IN_DOUBT,	/* end of data written, no answer */
+	MA_OUTCOME_UNTRIED		/* the program was told to end before it
 								 * gave the message to a connection */
 } MaOutcome;
 
-#endif							/* MA_PROTOCOL_H */
+#endif /* MA_PROTOCOL_H */

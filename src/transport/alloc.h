@@ -1,0 +1,13 @@
+/*
+ * alloc.h
+ *	  Memory that is there or ends the program.
+ */
+#ifndef ALLOC_H
+#define ALLOC_H
+
+#include <stddef.h>
+
+extern void *alloc_get(size_t size);
+extern void *alloc_zero(size_t size);
+
+#endif /* ALLOC_H */

@@ -1,0 +1,133 @@
+/*
+ * mail.c
+ *	  Reads a message from its frame and makes sure that it is harmless.
+ *
+ * Addresses and bodies were checked and encoded before they came here. They
+ * are checked again because libcurl writes them as they are: a line end in an
+ * address would be a command of its own, and a line that ends in a bare LF
+ * would let a following dot end the message and the rest be commands.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "mail.h"
+#include "alloc.h"
+
+/* RFC 5321 4.5.3.1 */
+#define LOCAL_PART_MAX 64
+#define ADDRESS_MAX	   254
+
+/*
+ * Makes a message of a frame and takes its payload over. NULL if it is not
+ * one, then nothing is taken.
+ */
+Mail *
+mail_read(Frame *frame)
+{
+	Mail *mail = alloc_zero(sizeof(*mail));
+
+	if (!frame_take_id(frame, &mail->id) ||
+		(mail->sender = frame_take_string(frame)) == NULL ||
+		(mail->recipient = frame_take_string(frame)) == NULL ||
+		!frame_take_bytes(frame, &mail->body, &mail->body_len) ||
+		frame->taken != frame->len)
+	{
+		mail_free(mail);
+		return NULL;
+	}
+	mail->payload = frame->payload;
+	frame->payload = NULL;
+	return mail;
+}
+
+void
+mail_free(Mail *mail)
+{
+	free(mail->sender);
+	free(mail->recipient);
+	free(mail->payload);
+	free(mail->rewritten);
+	free(mail);
+}
+
+/* May it stand between < and > as it is? */
+static bool
+is_address(const char *address)
+{
+	const char *at = strrchr(address, '@');
+
+	for (const char *c = address; *c != '\0'; c++)
+		if ((unsigned char) *c <= ' ' || *c == 0x7f || *c == '<' || *c == '>')
+			return false;
+	return at != NULL && at > address && at[1] != '\0' &&
+		   at - address <= LOCAL_PART_MAX && strlen(address) <= ADDRESS_MAX;
+}
+
+/* Does every line of the body end in CRLF? */
+static bool
+is_clean(const char *body, size_t len)
+{
+	const char *end = body + len;
+
+	for (const char *c = body; c < end; c++)
+	{
+		const char *lf = memchr(c, '\n', (size_t) (end - c));
+
+		if (lf == NULL || lf == c || lf[-1] != '\r' ||
+			memchr(c, '\r', (size_t) (lf - 1 - c)) != NULL)
+			return false;
+		c = lf;
+	}
+	return true;
+}
+
+/* Rewrites the body so that every line ends in CRLF. */
+static void
+rewrite_body(Mail *mail)
+{
+	const char *from = mail->body;
+	const char *end = from + mail->body_len;
+	char	   *to = alloc_get(2 * mail->body_len + 2);
+
+	mail->rewritten = to;
+	while (from < end)
+	{
+		if (*from != '\r' && *from != '\n')
+		{
+			*to++ = *from++;
+			continue;
+		}
+		if (*from == '\r' && from + 1 < end && from[1] == '\n')
+			from++;
+		from++;
+		*to++ = '\r';
+		*to++ = '\n';
+	}
+	if (to > mail->rewritten && to[-1] != '\n')
+	{
+		*to++ = '\r';
+		*to++ = '\n';
+	}
+	mail->body = mail->rewritten;
+	mail->body_len = (size_t) (to - mail->rewritten);
+}
+
+/*
+ * Makes the message safe for the wire. Returns why it can never be sent, or
+ * NULL.
+ */
+const char *
+mail_check(Mail *mail)
+{
+	if (mail->sender[0] != '\0' && !is_address(mail->sender))
+		return "the sender's address is not valid";
+	if (!is_address(mail->recipient))
+		return "the recipient's address is not valid";
+	if (mail->body_len == 0)
+		return "the message is empty";
+	if (memchr(mail->body, '\0', mail->body_len) != NULL)
+		return "the message holds a NUL byte";
+	if (!is_clean(mail->body, mail->body_len))
+		rewrite_body(mail);
+	return NULL;
+}

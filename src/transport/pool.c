@@ -1,0 +1,287 @@
+/*
+ * pool.c
+ *	  The connections and who uses which.
+ *
+ * One thread per connection: libcurl's multi interface blocks at the end of
+ * each message. The main thread gives a message to the connection that has
+ * rested for the shortest time, which is the most likely to be open, and
+ * keeps it in the queue while none rests. A connection with a result rests
+ * only when the sender has acknowledged it.
+ *
+ *		RESTING -> SENDING -> ANSWERED -> RESTING or SENDING
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "pool.h"
+#include "smtp.h"
+
+/* A thread needs little: libcurl and TLS work on the heap. */
+#define STACK_BYTES (512 * 1024)
+
+typedef enum State
+{
+	RESTING, /* is in pool.resting */
+	SENDING,
+	ANSWERED /* the result waits for its ACK */
+} State;
+
+typedef struct Connection
+{
+	pthread_cond_t wake; /* there is mail, or it is time to end */
+	State		   state;
+	Mail		  *mail; /* to be sent next; NULL when taken */
+	int64_t		   id;	 /* of the last message given to it */
+	Smtp		  *smtp; /* the thread's alone */
+} Connection;
+
+static struct
+{
+	const Config   *config;
+	pthread_mutex_t lock;  /* over all below and the connections */
+	pthread_cond_t	ended; /* a thread has */
+	Connection	   *connections;
+	Connection	  **resting; /* a stack */
+	int				nresting;
+	int				nthreads; /* still running */
+	Mail		   *first;	  /* the queue */
+	Mail		  **last;	  /* where the next one is hung */
+	bool			ending;
+} pool;
+
+static bool	 start_thread(Connection *connection);
+static void *run(void *arg);
+static Mail *wait_for_mail(Connection *connection);
+static void	 deliver(Connection *connection, Mail *mail);
+
+/* A moment so many ms from now on the conditions' clock. */
+static struct timespec
+after_ms(int ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (long) (ms % 1000) * 1000000;
+	if (t.tv_nsec >= 1000000000)
+	{
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	return t;
+}
+
+/* A condition whose timeouts no change of the wall clock touches. */
+static void
+init_condition(pthread_cond_t *condition)
+{
+	pthread_condattr_t attributes;
+
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(condition, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
+/* Starts the threads; false if there cannot be that many. */
+bool
+pool_start(const Config *config)
+{
+	int n = config->connections;
+
+	pool.config = config;
+	pool.last = &pool.first;
+	pthread_mutex_init(&pool.lock, NULL);
+	init_condition(&pool.ended);
+	pool.connections = alloc_zero((size_t) n * sizeof(*pool.connections));
+	pool.resting = alloc_zero((size_t) n * sizeof(Connection *));
+	for (int i = 0; i < n; i++)
+	{
+		Connection *connection = &pool.connections[i];
+
+		init_condition(&connection->wake);
+		connection->smtp = smtp_new(config);
+		if (connection->smtp == NULL || !start_thread(connection))
+			return false;
+		pool.nthreads++;
+		pool.resting[pool.nresting++] = connection;
+	}
+	return true;
+}
+
+/* Starts the thread of one connection. */
+static bool
+start_thread(Connection *connection)
+{
+	pthread_attr_t attributes;
+	pthread_t	   thread;
+	int			   failed;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	failed = pthread_create(&thread, &attributes, run, connection);
+	pthread_attr_destroy(&attributes);
+	return !failed;
+}
+
+/* Gives a connection its next message. The lock is held. */
+static void
+assign(Connection *connection, Mail *mail)
+{
+	connection->state = SENDING;
+	connection->mail = mail;
+	connection->id = mail->id;
+	pthread_cond_signal(&connection->wake);
+}
+
+/* Takes a message over and sends it when a connection is free. */
+void
+pool_send(Mail *mail)
+{
+	pthread_mutex_lock(&pool.lock);
+	if (pool.nresting > 0)
+		assign(pool.resting[--pool.nresting], mail);
+	else
+	{
+		*pool.last = mail;
+		pool.last = &mail->next;
+	}
+	pthread_mutex_unlock(&pool.lock);
+}
+
+/* Lets the connection with that result go on; false if there is none. */
+bool
+pool_ack(int64_t id)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&pool.lock);
+	for (int i = 0; i < pool.config->connections && !found; i++)
+	{
+		Connection *connection = &pool.connections[i];
+
+		if (connection->state != ANSWERED || connection->id != id)
+			continue;
+		found = true;
+		if (pool.first != NULL)
+		{
+			Mail *mail = pool.first;
+
+			pool.first = mail->next;
+			if (pool.first == NULL)
+				pool.last = &pool.first;
+			assign(connection, mail);
+		}
+		else
+		{
+			connection->state = RESTING;
+			pool.resting[pool.nresting++] = connection;
+		}
+	}
+	pthread_mutex_unlock(&pool.lock);
+	return found;
+}
+
+/*
+ * Gives back what no connection has begun and waits for the rest, no longer
+ * than MA_DRAIN_MS. True if every thread has ended.
+ */
+bool
+pool_finish(void)
+{
+	struct timespec limit = after_ms(MA_DRAIN_MS);
+	int				late = 0;
+
+	pthread_mutex_lock(&pool.lock);
+	pool.ending = true;
+	for (Mail *mail = pool.first; mail != NULL; mail = pool.first)
+	{
+		pool.first = mail->next;
+		frame_write_result(STDOUT_FILENO, mail->id, MA_OUTCOME_UNTRIED, 0,
+						   "the transport was told to end");
+		mail_free(mail);
+	}
+	for (int i = 0; i < pool.config->connections; i++)
+		pthread_cond_signal(&pool.connections[i].wake);
+	while (pool.nthreads > 0 && late == 0)
+		late = pthread_cond_timedwait(&pool.ended, &pool.lock, &limit);
+	pthread_mutex_unlock(&pool.lock);
+	if (late != 0)
+		return false;
+	free(pool.connections);
+	free(pool.resting);
+	return true;
+}
+
+/* The life of one connection. */
+static void *
+run(void *arg)
+{
+	Connection *connection = arg;
+	Mail	   *mail;
+
+	while ((mail = wait_for_mail(connection)) != NULL)
+		deliver(connection, mail);
+	smtp_quit(connection->smtp);
+	smtp_free(connection->smtp);
+	pthread_mutex_lock(&pool.lock);
+	pool.nthreads--;
+	pthread_cond_signal(&pool.ended);
+	pthread_mutex_unlock(&pool.lock);
+	return NULL;
+}
+
+/*
+ * The next message for this connection, or NULL at the end. One that rests
+ * too long is closed: the server would do it soon, and not tell.
+ */
+static Mail *
+wait_for_mail(Connection *connection)
+{
+	struct timespec limit = after_ms(pool.config->idle_ms);
+	Mail		   *mail;
+
+	pthread_mutex_lock(&pool.lock);
+	while (connection->mail == NULL && !pool.ending)
+	{
+		if (!smtp_is_open(connection->smtp))
+			pthread_cond_wait(&connection->wake, &pool.lock);
+		else if (pthread_cond_timedwait(&connection->wake, &pool.lock,
+										&limit) == ETIMEDOUT)
+		{
+			pthread_mutex_unlock(&pool.lock);
+			smtp_quit(connection->smtp);
+			pthread_mutex_lock(&pool.lock);
+			limit = after_ms(pool.config->idle_ms);
+		}
+	}
+	mail = connection->mail;
+	connection->mail = NULL;
+	pthread_mutex_unlock(&pool.lock);
+	return mail;
+}
+
+/* Sends one message and reports. */
+static void
+deliver(Connection *connection, Mail *mail)
+{
+	const char *wrong = mail_check(mail);
+	SmtpResult	result = {MA_OUTCOME_PERMANENT, 0, ""};
+	int64_t		id = mail->id;
+
+	if (wrong == NULL)
+		smtp_send(connection->smtp, mail, &result);
+	mail_free(mail);
+
+	/* the ACK can only come after the result, but then at once */
+	pthread_mutex_lock(&pool.lock);
+	connection->state = ANSWERED;
+	pthread_mutex_unlock(&pool.lock);
+	frame_write_result(STDOUT_FILENO, id, result.outcome, result.code,
+					   wrong != NULL ? wrong : result.text);
+}

@@ -1,0 +1,16 @@
+/*
+ * pool.h
+ *	  The connections and who uses which.
+ */
+#ifndef POOL_H
+#define POOL_H
+
+#include "config.h"
+#include "mail.h"
+
+extern bool pool_start(const Config *config);
+extern void pool_send(Mail *mail);
+extern bool pool_ack(int64_t id);
+extern bool pool_finish(void);
+
+#endif /* POOL_H */
