@@ -19,4 +19,14 @@
 #define ma_wait_event_set(n) CreateWaitEventSet(CurrentMemoryContext, (n))
 #endif
 
+/* DecodeDateTime() got a last argument in 16 */
+#if PG_VERSION_NUM >= 160000
+#define ma_decode_datetime(field, ftype, nf, dtype, tm, fsec, tz) \
+	DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz, \
+				   &(DateTimeErrorExtra) {0})
+#else
+#define ma_decode_datetime(field, ftype, nf, dtype, tm, fsec, tz) \
+	DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz)
+#endif
+
 #endif							/* MA_COMPAT_H */

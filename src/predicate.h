@@ -6,9 +6,10 @@
 #define MA_PREDICATE_H
 
 #include "access/tupdesc.h"
-#include "datatype/timestamp.h"
 #include "executor/tuptable.h"
 #include "utils/jsonb.h"
+
+#include "signal.h"
 
 /* The names an expression may use; or them together. */
 #define MA_NAMES_CONTACT	0x01	/* contact.<column or attribute> */
@@ -34,14 +35,66 @@ typedef struct MaExprSource
 	bool		select_list;	/* several targets with names ("a as b") */
 } MaExprSource;
 
+/* What a name or call in an expression stands for. */
+typedef enum MaSlotKind
+{
+	MA_SLOT_ATTRIBUTE,			/* contact.<path> */
+	MA_SLOT_EVENT,				/* event.<path> */
+	MA_SLOT_EVENT_KIND,			/* event.kind */
+	MA_SLOT_EVENT_TIME,			/* event.occurred_at */
+	MA_SLOT_EVENT_NTH,			/* event.nth */
+	MA_SLOT_ENTRY,				/* entry.<path> */
+	MA_SLOT_CONTEXT,			/* context.<path> */
+	MA_SLOT_STEPS,				/* steps.<path> */
+	MA_SLOT_COLUMN,				/* a column of the row */
+	MA_SLOT_SIGNAL,				/* an answer from the history */
+	MA_SLOT_COMPARE,			/* signal <op> constant */
+	MA_SLOT_ELAPSED,			/* elapsed(time) <op> span */
+	MA_SLOT_REMAINING,			/* remaining(time) <op> span */
+	MA_SLOT_IN_LIST,			/* in_list('name') */
+	MA_SLOT_SCORE,				/* score('name') */
+	MA_SLOT_TIER				/* tier('name') */
+} MaSlotKind;
+
+/* One such thing. */
+typedef struct MaSlot
+{
+	MaSlotKind	kind;
+	Oid			type;			/* of its value */
+	const char *text;			/* how it is written, canonically */
+	char	  **path;			/* keys, for names */
+	int			npath;
+	int			column;			/* of the row, or of a contact (-1: none) */
+	MaSignal   *signal;			/* SIGNAL, COMPARE */
+	MaOperator	op;				/* COMPARE, ELAPSED, REMAINING */
+	Datum		constant;		/* COMPARE */
+	Interval	span;			/* ELAPSED, REMAINING */
+	int			time;			/* slot of the time, for those two */
+	const char *object;			/* IN_LIST, SCORE, TIER: its name */
+	int			location;		/* of that name in the text */
+	int			index;			/* and where the definitions have it */
+} MaSlot;
+
 typedef struct MaExpr MaExpr;
 
+/* How an expression reads the person it is about; state.c provides it. */
+typedef struct MaPerson
+{
+	Datum		(*attribute) (struct MaPerson *person, const MaSlot *slot,
+							  bool *isnull);
+	const MaCell *(*cell) (struct MaPerson *person, const MaSignal *signal);
+	bool		(*in_list) (struct MaPerson *person, const MaSlot *slot);
+	Datum		(*score) (struct MaPerson *person, const MaSlot *slot,
+						  bool *isnull);
+} MaPerson;
+
 struct MaContact;
+struct MaEvent;
 
 /* What an expression is evaluated against; parts not in scope stay NULL. */
 typedef struct MaInput
 {
-	struct MaContact *contact;	/* contact.x and history */
+	struct MaContact *contact;	/* contact.x and history; is a MaPerson */
 	struct MaEvent *event;		/* event.x */
 	Jsonb	   *entry;			/* entry.x: properties of the entry event,
 								 * with nth, kind, occurred_at among them */
@@ -59,5 +112,10 @@ extern const char *ma_expr_name(const MaExpr *expr, int i);
 extern Oid	ma_expr_type(const MaExpr *expr, int i);
 extern Datum ma_expr_eval(MaExpr *expr, int i, MaInput *input, bool *isnull);
 extern bool ma_expr_holds(MaExpr *expr, MaInput *input);
+
+extern int	ma_expr_slots(const MaExpr *expr, MaSlot **slots);
+extern bool ma_expr_can_raise(const MaExpr *expr);
+extern bool ma_expr_is_timed(const MaExpr *expr);
+extern char *ma_expr_deparse(const MaExpr *expr, int i);
 
 #endif							/* MA_PREDICATE_H */

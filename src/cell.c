@@ -1,0 +1,419 @@
+/*
+ * cell.c
+ *	  The folded state behind the signals: fold, prune, encode, decode.
+ *
+ * A cell holds what the definitions using it require and no more: a counter,
+ * the first timestamp, the newest timestamps, totals of values, or the
+ * (time, value) pairs of the longest window. Late events fold to the same
+ * cell as early ones. Newest timestamps are dropped by number, never by age;
+ * where a window has to be kept whole (keep_times, keep_pairs), what
+ * left the longest window by `now` is dropped: a clock that is set back makes
+ * all states be rebuilt.
+ *
+ * Encoded, a cell describes itself: id, length, layout, contents. A reader
+ * whose definitions require more than was kept takes the cell as not known,
+ * and the log is read again; one that requires less reads what is there.
+ */
+#include "postgres.h"
+
+#include "utils/fmgrprotos.h"
+
+#include "clock.h"
+#include "compat.h"
+#include "signal.h"
+
+/* What an encoded cell holds besides its counter. */
+#define LAYOUT_FIRST		0x01	/* the first timestamp */
+#define LAYOUT_TIMES		0x02	/* newest timestamps and their capacity */
+#define LAYOUT_WINDOW		0x04	/* times of a whole window, its length */
+#define LAYOUT_VALUES		0x08	/* sum, min, max */
+#define LAYOUT_PAIRS		0x10	/* pairs of a whole window, its length */
+
+static void put_numeric(StringInfo out, Numeric value);
+static Numeric get_numeric(const char **in, const char *end);
+static Numeric add(Numeric a, Numeric b);
+static int	compare(Numeric a, Numeric b);
+
+/* Empties a cell: known, and nothing happened. */
+void
+ma_cell_reset(MaCell *cell)
+{
+	memset(cell, 0, sizeof(MaCell));
+	cell->known = true;
+}
+
+/* Puts t into the sorted timestamps of a cell, before later ones. */
+static void
+insert_time(const MaCellDef *def, MaCell *cell, TimestampTz t)
+{
+	int			at = cell->ntimes;
+
+	while (at > 0 && cell->times[at - 1] > t)
+		at--;
+	if (!def->keep_times && cell->ntimes >= def->newest)
+	{
+		int			excess = cell->ntimes - def->newest + 1;
+
+		if (at < excess)
+			return;				/* older than all that are kept */
+		at -= excess;
+		cell->ntimes -= excess;
+		memmove(cell->times, cell->times + excess,
+				cell->ntimes * sizeof(TimestampTz));
+	}
+	if (cell->times == NULL)
+	{
+		cell->maxtimes = 4;
+		cell->times = palloc(cell->maxtimes * sizeof(TimestampTz));
+	}
+	else if (cell->ntimes == cell->maxtimes)
+	{
+		cell->maxtimes *= 2;
+		cell->times = repalloc_huge(cell->times,
+									cell->maxtimes * sizeof(TimestampTz));
+	}
+	memmove(cell->times + at + 1, cell->times + at,
+			(cell->ntimes - at) * sizeof(TimestampTz));
+	cell->times[at] = t;
+	cell->ntimes++;
+}
+
+/* Puts a pair into the sorted pairs of a cell. */
+static void
+insert_pair(MaCell *cell, TimestampTz t, Numeric value)
+{
+	int			at = cell->npairs;
+
+	while (at > 0 && cell->pairs[at - 1].at > t)
+		at--;
+	if (cell->pairs == NULL)
+	{
+		cell->maxpairs = 4;
+		cell->pairs = palloc(cell->maxpairs * sizeof(MaPair));
+	}
+	else if (cell->npairs == cell->maxpairs)
+	{
+		cell->maxpairs *= 2;
+		cell->pairs = repalloc_huge(cell->pairs,
+									cell->maxpairs * sizeof(MaPair));
+	}
+	memmove(cell->pairs + at + 1, cell->pairs + at,
+			(cell->npairs - at) * sizeof(MaPair));
+	cell->pairs[at].at = t;
+	cell->pairs[at].value = value;
+	cell->npairs++;
+}
+
+/*
+ * Folds one event that passed the filter into the cell. With a property,
+ * value is what the event has for it, NULL if nothing: then the event does
+ * not count here. Memory comes from the current context.
+ */
+void
+ma_cell_fold(const MaCellDef *def, MaCell *cell, TimestampTz occurred_at,
+			 Numeric value)
+{
+	if (def->property[0] != '\0')
+	{
+		if (value == NULL)
+			return;
+		cell->sum = cell->sum ? add(cell->sum, value) : value;
+		if (cell->min == NULL || compare(value, cell->min) < 0)
+			cell->min = value;
+		if (cell->max == NULL || compare(value, cell->max) > 0)
+			cell->max = value;
+		if (def->keep_pairs)
+			insert_pair(cell, occurred_at, value);
+	}
+	else if (def->newest > 0 || def->keep_times)
+		insert_time(def, cell, occurred_at);
+	if (cell->count == 0 || occurred_at < cell->first)
+		cell->first = occurred_at;
+	cell->count++;
+}
+
+/* Drops what no window can see any more at `now` or later. */
+void
+ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now)
+{
+	TimestampTz floor = now - def->longest;
+	int			gone = 0;
+
+	if (def->keep_pairs)
+	{
+		while (gone < cell->npairs && cell->pairs[gone].at <= floor)
+			gone++;
+		cell->npairs -= gone;
+		memmove(cell->pairs, cell->pairs + gone,
+				cell->npairs * sizeof(MaPair));
+	}
+	else if (def->keep_times)
+	{
+		while (cell->ntimes - gone > def->newest &&
+			   cell->times[gone] <= floor)
+			gone++;
+		cell->ntimes -= gone;
+		memmove(cell->times, cell->times + gone,
+				cell->ntimes * sizeof(TimestampTz));
+	}
+}
+
+/* Appends an unsigned number, seven bits a byte, low ones first. */
+void
+ma_varint_put(StringInfo out, uint64 value)
+{
+	while (value >= 0x80)
+	{
+		appendStringInfoCharMacro(out, (char) (value | 0x80));
+		value >>= 7;
+	}
+	appendStringInfoCharMacro(out, (char) value);
+}
+
+/* Reads what ma_varint_put() wrote. */
+uint64
+ma_varint_get(const char **in, const char *end)
+{
+	uint64		value = 0;
+
+	for (int shift = 0; shift < 64; shift += 7)
+	{
+		uint8		byte;
+
+		if (*in >= end)
+			break;
+		byte = (uint8) *(*in)++;
+		value |= (uint64) (byte & 0x7f) << shift;
+		if ((byte & 0x80) == 0)
+			return value;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("contact state is corrupt"),
+			 errhint("mautomate.verify(repair => true) rebuilds it.")));
+}
+
+/* Signed numbers, small ones short. */
+static void
+put_signed(StringInfo out, int64 value)
+{
+	ma_varint_put(out, ((uint64) value << 1) ^ (uint64) (value >> 63));
+}
+
+static int64
+get_signed(const char **in, const char *end)
+{
+	uint64		value = ma_varint_get(in, end);
+
+	return (int64) (value >> 1) ^ -(int64) (value & 1);
+}
+
+/* Ascending timestamps: the last one, then the distances backwards. */
+static void
+put_times(StringInfo out, const MaCell *cell)
+{
+	ma_varint_put(out, cell->ntimes);
+	if (cell->ntimes == 0)
+		return;
+	put_signed(out, cell->times[cell->ntimes - 1]);
+	for (int i = cell->ntimes - 1; i > 0; i--)
+		ma_varint_put(out, (uint64) cell->times[i] -
+					  (uint64) cell->times[i - 1]);
+}
+
+static void
+get_times(MaCell *cell, const char **in, const char *end)
+{
+	uint64		n = ma_varint_get(in, end);
+
+	if (n > (uint64) (end - *in))	/* each takes a byte at least */
+		n = end - *in;
+	cell->ntimes = cell->maxtimes = (int) n;
+	if (n == 0)
+		return;
+	cell->maxtimes++;			/* one is likely to come */
+	cell->times = palloc(cell->maxtimes * sizeof(TimestampTz));
+	cell->times[n - 1] = get_signed(in, end);
+	for (int i = cell->ntimes - 1; i > 0; i--)
+		cell->times[i - 1] = (TimestampTz)
+			((uint64) cell->times[i] - ma_varint_get(in, end));
+}
+
+/* A numeric by its bytes; NULL as length 0. */
+static void
+put_numeric(StringInfo out, Numeric value)
+{
+	if (value == NULL)
+	{
+		ma_varint_put(out, 0);
+		return;
+	}
+	ma_varint_put(out, VARSIZE(value) - VARHDRSZ);
+	appendBinaryStringInfo(out, (char *) value + VARHDRSZ,
+						   VARSIZE(value) - VARHDRSZ);
+}
+
+static Numeric
+get_numeric(const char **in, const char *end)
+{
+	uint64		length = ma_varint_get(in, end);
+	char	   *value;
+
+	if (length == 0 || length > (uint64) (end - *in))
+		return NULL;
+	value = palloc(VARHDRSZ + length);
+	SET_VARSIZE(value, VARHDRSZ + length);
+	memcpy(value + VARHDRSZ, *in, length);
+	*in += length;
+	return (Numeric) value;
+}
+
+/* Appends a known cell. */
+void
+ma_cell_encode(const MaCellDef *def, const MaCell *cell, StringInfo out)
+{
+	StringInfoData body;
+	int			layout = 0;
+
+	if (def->keep_first && cell->count > 0)
+		layout |= LAYOUT_FIRST;
+	if (def->property[0] != '\0')
+		layout |= LAYOUT_VALUES | (def->keep_pairs ? LAYOUT_PAIRS : 0);
+	else if (def->newest > 0 || def->keep_times)
+		layout |= LAYOUT_TIMES | (def->keep_times ? LAYOUT_WINDOW : 0);
+
+	initStringInfo(&body);
+	ma_varint_put(&body, layout);
+	ma_varint_put(&body, cell->count);
+	if (layout & LAYOUT_FIRST)
+		put_signed(&body, cell->first);
+	if (layout & LAYOUT_TIMES)
+	{
+		ma_varint_put(&body, def->newest);
+		if (layout & LAYOUT_WINDOW)
+			ma_varint_put(&body, def->longest);
+		put_times(&body, cell);
+	}
+	if (layout & LAYOUT_VALUES)
+	{
+		put_numeric(&body, cell->sum);
+		put_numeric(&body, cell->min);
+		put_numeric(&body, cell->max);
+	}
+	if (layout & LAYOUT_PAIRS)
+	{
+		ma_varint_put(&body, def->longest);
+		ma_varint_put(&body, cell->npairs);
+		for (int i = 0; i < cell->npairs; i++)
+		{
+			put_signed(&body, cell->pairs[i].at -
+					   (i > 0 ? cell->pairs[i - 1].at : 0));
+			put_numeric(&body, cell->pairs[i].value);
+		}
+	}
+	ma_varint_put(out, def->id);
+	ma_varint_put(out, body.len);
+	appendBinaryStringInfo(out, body.data, body.len);
+	pfree(body.data);
+}
+
+/* Reads pairs of a whole window. */
+static void
+get_pairs(MaCell *cell, const char **in, const char *end)
+{
+	TimestampTz at = 0;
+	uint64		n = ma_varint_get(in, end);
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		at += get_signed(in, end);
+		insert_pair(cell, at, get_numeric(in, end));
+	}
+}
+
+/*
+ * Does what was kept answer what is required now? Newest timestamps suffice
+ * if none was ever dropped, too.
+ */
+static bool
+suffices(const MaCellDef *def, const MaCell *cell, int layout,
+		 int64 newest, int64 longest)
+{
+	if (def->keep_first && cell->count > 0 && !(layout & LAYOUT_FIRST))
+		return false;
+	if (def->property[0] != '\0')
+		return (layout & LAYOUT_VALUES) &&
+			(!def->keep_pairs || longest >= def->longest);
+	if (cell->ntimes == cell->count)
+		return true;
+	return newest >= def->newest &&
+		(!def->keep_times || longest >= def->longest);
+}
+
+/*
+ * Reads the body of a cell whose id has been read and found to be def's; the
+ * cell is known afterwards if what was kept is enough.
+ */
+void
+ma_cell_decode(const MaCellDef *def, MaCell *cell,
+			   const char **in, const char *end)
+{
+	uint64		length = ma_varint_get(in, end);
+	const char *body = *in;
+	int64		newest = 0;
+	int64		longest = -1;
+	int			layout;
+
+	if (length > (uint64) (end - *in))
+		length = end - *in;
+	end = *in += length;
+	ma_cell_reset(cell);
+	layout = (int) ma_varint_get(&body, end);
+	cell->count = (int64) ma_varint_get(&body, end);
+	if (layout & LAYOUT_FIRST)
+		cell->first = get_signed(&body, end);
+	if (layout & LAYOUT_TIMES)
+	{
+		newest = (int64) ma_varint_get(&body, end);
+		if (layout & LAYOUT_WINDOW)
+			longest = (int64) ma_varint_get(&body, end);
+		get_times(cell, &body, end);
+	}
+	if (layout & LAYOUT_VALUES)
+	{
+		cell->sum = get_numeric(&body, end);
+		cell->min = get_numeric(&body, end);
+		cell->max = get_numeric(&body, end);
+	}
+	if (layout & LAYOUT_PAIRS)
+	{
+		longest = (int64) ma_varint_get(&body, end);
+		get_pairs(cell, &body, end);
+	}
+	cell->known = suffices(def, cell, layout, newest, longest);
+}
+
+/* Passes over the body of a cell nobody uses any more. */
+void
+ma_cell_skip(const char **in, const char *end)
+{
+	uint64		length = ma_varint_get(in, end);
+
+	*in += Min(length, (uint64) (end - *in));
+}
+
+static Numeric
+add(Numeric a, Numeric b)
+{
+	return DatumGetNumeric(DirectFunctionCall2(numeric_add,
+											   NumericGetDatum(a),
+											   NumericGetDatum(b)));
+}
+
+static int
+compare(Numeric a, Numeric b)
+{
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp,
+											 NumericGetDatum(a),
+											 NumericGetDatum(b)));
+}

@@ -1,0 +1,607 @@
+/*
+ * predicate.c
+ *	  SQL expressions of definitions: compiled once, evaluated many times.
+ *
+ * A list, a scoring condition, the entry of a workflow, a column mapping of a
+ * source: all are SQL expressions over names of ours. The text goes through
+ * PostgreSQL's own grammar; our names become parameters (predicate_names.c,
+ * predicate_history.c); PostgreSQL's own analysis gives types and operators;
+ * what is not built in or not immutable is refused (predicate_check.c); the
+ * executor evaluates, and asks for each parameter only when it needs it, so
+ * its own short-circuiting tells which of them mattered and until when the
+ * result holds.
+ *
+ * Everything is compiled and evaluated under one set of settings, whatever
+ * the session's are: a text means the same in every session.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_node.h"
+#include "parser/parser.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/ruleutils.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "guc.h"
+#include "predicate_private.h"
+#include "refresh.h"
+#include "value.h"
+
+/* The longest text taken: nobody writes more by hand. */
+#define TEXT_MAX	65536
+
+static MaExpr *compile_text(const MaExprSource *source, MemoryContext cxt);
+static List *parse(const MaExprSource *source);
+static void compile_target(MaCompile *compile, MaExpr *expr, int i,
+						   ResTarget *target);
+static ParamExternData *fetch(ParamListInfo params, int id, bool speculative,
+							  ParamExternData *workspace);
+
+/*
+ * Positions that the grammar and we report are positions in the expression,
+ * not in the statement it came with.
+ */
+static void
+transpose_position(void *arg)
+{
+	const char *text = arg;
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(text);
+	}
+}
+
+/* Pins every setting that could change what a text means. */
+static int
+pin_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog"},
+		{"DateStyle", "ISO, YMD"},
+		{"IntervalStyle", "postgres"},
+		{"standard_conforming_strings", "on"},
+		{"transform_null_equals", "off"},
+		{"backslash_quote", "safe_encoding"},
+	};
+	int			level = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1],
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("TimeZone", ma_guc_timezone,
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
+/*
+ * Compiles a text into a memory context of its own below cxt. Errors carry
+ * the position in the text.
+ */
+MaExpr *
+ma_expr_compile(const MaExprSource *source, MemoryContext cxt)
+{
+	ErrorContextCallback callback;
+	MaExpr	   *expr;
+	int			level;
+
+	if (strlen(source->text) > TEXT_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("expression is longer than %d bytes", TEXT_MAX)));
+	callback.callback = transpose_position;
+	callback.arg = unconstify(char *, source->text);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	level = pin_settings();
+	expr = compile_text(source, cxt);
+	AtEOXact_GUC(false, level);
+	error_context_stack = callback.previous;
+	return expr;
+}
+
+/* Compiles under pinned settings; re-parents the result when it is whole. */
+static MaExpr *
+compile_text(const MaExprSource *source, MemoryContext cxt)
+{
+	MemoryContext own = AllocSetContextCreate(CurrentMemoryContext,
+											  "mautomate expression",
+											  ALLOCSET_SMALL_SIZES);
+	MaExpr	   *expr = ma_expr_from_raw(source, parse(source), own);
+
+	MemoryContextSetParent(own, cxt);
+	return expr;
+}
+
+/* The targets of the text: nothing but them is allowed in it. */
+static List *
+parse(const MaExprSource *source)
+{
+	List	   *trees = raw_parser(source->text, RAW_PARSE_PLPGSQL_EXPR);
+	SelectStmt *select = (SelectStmt *)
+		linitial_node(RawStmt, trees)->stmt;
+
+	if (list_length(trees) != 1 || !IsA(select, SelectStmt) ||
+		select->distinctClause != NIL || select->intoClause != NULL ||
+		select->fromClause != NIL || select->whereClause != NULL ||
+		select->groupClause != NIL || select->havingClause != NULL ||
+		select->windowClause != NIL || select->valuesLists != NIL ||
+		select->sortClause != NIL || select->limitOffset != NULL ||
+		select->limitCount != NULL || select->lockingClause != NIL ||
+		select->withClause != NULL || select->op != SETOP_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("expression expected, not a query"),
+				 errposition(1)));
+	if (select->targetList == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("expression is empty")));
+	if (!source->select_list)
+	{
+		ResTarget  *target = linitial_node(ResTarget, select->targetList);
+
+		if (list_length(select->targetList) > 1)
+			target = lsecond_node(ResTarget, select->targetList);
+		else if (target->name == NULL)
+			target = NULL;
+		if (target != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_SYNTAX_ERROR),
+					 errmsg("one expression expected, without a name"),
+					 errposition(Max(target->location, 0) + 1)));
+	}
+	return select->targetList;
+}
+
+/* Compiles raw targets into an expression that lives in cxt. */
+MaExpr *
+ma_expr_from_raw(const MaExprSource *source, List *targets, MemoryContext cxt)
+{
+	MaCompile	compile = {.source = source, .cxt = cxt};
+	MaExpr	   *expr = MemoryContextAllocZero(cxt, sizeof(MaExpr));
+	MemoryContext old;
+	int			i = 0;
+	ListCell   *lc;
+
+	expr->cxt = cxt;
+	expr->text = MemoryContextStrdup(cxt, source->text);
+	expr->ntargets = list_length(targets);
+	expr->targets = MemoryContextAllocZero(cxt, expr->ntargets *
+										   sizeof(MaTarget));
+	foreach(lc, targets)
+		compile_target(&compile, expr, i++, lfirst_node(ResTarget, lc));
+	expr->nslots = compile.nslots;
+	expr->slots = compile.slots;
+	for (i = 0; i < expr->nslots; i++)
+	{
+		MaSlot	   *slot = &expr->slots[i];
+
+		if (slot->kind == MA_SLOT_ELAPSED || slot->kind == MA_SLOT_REMAINING ||
+			(slot->signal != NULL && slot->signal->windowed))
+			expr->is_timed = true;
+		if (ma_value_depends_on_zone(slot->type))
+			expr->zoned = true;
+	}
+
+	old = MemoryContextSwitchTo(cxt);
+	expr->params = palloc0(offsetof(ParamListInfoData, params));
+	expr->params->paramFetch = fetch;
+	expr->params->paramFetchArg = expr;
+	expr->params->numParams = expr->nslots;
+	expr->econtext = CreateStandaloneExprContext();
+	expr->econtext->ecxt_param_list_info = expr->params;
+	for (i = 0; i < expr->ntargets; i++)
+		expr->targets[i].state =
+			ExecInitExprWithParams(expr->targets[i].expr, expr->params);
+	MemoryContextSwitchTo(old);
+	return expr;
+}
+
+/* p_paramref_hook: our slots are external parameters. */
+static Node *
+resolve_param(ParseState *pstate, ParamRef *ref)
+{
+	MaCompile  *compile = pstate->p_ref_hook_state;
+	Param	   *param = makeNode(Param);
+
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = ref->number;
+	param->paramtype = compile->slots[ref->number - 1].type;
+	param->paramtypmod = -1;
+	param->paramcollid = get_typcollation(param->paramtype);
+	param->location = ref->location;
+	return (Node *) param;
+}
+
+/* The name of a target: given, or that of the plain column it is. */
+static const char *
+target_name(const ResTarget *target)
+{
+	ColumnRef  *ref = (ColumnRef *) target->val;
+
+	if (target->name != NULL)
+		return target->name;
+	if (IsA(ref, ColumnRef) && IsA(llast(ref->fields), String))
+		return strVal(llast(ref->fields));
+	return NULL;
+}
+
+/* Analyses, checks and simplifies one target. */
+static void
+compile_target(MaCompile *compile, MaExpr *expr, int i, ResTarget *target)
+{
+	const MaExprSource *source = compile->source;
+	MaTarget   *result = &expr->targets[i];
+	ParseState *pstate = make_parsestate(NULL);
+	const char *name = target_name(target);
+	MemoryContext old;
+	bool		can_raise;
+	bool		zoned;
+	Node	   *node;
+
+	if (source->select_list && name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("expression has no name"),
+				 errhint("Write \"<expression> as <name>\"."),
+				 errposition(Max(target->location, 0) + 1)));
+	pstate->p_sourcetext = source->text;
+	pstate->p_paramref_hook = resolve_param;
+	pstate->p_ref_hook_state = compile;
+	node = ma_names_rewrite(compile, target->val, source->type);
+	node = transformExpr(pstate, node, EXPR_KIND_SELECT_TARGET);
+	if (source->type == BOOLOID)
+		node = coerce_to_boolean(pstate, node, "condition");
+	else if (OidIsValid(source->type))
+	{
+		Oid			from = exprType(node);
+
+		node = coerce_to_target_type(pstate, node, from, source->type, -1,
+									 COERCION_ASSIGNMENT,
+									 COERCE_IMPLICIT_CAST, -1);
+		if (node == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("expression must be of type %s, not %s",
+							format_type_be(source->type),
+							format_type_be(from)),
+					 errposition(Max(target->location, 0) + 1)));
+	}
+	else if (exprType(node) == UNKNOWNOID)
+		node = coerce_to_common_type(pstate, node, TEXTOID, "expression");
+	assign_expr_collations(pstate, node);
+	free_parsestate(pstate);
+	ma_check_tree(node, &can_raise, &zoned);
+	expr->can_raise = expr->can_raise || can_raise;
+	expr->zoned = expr->zoned || zoned;
+
+	old = MemoryContextSwitchTo(compile->cxt);
+	result->name = name ? pstrdup(name) : NULL;
+	result->type = exprType(node);
+	result->expr = copyObject(expression_planner((Expr *) node));
+	MemoryContextSwitchTo(old);
+}
+
+int
+ma_expr_count(const MaExpr *expr)
+{
+	return expr->ntargets;
+}
+
+const char *
+ma_expr_name(const MaExpr *expr, int i)
+{
+	return expr->targets[i].name;
+}
+
+Oid
+ma_expr_type(const MaExpr *expr, int i)
+{
+	return expr->targets[i].type;
+}
+
+/* What the names and calls in the expression stand for. */
+int
+ma_expr_slots(const MaExpr *expr, MaSlot **slots)
+{
+	*slots = expr->slots;
+	return expr->nslots;
+}
+
+/* May evaluating it raise an error? */
+bool
+ma_expr_can_raise(const MaExpr *expr)
+{
+	return expr->can_raise;
+}
+
+/* May its result change by the passing of time alone? */
+bool
+ma_expr_is_timed(const MaExpr *expr)
+{
+	return expr->is_timed;
+}
+
+/*
+ * The text of a target as PostgreSQL understood it, our names in it again.
+ * Equal texts mean equal things. In the current context.
+ */
+char *
+ma_expr_deparse(const MaExpr *expr, int i)
+{
+	char	   *text = deparse_expression((Node *) expr->targets[i].expr, NIL,
+										  false, false);
+	StringInfoData s;
+	char		quote = '\0';
+
+	initStringInfo(&s);
+	for (const char *c = text; *c != '\0'; c++)
+	{
+		if (quote != '\0')
+			quote = *c == quote ? '\0' : quote;
+		else if (*c == '\'' || *c == '"')
+			quote = *c;
+		else if (*c == '$' && c[1] >= '1' && c[1] <= '9')
+		{
+			char	   *end;
+			long		id = strtol(c + 1, &end, 10);
+
+			appendStringInfoString(&s, expr->slots[id - 1].text);
+			c = end - 1;
+			continue;
+		}
+		appendStringInfoChar(&s, *c);
+	}
+	return s.data;
+}
+
+/* A property of the event, by path and type. */
+static Datum
+json_value(Jsonb *object, const MaSlot *slot, bool *isnull)
+{
+	JsonbValue	value;
+
+	if (object == NULL ||
+		!ma_value_lookup(object, slot->path, slot->npath, &value))
+	{
+		*isnull = true;
+		return (Datum) 0;
+	}
+	if (slot->type == INT8OID)
+	{
+		Datum		number = ma_value_from_json(&value, NUMERICOID, isnull);
+
+		return *isnull ? number : DirectFunctionCall1(numeric_int8, number);
+	}
+	return ma_value_from_json(&value, slot->type, isnull);
+}
+
+/* A column of the row; enums as text. */
+static Datum
+column_value(const MaInput *input, const MaSlot *slot, bool *isnull)
+{
+	Form_pg_attribute att = TupleDescAttr(input->row->tts_tupleDescriptor,
+										  slot->column);
+	Datum		value = slot_getattr(input->row, slot->column + 1, isnull);
+
+	if (!*isnull && slot->type == TEXTOID && type_is_enum(att->atttypid))
+	{
+		Oid			output;
+		bool		varlena;
+
+		getTypeOutputInfo(att->atttypid, &output, &varlena);
+		return CStringGetTextDatum(OidOutputFunctionCall(output, value));
+	}
+	return value;
+}
+
+/* How far now is from a time: `now <op> time + span` and its mirror. */
+static void
+compare_elapsed(MaExpr *expr, const MaSlot *slot, ParamExternData *result)
+{
+	MaInput    *input = expr->input;
+	ParamExternData time;
+	MaOperator	op = slot->op;
+	TimestampTz edge;
+	TimestampTz flips;
+
+	fetch(expr->params, slot->time + 1, false, &time);
+	result->isnull = time.isnull;
+	if (time.isnull)
+		return;
+	if (slot->kind == MA_SLOT_ELAPSED)
+		edge = ma_time_add(DatumGetTimestampTz(time.value), &slot->span, 1,
+						   ma_timezone());
+	else
+	{
+		static const MaOperator mirror[] = {
+			MA_GT, MA_GE, MA_EQ, MA_NE, MA_LE, MA_LT
+		};
+
+		edge = ma_time_add(DatumGetTimestampTz(time.value), &slot->span, -1,
+						   ma_timezone());
+		op = mirror[op];
+	}
+	result->value = BoolGetDatum(ma_signal_test(op, (input->now > edge) -
+												(input->now < edge)));
+	if (TIMESTAMP_NOT_FINITE(edge))
+		return;
+	flips = (op == MA_GT || op == MA_LE) ? edge + 1 : edge;
+	if (flips > input->now)
+		input->horizon = Min(input->horizon, flips);
+}
+
+/* What the history answers. */
+static void
+fetch_signal(MaInput *input, const MaSlot *slot, ParamExternData *result)
+{
+	MaPerson   *person = (MaPerson *) input->contact;
+	const MaCell *cell = person->cell(person, slot->signal);
+	MaAnswer	answer;
+
+	if (slot->kind == MA_SLOT_COMPARE)
+		ma_signal_compare(slot->signal, cell, slot->op, slot->constant,
+						  input->now, &answer);
+	else
+		ma_signal_answer(slot->signal, cell, input->now, &answer);
+	result->value = answer.value;
+	result->isnull = answer.isnull;
+	input->horizon = Min(input->horizon, answer.until);
+}
+
+/* What the event says. */
+static void
+fetch_event(MaInput *input, const MaSlot *slot, ParamExternData *result)
+{
+	MaEvent    *event = input->event;
+
+	switch (slot->kind)
+	{
+		case MA_SLOT_EVENT_KIND:
+			result->value = CStringGetTextDatum(event->kind);
+			break;
+		case MA_SLOT_EVENT_TIME:
+			result->value = TimestampTzGetDatum(event->occurred_at);
+			break;
+		case MA_SLOT_EVENT_NTH:
+			result->value = Int64GetDatum(event->nth);
+			result->isnull = event->nth == 0;
+			break;
+		default:
+			result->value = json_value(event->properties, slot,
+									   &result->isnull);
+			break;
+	}
+}
+
+/* paramFetch: the executor asks for the value of a slot. */
+static ParamExternData *
+fetch(ParamListInfo params, int id, bool speculative,
+	  ParamExternData *workspace)
+{
+	MaExpr	   *expr = params->paramFetchArg;
+	MaSlot	   *slot = &expr->slots[id - 1];
+	MaInput    *input = expr->input;
+	MaPerson   *person = (MaPerson *) input->contact;
+
+	workspace->ptype = slot->type;
+	workspace->pflags = 0;
+	workspace->isnull = false;
+	workspace->value = (Datum) 0;
+	switch (slot->kind)
+	{
+		case MA_SLOT_ATTRIBUTE:
+			workspace->value = person->attribute(person, slot,
+												 &workspace->isnull);
+			break;
+		case MA_SLOT_EVENT:
+		case MA_SLOT_EVENT_KIND:
+		case MA_SLOT_EVENT_TIME:
+		case MA_SLOT_EVENT_NTH:
+			fetch_event(input, slot, workspace);
+			break;
+		case MA_SLOT_ENTRY:
+			workspace->value = json_value(input->entry, slot,
+										  &workspace->isnull);
+			break;
+		case MA_SLOT_CONTEXT:
+			workspace->value = json_value(input->context, slot,
+										  &workspace->isnull);
+			break;
+		case MA_SLOT_STEPS:
+			workspace->value = json_value(input->steps, slot,
+										  &workspace->isnull);
+			break;
+		case MA_SLOT_COLUMN:
+			workspace->value = column_value(input, slot, &workspace->isnull);
+			break;
+		case MA_SLOT_SIGNAL:
+		case MA_SLOT_COMPARE:
+			fetch_signal(input, slot, workspace);
+			break;
+		case MA_SLOT_ELAPSED:
+		case MA_SLOT_REMAINING:
+			compare_elapsed(expr, slot, workspace);
+			break;
+		case MA_SLOT_IN_LIST:
+			workspace->value = BoolGetDatum(person->in_list(person, slot));
+			break;
+		case MA_SLOT_SCORE:
+		case MA_SLOT_TIER:
+			workspace->value = person->score(person, slot,
+											 &workspace->isnull);
+			break;
+	}
+	return workspace;
+}
+
+/*
+ * Evaluates a target. The value lives until the expression is evaluated
+ * again; input->horizon tells until when it holds if nothing happens. What
+ * the session's TimeZone and DateStyle are does not matter.
+ */
+Datum
+ma_expr_eval(MaExpr *expr, int i, MaInput *input, bool *isnull)
+{
+	Datum		value = (Datum) 0;
+
+	input->horizon = DT_NOEND;
+	expr->input = input;
+	ResetExprContext(expr->econtext);
+	if (!expr->zoned)
+		value = ExecEvalExprSwitchContext(expr->targets[i].state,
+										  expr->econtext, isnull);
+	else
+	{
+		pg_tz	   *zone = session_timezone;
+		int			style = DateStyle;
+		int			order = DateOrder;
+
+		PG_TRY();
+		{
+			session_timezone = ma_timezone();
+			DateStyle = USE_ISO_DATES;
+			DateOrder = DATEORDER_YMD;
+			value = ExecEvalExprSwitchContext(expr->targets[i].state,
+											  expr->econtext, isnull);
+		}
+		PG_FINALLY();
+		{
+			session_timezone = zone;
+			DateStyle = style;
+			DateOrder = order;
+		}
+		PG_END_TRY();
+	}
+	return value;
+}
+
+/* Does a boolean expression hold (true, not null)? */
+bool
+ma_expr_holds(MaExpr *expr, MaInput *input)
+{
+	bool		isnull;
+	Datum		value = ma_expr_eval(expr, 0, input, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}

@@ -1,0 +1,578 @@
+/*
+ * predicate_names.c
+ *	  From the raw tree of an expression to one with parameters for our names.
+ *
+ * Walks what the grammar made of the user's text, before any name is looked
+ * up: contact.x, event.x and so on and the calls about the history become
+ * parameters, each remembered as a slot. Only node types listed here pass;
+ * everything else (subqueries, aggregates, windows, ...) is refused with its
+ * position.
+ *
+ * A property declared nowhere takes the type of what it is compared with, so
+ * the walk carries a hint downwards.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type_d.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "predicate_private.h"
+#include "value.h"
+#include "vocabulary.h"
+
+static Node *rewrite_name(MaCompile *compile, ColumnRef *ref, Oid hint);
+static Node *rewrite_operator(MaCompile *compile, A_Expr *expr, Oid hint);
+static void rewrite_list(MaCompile *compile, List *list, Oid hint);
+
+/* Adds a slot and makes the parameter that stands for it. */
+MaSlot *
+ma_names_add_slot(MaCompile *compile, Node **param, int location)
+{
+	ParamRef   *ref = makeNode(ParamRef);
+	MaSlot	   *slot;
+
+	if (compile->nslots == compile->maxslots)
+	{
+		compile->maxslots = Max(8, 2 * compile->maxslots);
+		compile->slots = compile->slots == NULL ?
+			MemoryContextAlloc(compile->cxt,
+							   compile->maxslots * sizeof(MaSlot)) :
+			repalloc(compile->slots, compile->maxslots * sizeof(MaSlot));
+	}
+	slot = &compile->slots[compile->nslots++];
+	memset(slot, 0, sizeof(MaSlot));
+	slot->column = -1;
+	slot->time = -1;
+	slot->index = -1;
+	slot->location = location;
+	ref->number = compile->nslots;
+	ref->location = location;
+	*param = (Node *) ref;
+	return slot;
+}
+
+/* Refuses a construct, naming it and what to write instead. */
+static void
+refuse(const char *what, const char *hint, int location)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s cannot be used in this expression", what),
+			 hint ? errhint("%s", hint) : 0,
+			 errposition(location + 1)));
+}
+
+/* Is the node a name of ours (contact.x, event.x, ...)? */
+bool
+ma_names_is_name(MaCompile *compile, Node *node)
+{
+	return node != NULL && IsA(node, ColumnRef) &&
+		!IsA(llast(((ColumnRef *) node)->fields), A_Star);
+}
+
+/* The value type a constant or a cast suggests for its neighbour. */
+static Oid
+constant_type(Node *node)
+{
+	if (node == NULL)
+		return InvalidOid;
+	if (IsA(node, A_Const))
+	{
+		A_Const    *constant = (A_Const *) node;
+
+		if (constant->isnull)
+			return InvalidOid;
+		switch (nodeTag(&constant->val))
+		{
+			case T_Integer:
+			case T_Float:
+				return NUMERICOID;
+			case T_Boolean:
+				return BOOLOID;
+			default:
+				return TEXTOID;
+		}
+	}
+	if (IsA(node, TypeCast))
+	{
+		Oid			type = typenameTypeId(NULL, ((TypeCast *) node)->typeName);
+
+		return ma_value_type(type);
+	}
+	if (IsA(node, A_Expr))
+	{
+		A_Expr	   *expr = (A_Expr *) node;
+		const char *op = strVal(llast(expr->name));
+
+		if (expr->kind == AEXPR_OP && strlen(op) == 1 &&
+			strchr("+-*/%^", op[0]) != NULL)
+		{
+			Oid			type = constant_type(expr->lexpr);
+
+			if (!OidIsValid(type))
+				type = constant_type(expr->rexpr);
+			return OidIsValid(type) ? type : NUMERICOID;
+		}
+		if (strcmp(op, "||") == 0)
+			return TEXTOID;
+	}
+	if (IsA(node, List) && list_length((List *) node) > 0)
+		return constant_type(linitial((List *) node));
+	if (IsA(node, A_ArrayExpr) && ((A_ArrayExpr *) node)->elements != NIL)
+		return constant_type(linitial(((A_ArrayExpr *) node)->elements));
+	return InvalidOid;
+}
+
+/* The kind a scope's name begins with; -1 if it is none of this expression. */
+static int
+scope_of(MaCompile *compile, const char *name)
+{
+	int			names = compile->source->names;
+
+	if (strcmp(name, "contact") == 0 && (names & MA_NAMES_CONTACT))
+		return MA_SLOT_ATTRIBUTE;
+	if (strcmp(name, "event") == 0 && (names & MA_NAMES_EVENT))
+		return MA_SLOT_EVENT;
+	if (strcmp(name, "entry") == 0 && (names & MA_NAMES_ENTRY))
+		return MA_SLOT_ENTRY;
+	if (strcmp(name, "context") == 0 && (names & MA_NAMES_CONTEXT))
+		return MA_SLOT_CONTEXT;
+	if (strcmp(name, "steps") == 0 && (names & MA_NAMES_CONTEXT))
+		return MA_SLOT_STEPS;
+	return -1;
+}
+
+/* What may be written, for the hint of an error. */
+static char *
+allowed_names(MaCompile *compile)
+{
+	int			names = compile->source->names;
+	StringInfoData s;
+
+	initStringInfo(&s);
+	if (names & MA_NAMES_CONTACT)
+		appendStringInfoString(&s, "contact.<attribute>, ");
+	if (names & MA_NAMES_EVENT)
+		appendStringInfoString(&s, "event.<property>, ");
+	if (names & MA_NAMES_ENTRY)
+		appendStringInfoString(&s, "entry.<property>, ");
+	if (names & MA_NAMES_CONTEXT)
+		appendStringInfoString(&s, "context.<name>, steps.<id>.<name>, ");
+	if (names & MA_NAMES_HISTORY)
+		appendStringInfoString(&s, "count('<kind>') and the like, ");
+	if (names & MA_NAMES_ROW)
+		appendStringInfoString(&s, "columns of the relation, ");
+	s.data[Max(s.len - 2, 0)] = '\0';
+	return s.data;
+}
+
+/* The declared type of a name, InvalidOid if it has none. */
+static Oid
+declared_type(MaCompile *compile, int kind, char **path, int npath)
+{
+	const MaExprSource *source = compile->source;
+
+	switch (kind)
+	{
+		case MA_SLOT_ATTRIBUTE:
+			return npath == 1 ? ma_vocabulary_attribute(path[0]) : InvalidOid;
+		case MA_SLOT_EVENT:
+			if (npath == 1 && strcmp(path[0], "kind") == 0)
+				return TEXTOID;
+			if (npath == 1 && strcmp(path[0], "occurred_at") == 0)
+				return TIMESTAMPTZOID;
+			if (npath == 1 && strcmp(path[0], "nth") == 0)
+				return INT8OID;
+			return npath == 1 ?
+				ma_vocabulary_property(source->event_kind, path[0]) :
+				InvalidOid;
+		case MA_SLOT_ENTRY:
+			if (npath == 1 && strcmp(path[0], "kind") == 0)
+				return TEXTOID;
+			if (npath == 1 && strcmp(path[0], "occurred_at") == 0)
+				return TIMESTAMPTZOID;
+			if (npath == 1 && strcmp(path[0], "nth") == 0)
+				return NUMERICOID;
+			return npath == 1 ?
+				ma_vocabulary_property(source->entry_kind, path[0]) :
+				InvalidOid;
+		default:
+			return InvalidOid;
+	}
+}
+
+/* The path of a name behind its scope, in the expression's memory. */
+static int
+name_path(MaCompile *compile, ColumnRef *ref, char ***path)
+{
+	int			n = list_length(ref->fields) - 1;
+
+	*path = MemoryContextAlloc(compile->cxt, Max(n, 1) * sizeof(char *));
+	for (int i = 0; i < n; i++)
+		(*path)[i] = MemoryContextStrdup(compile->cxt,
+										 strVal(list_nth(ref->fields, i + 1)));
+	return n;
+}
+
+/* The declared type of a node that is a name; InvalidOid otherwise. */
+Oid
+ma_names_type(MaCompile *compile, Node *node)
+{
+	ColumnRef  *ref = (ColumnRef *) node;
+	char	  **path;
+	int			npath;
+	int			kind;
+
+	if (!ma_names_is_name(compile, node) || list_length(ref->fields) < 2)
+		return InvalidOid;
+	kind = scope_of(compile, strVal(linitial(ref->fields)));
+	if (kind < 0)
+		return InvalidOid;
+	npath = name_path(compile, ref, &path);
+	return declared_type(compile, kind, path, npath);
+}
+
+/*
+ * The type a relation's column is read as: domains as what they are over,
+ * enums as text; others that are not built in are refused.
+ */
+static Oid
+column_type(Form_pg_attribute att, int location)
+{
+	Oid			type = getBaseType(att->atttypid);
+
+	if (type_is_enum(type))
+		return TEXTOID;
+	if (type >= FirstUnpinnedObjectId)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" has type %s, which is not built in",
+						NameStr(att->attname), format_type_be(type)),
+				 errposition(location + 1)));
+	return type;
+}
+
+/* A plain column of the relation. */
+static Node *
+rewrite_column(MaCompile *compile, ColumnRef *ref)
+{
+	const char *name = strVal(linitial(ref->fields));
+	TupleDesc	row = compile->source->row;
+	const char *nearest = NULL;
+	Node	   *param;
+
+	for (int i = 0; i < row->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(row, i);
+		MaSlot	   *slot;
+
+		if (att->attisdropped)
+			continue;
+		if (strcmp(NameStr(att->attname), name) != 0)
+		{
+			if (pg_strncasecmp(NameStr(att->attname), name, 3) == 0)
+				nearest = NameStr(att->attname);
+			continue;
+		}
+		slot = ma_names_add_slot(compile, &param, ref->location);
+		slot->kind = MA_SLOT_COLUMN;
+		slot->column = i;
+		slot->type = column_type(att, ref->location);
+		slot->text = MemoryContextStrdup(compile->cxt, quote_identifier(name));
+		return param;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("column \"%s\" does not exist", name),
+			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) : 0,
+			 errposition(ref->location + 1)));
+}
+
+/* Fills the slot of a name behind a scope. */
+static void
+set_name(MaCompile *compile, MaSlot *slot, int kind, ColumnRef *ref, Oid hint)
+{
+	const char *scope = strVal(linitial(ref->fields));
+	StringInfoData text;
+	Oid			type;
+
+	slot->kind = kind;
+	slot->npath = name_path(compile, ref, &slot->path);
+	type = declared_type(compile, kind, slot->path, slot->npath);
+	slot->type = OidIsValid(type) ? type :
+		OidIsValid(hint) ? hint : TEXTOID;
+	if (slot->npath == 1 && kind == MA_SLOT_ATTRIBUTE)
+		slot->column = ma_vocabulary_column(slot->path[0]);
+	if (slot->npath == 1 && kind == MA_SLOT_EVENT)
+	{
+		if (strcmp(slot->path[0], "kind") == 0)
+			slot->kind = MA_SLOT_EVENT_KIND;
+		else if (strcmp(slot->path[0], "occurred_at") == 0)
+			slot->kind = MA_SLOT_EVENT_TIME;
+		else if (strcmp(slot->path[0], "nth") == 0)
+			slot->kind = MA_SLOT_EVENT_NTH;
+	}
+	initStringInfo(&text);
+	appendStringInfoString(&text, scope);
+	for (int i = 0; i < slot->npath; i++)
+		appendStringInfo(&text, ".%s", quote_identifier(slot->path[i]));
+	slot->text = MemoryContextStrdup(compile->cxt, text.data);
+	if (slot->kind == MA_SLOT_EVENT_NTH &&
+		!(compile->source->names & MA_NAMES_NTH))
+		refuse("event.nth",
+			   "event.nth stands in workflow entries, waits and exits only.",
+			   ref->location);
+}
+
+/* contact.x, event.x, entry.x, context.x, steps.a.x or a column. */
+static Node *
+rewrite_name(MaCompile *compile, ColumnRef *ref, Oid hint)
+{
+	Node	   *first = linitial(ref->fields);
+	Node	   *param;
+	int			kind;
+
+	if (IsA(llast(ref->fields), A_Star))
+		refuse("\"*\"", "Name each value.", ref->location);
+	if (list_length(ref->fields) == 1 && compile->source->row != NULL)
+		return rewrite_column(compile, ref);
+	kind = list_length(ref->fields) > 1 ?
+		scope_of(compile, strVal(first)) : -1;
+	if (kind < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("name \"%s\" is not known here",
+						NameListToString(ref->fields)),
+				 errhint("Names here are: %s.", allowed_names(compile)),
+				 errposition(ref->location + 1)));
+	set_name(compile, ma_names_add_slot(compile, &param, ref->location), kind,
+			 ref, hint);
+	return param;
+}
+
+/* The hint one side of an operator gives to the other. */
+static Oid
+side_type(MaCompile *compile, Node *node)
+{
+	Oid			type = ma_names_type(compile, node);
+
+	return OidIsValid(type) ? ma_value_type(type) : constant_type(node);
+}
+
+/* Operators in all their forms. */
+static Node *
+rewrite_operator(MaCompile *compile, A_Expr *expr, Oid hint)
+{
+	Oid			left = InvalidOid;
+	Oid			right = InvalidOid;
+	const char *op;
+	Node	   *whole;
+
+	if (list_length(expr->name) > 1 &&
+		strcmp(strVal(linitial(expr->name)), "pg_catalog") != 0)
+		refuse("an operator of another schema", "Use built-in operators.",
+			   expr->location);
+	whole = ma_history_comparison(compile, expr);
+	if (whole != NULL)
+		return whole;
+	op = strVal(llast(expr->name));
+	switch (expr->kind)
+	{
+		case AEXPR_OP:
+			if (strlen(op) == 1 && strchr("+-*/%^", op[0]) != NULL)
+				left = right = OidIsValid(hint) && hint != TEXTOID &&
+					hint != BOOLOID ? hint : NUMERICOID;
+			else if (strcmp(op, "||") == 0 || strchr(op, '~') != NULL)
+				left = right = TEXTOID;
+			break;
+		case AEXPR_LIKE:
+		case AEXPR_ILIKE:
+		case AEXPR_SIMILAR:
+			left = right = TEXTOID;
+			break;
+		case AEXPR_OP_ANY:
+		case AEXPR_OP_ALL:
+		case AEXPR_DISTINCT:
+		case AEXPR_NOT_DISTINCT:
+		case AEXPR_NULLIF:
+		case AEXPR_IN:
+		case AEXPR_BETWEEN:
+		case AEXPR_NOT_BETWEEN:
+		case AEXPR_BETWEEN_SYM:
+		case AEXPR_NOT_BETWEEN_SYM:
+			break;
+	}
+	if (!OidIsValid(left))
+	{
+		left = side_type(compile, expr->rexpr);
+		right = side_type(compile, expr->lexpr);
+	}
+	expr->lexpr = ma_names_rewrite(compile, expr->lexpr, left);
+	expr->rexpr = ma_names_rewrite(compile, expr->rexpr, right);
+	return (Node *) expr;
+}
+
+/* Each member of a list in place. */
+static void
+rewrite_list(MaCompile *compile, List *list, Oid hint)
+{
+	ListCell   *lc;
+
+	foreach(lc, list)
+		lfirst(lc) = ma_names_rewrite(compile, lfirst(lc), hint);
+}
+
+/* A call of a built-in function, or one about the history. */
+static Node *
+rewrite_call(MaCompile *compile, FuncCall *call, Oid hint)
+{
+	if (call->over != NULL)
+		refuse("a window function", NULL, call->location);
+	if (ma_history_is_call((Node *) call))
+		return ma_history_call(compile, call, hint);
+	if (call->agg_star || call->agg_distinct || call->agg_filter != NULL ||
+		call->agg_order != NIL || call->agg_within_group)
+		refuse("an aggregate",
+			   "count('<kind>'), sum('<kind>', '<property>') and the like "
+			   "ask about the history of a contact.", call->location);
+	if (strcmp(strVal(llast(call->funcname)), "now") == 0)
+		refuse("now()",
+			   "Compare a time with now(), or use elapsed(...) or "
+			   "remaining(...).", call->location);
+	rewrite_list(compile, call->args, InvalidOid);
+	return (Node *) call;
+}
+
+/* CASE: conditions are boolean, results take the hint. */
+static Node *
+rewrite_case(MaCompile *compile, CaseExpr *expr, Oid hint)
+{
+	ListCell   *lc;
+
+	expr->arg = (Expr *) ma_names_rewrite(compile, (Node *) expr->arg,
+										  InvalidOid);
+	foreach(lc, expr->args)
+	{
+		CaseWhen   *when = lfirst(lc);
+
+		when->expr = (Expr *)
+			ma_names_rewrite(compile, (Node *) when->expr,
+							 expr->arg ? InvalidOid : BOOLOID);
+		when->result = (Expr *) ma_names_rewrite(compile,
+												 (Node *) when->result, hint);
+	}
+	expr->defresult = (Expr *) ma_names_rewrite(compile,
+												(Node *) expr->defresult,
+												hint);
+	return (Node *) expr;
+}
+
+/* Node types that are refused by name. */
+static void
+refuse_node(Node *node)
+{
+	int			location = Max(exprLocation(node), 0);
+
+	switch (nodeTag(node))
+	{
+		case T_SubLink:
+			refuse("a subquery",
+				   "Ask about the history with count, sum, ever and the "
+				   "like, about another list with in_list('<list>').",
+				   location);
+			break;
+		case T_ParamRef:
+			refuse("a parameter", NULL, location);
+			break;
+		case T_SQLValueFunction:
+			refuse("a function of the session",
+				   "Compare a time with now(), or use elapsed(...) or "
+				   "remaining(...).", location);
+			break;
+		default:
+			refuse("this construct", NULL, location);
+			break;
+	}
+}
+
+/*
+ * Rewrites a raw tree in place and returns its new root. The hint is the type
+ * an undeclared name at this place takes.
+ */
+Node *
+ma_names_rewrite(MaCompile *compile, Node *node, Oid hint)
+{
+	if (node == NULL)
+		return NULL;
+	check_stack_depth();
+	switch (nodeTag(node))
+	{
+		case T_A_Const:
+			return node;
+		case T_ColumnRef:
+			return rewrite_name(compile, (ColumnRef *) node, hint);
+		case T_A_Expr:
+			return rewrite_operator(compile, (A_Expr *) node, hint);
+		case T_FuncCall:
+			return rewrite_call(compile, (FuncCall *) node, hint);
+		case T_List:
+			rewrite_list(compile, (List *) node, hint);
+			return node;
+		case T_BoolExpr:
+			rewrite_list(compile, ((BoolExpr *) node)->args, BOOLOID);
+			return node;
+		case T_NullTest:
+			((NullTest *) node)->arg = (Expr *)
+				ma_names_rewrite(compile,
+								 (Node *) ((NullTest *) node)->arg, TEXTOID);
+			return node;
+		case T_BooleanTest:
+			((BooleanTest *) node)->arg = (Expr *)
+				ma_names_rewrite(compile,
+								 (Node *) ((BooleanTest *) node)->arg,
+								 BOOLOID);
+			return node;
+		case T_TypeCast:
+			{
+				TypeCast   *cast = (TypeCast *) node;
+				Oid			type = typenameTypeId(NULL, cast->typeName);
+
+				/* what converts softly is read as that type at once */
+				cast->arg = ma_names_rewrite(compile, cast->arg,
+											 ma_value_type(type));
+				return node;
+			}
+		case T_CaseExpr:
+			return rewrite_case(compile, (CaseExpr *) node, hint);
+		case T_CoalesceExpr:
+			{
+				List	   *args = ((CoalesceExpr *) node)->args;
+				Oid			last = constant_type(llast(args));
+
+				rewrite_list(compile, args, OidIsValid(hint) ? hint : last);
+				return node;
+			}
+		case T_MinMaxExpr:
+			rewrite_list(compile, ((MinMaxExpr *) node)->args,
+						 OidIsValid(hint) ? hint : NUMERICOID);
+			return node;
+		case T_A_ArrayExpr:
+			rewrite_list(compile, ((A_ArrayExpr *) node)->elements, hint);
+			return node;
+		case T_CollateClause:
+			((CollateClause *) node)->arg =
+				ma_names_rewrite(compile, ((CollateClause *) node)->arg,
+								 TEXTOID);
+			return node;
+		default:
+			refuse_node(node);
+			return NULL;		/* not reached */
+	}
+}

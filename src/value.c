@@ -1,0 +1,243 @@
+/*
+ * value.c
+ *	  JSON values as typed values, without ever raising an error.
+ *
+ * Properties and attributes are JSON; predicates compare them as text,
+ * numeric, boolean, date, timestamp or timestamptz. A value that does not
+ * convert is null: data that came in yesterday must not fail the INSERT of
+ * today. Times without a zone mean mautomate.timezone (the caller has made it
+ * the session's); words such as "now" are no times here.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "value.h"
+
+/*
+ * The type that values declared as `type` are handled as: one of text,
+ * numeric, boolean, date, timestamp, timestamptz; InvalidOid if none fits.
+ */
+Oid
+ma_value_type(Oid type)
+{
+	switch (type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+		case UUIDOID:
+			return TEXTOID;
+		case NUMERICOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+			return NUMERICOID;
+		case BOOLOID:
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return type;
+		default:
+			return InvalidOid;
+	}
+}
+
+/* Does reading a value of this type depend on the time zone? */
+bool
+ma_value_depends_on_zone(Oid type)
+{
+	return type == TIMESTAMPTZOID || type == TIMESTAMPOID || type == DATEOID;
+}
+
+/* Is this what numeric_in() takes: sign, digits, point, exponent? */
+static bool
+looks_numeric(const char *s)
+{
+	int			digits = 0;
+
+	if (*s == '+' || *s == '-')
+		s++;
+	for (; *s >= '0' && *s <= '9'; s++)
+		digits++;
+	if (*s == '.')
+		for (s++; *s >= '0' && *s <= '9'; s++)
+			digits++;
+	if (digits == 0)
+		return false;
+	if (*s == 'e' || *s == 'E')
+	{
+		int			exponent = 0;
+
+		s++;
+		if (*s == '+' || *s == '-')
+			s++;
+		for (; *s >= '0' && *s <= '9'; s++)
+			exponent++;
+		if (exponent == 0 || exponent > 3)
+			return false;
+	}
+	return *s == '\0' && digits <= 1000;
+}
+
+/* Reads a date and time; false if it is none. */
+static bool
+read_time(char *s, struct pg_tm *tm, fsec_t *fsec, int *tz, int *dtype)
+{
+	char	   *field[MAXDATEFIELDS];
+	int			ftype[MAXDATEFIELDS];
+	char		work[MAXDATELEN + MAXDATEFIELDS];
+	int			nf;
+
+	if (ParseDateTime(s, work, sizeof(work), field, ftype, MAXDATEFIELDS,
+					  &nf) != 0)
+		return false;
+	/* "now", "today" and the like are no data */
+	for (int i = 0; i < nf; i++)
+		if (ftype[i] == DTK_STRING && strpbrk(field[i], "wdy") != NULL &&
+			(strcmp(field[i], "now") == 0 || strcmp(field[i], "today") == 0 ||
+			 strcmp(field[i], "tomorrow") == 0 ||
+			 strcmp(field[i], "yesterday") == 0))
+			return false;
+	return ma_decode_datetime(field, ftype, nf, dtype, tm, fsec, tz) == 0;
+}
+
+/* A text as date, timestamp or timestamptz. */
+static Datum
+time_from_text(char *s, Oid type, bool *isnull)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			tz;
+	int			dtype;
+	TimestampTz t;
+
+	*isnull = true;
+	if (!read_time(s, &tm, &fsec, &tz, &dtype))
+		return (Datum) 0;
+	if (dtype == DTK_LATE || dtype == DTK_EARLY)
+	{
+		*isnull = false;
+		if (type == DATEOID)
+			return DateADTGetDatum(dtype == DTK_LATE ?
+								   DATEVAL_NOEND : DATEVAL_NOBEGIN);
+		return TimestampTzGetDatum(dtype == DTK_LATE ?
+								   DT_NOEND : DT_NOBEGIN);
+	}
+	if (dtype != DTK_DATE ||
+		!IS_VALID_JULIAN(tm.tm_year, tm.tm_mon, tm.tm_mday))
+		return (Datum) 0;
+	if (type == DATEOID)
+	{
+		DateADT		date = date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) -
+			POSTGRES_EPOCH_JDATE;
+
+		*isnull = !IS_VALID_DATE(date);
+		return DateADTGetDatum(date);
+	}
+	if (tm2timestamp(&tm, fsec, type == TIMESTAMPTZOID ? &tz : NULL, &t) != 0)
+		return (Datum) 0;
+	*isnull = false;
+	return TimestampTzGetDatum(t);
+}
+
+/* A text as a value of one of the types of ma_value_type(). */
+Datum
+ma_value_from_text(const char *text, int length, Oid type, bool *isnull)
+{
+	char	   *s;
+	bool		truth;
+
+	*isnull = false;
+	if (type == TEXTOID)
+		return PointerGetDatum(cstring_to_text_with_len(text, length));
+	s = pnstrdup(text, length);
+	switch (type)
+	{
+		case NUMERICOID:
+			if (looks_numeric(s))
+				return DirectFunctionCall3(numeric_in, CStringGetDatum(s),
+										   ObjectIdGetDatum(InvalidOid),
+										   Int32GetDatum(-1));
+			break;
+		case BOOLOID:
+			if (parse_bool_with_len(s, length, &truth))
+				return BoolGetDatum(truth);
+			break;
+		default:
+			return time_from_text(s, type, isnull);
+	}
+	*isnull = true;
+	return (Datum) 0;
+}
+
+/* A JSON scalar as a value of one of the types of ma_value_type(). */
+Datum
+ma_value_from_json(const JsonbValue *value, Oid type, bool *isnull)
+{
+	*isnull = false;
+	switch (value->type)
+	{
+		case jbvString:
+			return ma_value_from_text(value->val.string.val,
+									  value->val.string.len, type, isnull);
+		case jbvNumeric:
+			if (type == NUMERICOID)
+				return NumericGetDatum(value->val.numeric);
+			if (type == TEXTOID)
+				return CStringGetTextDatum(DatumGetCString(
+					DirectFunctionCall1(numeric_out,
+										NumericGetDatum(value->val.numeric))));
+			break;
+		case jbvBool:
+			if (type == BOOLOID)
+				return BoolGetDatum(value->val.boolean);
+			if (type == TEXTOID)
+				return CStringGetTextDatum(value->val.boolean ?
+										   "true" : "false");
+			break;
+		case jbvBinary:
+			if (type == TEXTOID)
+				return CStringGetTextDatum(
+					JsonbToCString(NULL, value->val.binary.data,
+								   value->val.binary.len));
+			break;
+		default:
+			break;
+	}
+	*isnull = true;
+	return (Datum) 0;
+}
+
+/* Finds what is at a path of keys in a JSON object; false if nothing is. */
+bool
+ma_value_lookup(Jsonb *object, char *const *path, int npath,
+				JsonbValue *value)
+{
+	JsonbContainer *container = &object->root;
+
+	for (int i = 0; i < npath; i++)
+	{
+		if (!JsonContainerIsObject(container) ||
+			getKeyJsonValueFromContainer(container, path[i], strlen(path[i]),
+										 value) == NULL)
+			return false;
+		if (i + 1 == npath)
+			break;
+		if (value->type != jbvBinary)
+			return false;
+		container = value->val.binary.data;
+	}
+	return value->type != jbvNull;
+}
