@@ -47,3 +47,63 @@ select pg_catalog.pg_extension_config_dump('mautomate.contact', '');
 select pg_catalog.pg_extension_config_dump('mautomate.contact_contact_id_seq', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.attribute', '');
 
+
+-- Who is known by nothing but an address is one contact per address, however
+-- many sessions bring them at once.
+create unique index contact_by_email on mautomate.contact (lower(email))
+  where external_id is null and merged_into is null;
+create unique index contact_by_phone on mautomate.contact (phone)
+  where external_id is null and email is null and merged_into is null;
+create index contact_merged_into on mautomate.contact (merged_into)
+  where merged_into is not null;
+
+create function mautomate_internal.merge_attributes(attributes jsonb, changes jsonb)
+  returns jsonb language c immutable parallel safe
+  as 'MODULE_PATHNAME', 'mautomate_merge_attributes';
+comment on function mautomate_internal.merge_attributes(jsonb, jsonb) is
+  'attributes with the top-level keys of changes put in; a null takes a key out';
+
+create function mautomate.identify(external_id text, email text default null,
+    phone text default null, attributes jsonb default '{}')
+  returns bigint language c
+  as 'MODULE_PATHNAME', 'mautomate_identify';
+comment on function mautomate.identify(text, text, text, jsonb) is
+  'makes a person known, or adds to what is known, and returns the number of the contact; null leaves e-mail and phone as they are, an empty string removes them; in attributes a null removes; first_name, last_name, locale, timezone, region, stage and owner are columns of the contact; external_id may be null for a person known by address only; errors: invalid e-mail or phone, a declared attribute of another type (22P02, 22023), an address of another contact where mautomate.identity is refuse (23505)';
+
+create function mautomate.define_attribute(name text, type regtype, description text default null)
+  returns text language c
+  as 'MODULE_PATHNAME', 'mautomate_define_attribute';
+comment on function mautomate.define_attribute(text, regtype, text) is
+  'declares an attribute of contacts and its type, one of the built-in types; values given from now on must convert to it; returns created, changed or unchanged';
+
+create function mautomate.alias(anonymous_id text, external_id text)
+  returns bigint language c
+  as 'MODULE_PATHNAME', 'mautomate_alias';
+comment on function mautomate.alias(text, text) is
+  'whoever is known by anonymous_id is the contact external_id: events, lists and enrolments move there for ever, starting nothing, and both ids name it from now on; either is made known where it is not; if anonymous_id already belongs to another contact, a notice says so and nothing changes; returns the number of the contact';
+
+create function mautomate.tag(who text, tag text)
+  returns boolean language c
+  as 'MODULE_PATHNAME', 'mautomate_tag';
+comment on function mautomate.tag(text, text) is
+  'adds a tag to a contact (attribute tags); returns whether it is new';
+
+create function mautomate.untag(who text, tag text)
+  returns boolean language c
+  as 'MODULE_PATHNAME', 'mautomate_untag';
+comment on function mautomate.untag(text, text) is
+  'removes a tag from a contact; returns whether it was there';
+
+create function mautomate_internal.contact_of(who text)
+  returns bigint language c stable strict
+  as 'MODULE_PATHNAME', 'mautomate_contact_of';
+comment on function mautomate_internal.contact_of(text) is
+  'the number of the contact that a text names; unknown or ambiguous is an error';
+
+create view mautomate.contacts as
+  select external_id, email, phone, first_name, last_name, timezone, locale,
+         region, stage, owner, attributes, created_at, contact_id
+  from mautomate.contact
+  where merged_into is null;
+comment on view mautomate.contacts is
+  'every person known, without those merged into another';

@@ -40,3 +40,43 @@ select pg_catalog.pg_extension_config_dump('mautomate.event_event_id_seq', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.event_kind', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.dedupe', '');
 
+
+create function mautomate.define_event(kind text, properties jsonb default null,
+    description text default null)
+  returns text language c
+  as 'MODULE_PATHNAME', 'mautomate_define_event';
+comment on function mautomate.define_event(text, jsonb, text) is
+  'declares a kind of events; properties maps a name to a built-in type: {"amount": "numeric"}; returns created, changed or unchanged';
+
+create function mautomate.track(who text, kind text, properties jsonb default '{}',
+    occurred_at timestamptz default null, dedupe_key text default null)
+  returns bigint language c
+  as 'MODULE_PATHNAME', 'mautomate_track';
+comment on function mautomate.track(text, text, jsonb, timestamptz, text) is
+  'records what a person did and returns the number of the event; who is an external id, else an e-mail address or phone number; an unknown person becomes a contact, by e-mail if there is an @ in it, else by external id; who null: nothing, no error; occurred_at defaults to mautomate.clock(); a repeated dedupe_key of the same person returns the first event';
+
+create function mautomate.track_batch(events jsonb)
+  returns bigint language c strict
+  as 'MODULE_PATHNAME', 'mautomate_track_batch';
+comment on function mautomate.track_batch(jsonb) is
+  'records an array of objects with the keys of track(): who, kind, properties, occurred_at, dedupe_key; a time without zone is in mautomate.timezone; returns how many were stored, without repeated and nobody''s ones; an error in one stores none';
+
+create view mautomate.event_kinds as
+  select kind, properties, description from mautomate_internal.event_kind;
+comment on view mautomate.event_kinds is
+  'the declared kinds of events and the types of their properties';
+
+create function mautomate.timeline(who text, since timestamptz default '-infinity',
+    until timestamptz default 'infinity')
+  returns table (occurred_at timestamptz, kind text, properties jsonb, event_id bigint)
+  language sql stable strict security definer
+  set search_path = pg_catalog, pg_temp
+  as $$
+    select e.occurred_at, e.kind, e.properties, e.event_id
+    from mautomate.event e
+    where e.contact_id = mautomate_internal.contact_of(who)
+      and e.occurred_at >= since and e.occurred_at < until
+    order by e.occurred_at, e.event_id
+  $$;
+comment on function mautomate.timeline(text, timestamptz, timestamptz) is
+  'the events of a contact in the order of time, from since on and before until';

@@ -1,0 +1,15 @@
+/*
+ * attribute.h
+ *	  Declared attributes, and what a JSON object says of a person.
+ */
+#ifndef MA_ATTRIBUTE_H
+#define MA_ATTRIBUTE_H
+
+#include "contact.h"
+
+extern ErrorData *ma_attribute_check(const char *name, JsonbValue *value);
+extern void		  ma_attribute_check_type(const char *name, Oid type);
+extern ErrorData *ma_person_describe(MaPerson *person, Jsonb *attributes,
+									 bool soft);
+
+#endif /* MA_ATTRIBUTE_H */

@@ -1,0 +1,66 @@
+/*
+ * contact.h
+ *	  Persons: who is meant, who is new, what is known of them.
+ */
+#ifndef MA_CONTACT_H
+#define MA_CONTACT_H
+
+#include "utils/elog.h"
+#include "utils/jsonb.h"
+
+/* The columns of a contact that identify() and captures set. */
+typedef enum MaContactColumn
+{
+	MA_CONTACT_EMAIL,
+	MA_CONTACT_PHONE,
+	MA_CONTACT_FIRST_NAME,
+	MA_CONTACT_LAST_NAME,
+	MA_CONTACT_TIMEZONE,
+	MA_CONTACT_LOCALE,
+	MA_CONTACT_REGION,
+	MA_CONTACT_STAGE,
+	MA_CONTACT_OWNER
+} MaContactColumn;
+
+#define MA_CONTACT_COLUMNS (MA_CONTACT_OWNER + 1)
+
+/* Sets in C go to SQL in chunks of this many rows. */
+#define MA_CHUNK 1000
+
+/*
+ * A person as somebody names and describes them. One without an external id
+ * is meant by e-mail, else by phone.
+ */
+typedef struct MaPerson
+{
+	const char *external_id; /* NULL: known by an address only */
+	const char *columns[MA_CONTACT_COLUMNS]; /* new values, NULL removes */
+	uint32		given;		 /* bit 1 << column: is it given? */
+	Jsonb	   *attributes;	 /* to merge in, a null removes; NULL: none */
+	int64		contact_id;	 /* out: who it is; 0: unknown or a problem */
+	bool		created;	 /* out: nobody knew the person before */
+	const char *shared_with; /* out: another contact with the address */
+	ErrorData  *problem;	 /* out: why the person cannot be told */
+} MaPerson;
+
+extern const char *ma_contact_column_name(MaContactColumn column);
+extern void		   ma_person_set(MaPerson *person, MaContactColumn column,
+								 const char *value);
+extern bool		   ma_person_set_email(MaPerson *person, const char *email,
+									   const char **reason);
+extern bool		   ma_person_set_phone(MaPerson *person, const char *phone,
+									   const char **reason);
+
+extern bool ma_person_is_named(const MaPerson *person);
+
+extern void	 ma_contact_lookup(MaPerson *persons, int n);
+extern void	 ma_contact_obtain(MaPerson *persons, int n);
+extern void	 ma_contact_store(MaPerson *persons, int n);
+extern int64 ma_contact_resolve(const char *who, bool missing_ok);
+extern void	 ma_contact_resolve_all(MaPerson *persons, int n, bool create);
+extern ErrorData *ma_contact_bad_email(const char *email, const char *reason);
+
+extern ErrorData *ma_problem(int code, const char *message, const char *detail,
+							 const char *hint);
+
+#endif /* MA_CONTACT_H */

@@ -1,0 +1,253 @@
+/*
+ * event.c
+ *	  Putting events into the log, in sets.
+ *
+ * An event with a dedupe key is stored once: its key goes into a table of its
+ * own first, and only rows whose key was new follow into the log. Keys are
+ * taken in order, before anything else is locked; a second session with the
+ * same key waits there and then finds it taken.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "batch.h"
+#include "contact.h"
+#include "event.h"
+#include "sql.h"
+
+static int64 store_chunk(MaEventRow **rows, int n);
+static int	 take_keys(MaEventRow **rows, int n);
+static int	 compare_keys(const void *a, const void *b);
+static void	 insert_rows(MaEventRow **rows, int n);
+
+/*
+ * Stores events, in the order given, and returns how many: rows of nobody and
+ * rows whose dedupe key is known are left out.
+ */
+int64
+ma_event_store(MaEventRow *rows, int n)
+{
+	MaEventRow **chunk = palloc(sizeof(MaEventRow *) * Min(n, MA_CHUNK));
+	int64		 stored = 0;
+	int			 count = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		rows[i].stored = false;
+		rows[i].event_id = 0;
+		if (rows[i].contact_id != 0)
+			chunk[count++] = &rows[i];
+		if (count == MA_CHUNK || (count > 0 && i == n - 1))
+		{
+			stored += store_chunk(chunk, count);
+			count = 0;
+		}
+	}
+	pfree(chunk);
+	return stored;
+}
+
+/* Stores a chunk: the keys, then the rows. */
+static int64
+store_chunk(MaEventRow **rows, int n)
+{
+	MaSqlScope scope;
+
+	ma_sql_begin(&scope);
+	n = take_keys(rows, n);
+	if (n > 0)
+		insert_rows(rows, n);
+	ma_sql_end(&scope);
+	return n;
+}
+
+/*
+ * Takes the dedupe keys and drops the rows whose key is taken already from
+ * the array; returns how many are left.
+ */
+static int
+take_keys(MaEventRow **rows, int n)
+{
+	static MaStatement one = {
+		"insert into mautomate_internal.dedupe"
+		" (contact_id, dedupe_key, event_id)"
+		" values ($1, $2, nextval('mautomate.event_event_id_seq'))"
+		" on conflict do nothing returning contact_id, dedupe_key, event_id",
+		2,
+		{INT8OID, TEXTOID}};
+	static MaStatement many = {
+		"insert into mautomate_internal.dedupe"
+		" (contact_id, dedupe_key, event_id)"
+		" select contact_id, dedupe_key,"
+		" nextval('mautomate.event_event_id_seq')"
+		" from unnest($1, $2) u (contact_id, dedupe_key)"
+		" on conflict do nothing returning contact_id, dedupe_key, event_id",
+		2,
+		{INT8ARRAYOID, TEXTARRAYOID}};
+	MaEventRow **keyed = palloc(sizeof(MaEventRow *) * n);
+	Datum		 values[2];
+	bool		 isnull;
+	int			 count = 0;
+	int			 left = 0;
+
+	for (int i = 0; i < n; i++)
+		if (rows[i]->dedupe_key != NULL)
+			keyed[count++] = rows[i];
+	if (count == 0)
+		return n;
+	qsort(keyed, count, sizeof(MaEventRow *), compare_keys);
+	if (count == 1)
+	{
+		values[0] = Int64GetDatum(keyed[0]->contact_id);
+		values[1] = CStringGetTextDatum(keyed[0]->dedupe_key);
+		ma_sql_exec(&one, values, NULL, 0);
+	}
+	else
+	{
+		MaColumn columns[2];
+
+		ma_column_init(&columns[0], INT8OID, count);
+		ma_column_init(&columns[1], TEXTOID, count);
+		for (int i = 0; i < count; i++)
+		{
+			ma_column_add(&columns[0], Int64GetDatum(keyed[i]->contact_id),
+						  false);
+			ma_column_add_text(&columns[1], keyed[i]->dedupe_key);
+		}
+		values[0] = ma_column_array(&columns[0]);
+		values[1] = ma_column_array(&columns[1]);
+		ma_sql_exec(&many, values, NULL, 0);
+	}
+	/* what came back is a subsequence of what went in */
+	for (uint64 row = 0, i = 0; row < SPI_processed; row++, i++)
+	{
+		int64 contact_id = DatumGetInt64(ma_sql_datum(row, 1, &isnull));
+		char *key = ma_sql_text(row, 2);
+
+		while (keyed[i]->contact_id != contact_id ||
+			   strcmp(keyed[i]->dedupe_key, key) != 0)
+			i++;
+		keyed[i]->event_id = DatumGetInt64(ma_sql_datum(row, 3, &isnull));
+	}
+	for (int i = 0; i < n; i++)
+		if (rows[i]->dedupe_key == NULL || rows[i]->event_id != 0)
+			rows[left++] = rows[i];
+	return left;
+}
+
+/* qsort comparator of pointers to rows: by contact, key, position. */
+static int
+compare_keys(const void *a, const void *b)
+{
+	const MaEventRow *left = *(MaEventRow *const *) a;
+	const MaEventRow *right = *(MaEventRow *const *) b;
+	int				  result;
+
+	if (left->contact_id != right->contact_id)
+		return left->contact_id < right->contact_id ? -1 : 1;
+	result = strcmp(left->dedupe_key, right->dedupe_key);
+	return result != 0 ? result : (left > right) - (left < right);
+}
+
+/* Puts rows into the log with one statement. */
+static void
+insert_rows(MaEventRow **rows, int n)
+{
+	static MaStatement one = {
+		"insert into mautomate.event"
+		" (contact_id, kind, occurred_at, event_id, properties)"
+		" values ($1, $2, $3,"
+		" coalesce($4, nextval('mautomate.event_event_id_seq')),"
+		" coalesce($5, '{}')) returning event_id",
+		5,
+		{INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID, JSONBOID}};
+	static MaStatement many = {
+		"insert into mautomate.event"
+		" (contact_id, kind, occurred_at, event_id, properties)"
+		" select contact_id, kind, occurred_at,"
+		" coalesce(event_id, nextval('mautomate.event_event_id_seq')),"
+		" coalesce(properties, '{}') from unnest($1, $2, $3, $4, $5)"
+		" u (contact_id, kind, occurred_at, event_id, properties)"
+		" returning event_id",
+		5,
+		{INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID,
+		 JSONBARRAYOID}};
+	static const Oid types[5] = {INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID,
+								 JSONBOID};
+	MaColumn		 columns[5];
+	Datum			 values[5];
+	char			 nulls[6] = "     ";
+	bool			 isnull;
+
+	for (int c = 0; c < 5; c++)
+		ma_column_init(&columns[c], types[c], n);
+	for (int i = 0; i < n; i++)
+	{
+		MaEventRow *row = rows[i];
+
+		ma_column_add(&columns[0], Int64GetDatum(row->contact_id), false);
+		ma_column_add_text(&columns[1], row->kind);
+		ma_column_add(&columns[2], TimestampTzGetDatum(row->occurred_at),
+					  false);
+		ma_column_add(&columns[3], Int64GetDatum(row->event_id),
+					  row->event_id == 0);
+		ma_column_add(&columns[4], JsonbPGetDatum(row->properties),
+					  row->properties == NULL);
+	}
+	for (int c = 0; c < 5; c++)
+	{
+		values[c] =
+			n == 1 ? columns[c].values[0] : ma_column_array(&columns[c]);
+		nulls[c] = n == 1 && columns[c].nulls[0] ? 'n' : ' ';
+	}
+	ma_sql_exec(n == 1 ? &one : &many, values, nulls, 0);
+	for (int i = 0; i < n; i++)
+	{
+		rows[i]->event_id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
+		rows[i]->stored = true;
+	}
+}
+
+/* The event that a row was not stored beside: the first with its key. */
+int64
+ma_event_first(const MaEventRow *row)
+{
+	static MaStatement stmt = {"select event_id from mautomate_internal.dedupe"
+							   " where contact_id = $1 and dedupe_key = $2",
+							   2,
+							   {INT8OID, TEXTOID}};
+	Datum			   values[2];
+	MaSqlScope		   scope;
+	int64			   event_id = 0;
+	bool			   isnull;
+
+	values[0] = Int64GetDatum(row->contact_id);
+	values[1] = CStringGetTextDatum(row->dedupe_key);
+	ma_sql_begin(&scope);
+	if (ma_sql_exec(&stmt, values, NULL, 1) == 1)
+		event_id = DatumGetInt64(ma_sql_datum(0, 1, &isnull));
+	ma_sql_end(&scope);
+	return event_id;
+}
+
+/* Refuses what cannot be the kind of an event that somebody else writes. */
+void
+ma_event_check_kind(const char *kind)
+{
+	static const char *const reserved[] = {"tier_changed", "list_entered",
+										   "list_left", "stage_changed"};
+
+	if (kind == NULL || *kind == '\0')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("the kind of an event must not be empty")));
+	for (int i = 0; i < lengthof(reserved); i++)
+		if (strcmp(kind, reserved[i]) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_RESERVED_NAME),
+					 errmsg("event kind \"%s\" is reserved", kind),
+					 errdetail("mautomate itself writes such events when they "
+							   "happen.")));
+}

@@ -1,0 +1,28 @@
+/*
+ * event.h
+ *	  Putting events into the log, in sets.
+ */
+#ifndef MA_EVENT_H
+#define MA_EVENT_H
+
+#include "datatype/timestamp.h"
+#include "utils/jsonb.h"
+
+/* An event to put into the log. */
+typedef struct MaEventRow
+{
+	int64		contact_id; /* 0: nobody's, left out */
+	const char *kind;
+	TimestampTz occurred_at;
+	Jsonb	   *properties; /* an object; NULL: an empty one */
+	const char *dedupe_key; /* at most one event per contact and key; NULL:
+								 * any number */
+	int64		event_id;	/* out: of a stored event */
+	bool		stored;		/* out: false if left out or repeated */
+} MaEventRow;
+
+extern int64 ma_event_store(MaEventRow *rows, int n);
+extern int64 ma_event_first(const MaEventRow *row);
+extern void	 ma_event_check_kind(const char *kind);
+
+#endif /* MA_EVENT_H */

@@ -1,0 +1,143 @@
+/*
+ * merge.c
+ *	  One contact takes over everything of another.
+ *
+ * contact_id is part of every key and never updated, so rows move by DELETE
+ * and INSERT; an event keeps its event_id. All of it happens under the rule
+ * of silence: what the loser did long ago starts nothing for the survivor.
+ *
+ * Locks: dedupe keys, then both contacts in the order of their ids, then
+ * both states likewise, as everywhere. A writer that holds a state commits
+ * first and its events move too; one that comes later finds no state of the
+ * loser.
+ *
+ * The loser stays as a row that names its survivor, so that its external id
+ * still leads to the person. merged_into always names a living contact: who
+ * had been merged into the loser is passed on.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "merge.h"
+#include "sql.h"
+
+static bool move(int64 loser, int64 survivor);
+
+/*
+ * Merges loser into survivor. Returns false, having done nothing, if one of
+ * them has been merged by somebody else; then the caller looks again. The
+ * silence lasts as long as the subtransaction in here.
+ */
+bool
+ma_contact_merge(int64 loser, int64 survivor)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	bool		  done;
+
+	Assert(loser != survivor);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(cxt);
+	done = move(loser, survivor);
+	if (done)
+		ReleaseCurrentSubTransaction();
+	else
+		RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(cxt);
+	CurrentResourceOwner = owner;
+	return done;
+}
+
+/* The statements of a merge, in the order of the locks. */
+static bool
+move(int64 loser, int64 survivor)
+{
+	/* of a key that both have, the survivor's event stays */
+	static MaStatement dedupe = {
+		"with gone as ("
+		"delete from mautomate_internal.dedupe where contact_id = $1"
+		" returning dedupe_key, event_id), kept as ("
+		"insert into mautomate_internal.dedupe"
+		" (contact_id, dedupe_key, event_id)"
+		" select $2, dedupe_key, event_id from gone order by dedupe_key"
+		" on conflict do nothing returning event_id)"
+		" delete from mautomate.event e using gone g"
+		" where e.contact_id = $1 and e.event_id = g.event_id"
+		" and not exists (select from kept k where k.event_id = g.event_id)",
+		2,
+		{INT8OID, INT8OID}};
+	static MaStatement lock_contacts = {
+		"select from mautomate.contact"
+		" where contact_id in ($1, $2) and merged_into is null"
+		" order by contact_id for update",
+		2,
+		{INT8OID, INT8OID}};
+	static MaStatement lock_states = {
+		"select from mautomate_internal.contact_state"
+		" where contact_id in ($1, $2) order by contact_id for update",
+		2,
+		{INT8OID, INT8OID}};
+	static MaStatement events = {
+		"with gone as ("
+		"delete from mautomate.event where contact_id = $1 returning *)"
+		" insert into mautomate.event"
+		" (contact_id, kind, occurred_at, event_id, properties)"
+		" select $2, kind, occurred_at, event_id, properties from gone",
+		2,
+		{INT8OID, INT8OID}};
+	static MaStatement survivor_row = {
+		"update mautomate.contact s set"
+		" email = coalesce(s.email, l.email),"
+		" phone = coalesce(s.phone, l.phone),"
+		" first_name = coalesce(s.first_name, l.first_name),"
+		" last_name = coalesce(s.last_name, l.last_name),"
+		" timezone = coalesce(s.timezone, l.timezone),"
+		" locale = coalesce(s.locale, l.locale),"
+		" region = coalesce(s.region, l.region),"
+		" stage = coalesce(s.stage, l.stage),"
+		" owner = coalesce(s.owner, l.owner),"
+		" account_id = coalesce(s.account_id, l.account_id),"
+		" attributes = l.attributes || s.attributes,"
+		" created_at = least(s.created_at, l.created_at)"
+		" from mautomate.contact l"
+		" where l.contact_id = $1 and s.contact_id = $2",
+		2,
+		{INT8OID, INT8OID}};
+	static MaStatement loser_row = {
+		"update mautomate.contact set merged_into = $2,"
+		" email = null, phone = null, first_name = null, last_name = null,"
+		" timezone = null, locale = null, region = null, stage = null,"
+		" owner = null, account_id = null, attributes = '{}'"
+		" where contact_id = $1 or merged_into = $1",
+		2,
+		{INT8OID, INT8OID}};
+	static MaStatement loser_timers = {
+		"delete from mautomate_internal.timer t"
+		" using mautomate_internal.contact_state s"
+		" where s.contact_id = $1 and t.contact_id = s.contact_id"
+		" and t.due_at = s.due_at",
+		1,
+		{INT8OID}};
+	static MaStatement loser_state = {
+		"delete from mautomate_internal.contact_state where contact_id = $1",
+		1,
+		{INT8OID}};
+	static MaStatement *const steps[] = {&lock_states,	&events,
+										 &survivor_row, &loser_row,
+										 &loser_timers, &loser_state};
+	Datum	   values[2] = {Int64GetDatum(loser), Int64GetDatum(survivor)};
+	MaSqlScope scope;
+	bool	   alive;
+
+	ma_sql_begin(&scope);
+	ma_sql_exec(&dedupe, values, NULL, 0);
+	alive = ma_sql_exec(&lock_contacts, values, NULL, 0) == 2;
+	for (int i = 0; alive && i < lengthof(steps); i++)
+		ma_sql_exec(steps[i], values, NULL, 0);
+	ma_sql_end(&scope);
+	return alive;
+}
