@@ -1,6 +1,7 @@
 -- identify, alias, tag: who is who, and what is known of them.
+set client_min_messages = warning;
 create extension if not exists mautomate;
-set client_min_messages = notice;
+reset client_min_messages;
 
 -- upsert: null leaves, a null attribute removes, an empty string removes
 select mautomate.identify('k1', ' Ann@Example.COM ', '+44 (0)20 7946 0000',

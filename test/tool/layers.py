@@ -6,11 +6,11 @@ import pathlib
 import re
 
 LAYERS = [  # the bottom first; within a layer anything goes but a circle
-    "compat guc inval sql error wake arm clock address",
+    "compat guc inval sql error wake arm clock address batch setting",
     "cell signal predicate score workflow template mime transport",
-    "definition entry state outbox gate contact",
-    "refresh model",
-    "capture journey delivery list",
+    "definition entry state outbox gate",
+    "refresh model contact merge attribute event",
+    "capture track identify kind journey delivery list",
     "worker mautomate",
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS)
