@@ -45,7 +45,7 @@ static Attribute  *find(const char *name);
 static ErrorData  *type_problem(Attribute *attribute, const char *value,
 								const char *detail);
 static ErrorData  *convert(Attribute *attribute, char *text);
-static ErrorData  *describe_one(MaPerson *person, const char *name,
+static ErrorData  *describe_one(MaProfile *person, const char *name,
 								JsonbValue *value, bool *is_column);
 static const char *reserved_hint(const char *name);
 static void		   check_name(const char *name);
@@ -171,16 +171,15 @@ convert(Attribute *attribute, char *text)
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData *volatile error = NULL;
+	MaSetting own;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
+	ma_setting_enter(&own);
 	PG_TRY();
 	{
-		int level = ma_setting_enter();
-
 		(void) InputFunctionCall(&attribute->input, text, attribute->ioparam,
 								 -1);
-		ma_setting_leave(level);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -191,6 +190,7 @@ convert(Attribute *attribute, char *text)
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
+	ma_setting_leave(&own);
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
 	if (error == NULL)
@@ -207,7 +207,7 @@ convert(Attribute *attribute, char *text)
  * error; with soft, it is left out and the first such problem is returned.
  */
 ErrorData *
-ma_person_describe(MaPerson *person, Jsonb *attributes, bool soft)
+ma_profile_describe(MaProfile *person, Jsonb *attributes, bool soft)
 {
 	JsonbIterator	*it = JsonbIteratorInit(&attributes->root);
 	JsonbParseState *state = NULL;
@@ -249,7 +249,7 @@ ma_person_describe(MaPerson *person, Jsonb *attributes, bool soft)
 
 /* Takes over one attribute, if it is a column, or checks it. */
 static ErrorData *
-describe_one(MaPerson *person, const char *name, JsonbValue *value,
+describe_one(MaProfile *person, const char *name, JsonbValue *value,
 			 bool *is_column)
 {
 	MaContactColumn column = MA_CONTACT_FIRST_NAME;
@@ -269,7 +269,7 @@ describe_one(MaPerson *person, const char *name, JsonbValue *value,
 	*is_column = true;
 	if (value->type == jbvNull)
 	{
-		ma_person_set(person, column, NULL);
+		ma_profile_set(person, column, NULL);
 		return NULL;
 	}
 	if (value->type != jbvString)
@@ -281,7 +281,7 @@ describe_one(MaPerson *person, const char *name, JsonbValue *value,
 		return ma_problem(ERRCODE_INVALID_PARAMETER_VALUE,
 						  psprintf("time zone \"%s\" not recognized", text),
 						  NULL, "The view pg_timezone_names lists the zones.");
-	ma_person_set(person, column, text);
+	ma_profile_set(person, column, text);
 	return NULL;
 }
 

@@ -31,7 +31,7 @@ typedef enum MaContactColumn
  * A person as somebody names and describes them. One without an external id
  * is meant by e-mail, else by phone.
  */
-typedef struct MaPerson
+typedef struct MaProfile
 {
 	const char *external_id; /* NULL: known by an address only */
 	const char *columns[MA_CONTACT_COLUMNS]; /* new values, NULL removes */
@@ -41,23 +41,26 @@ typedef struct MaPerson
 	bool		created;	 /* out: nobody knew the person before */
 	const char *shared_with; /* out: another contact with the address */
 	ErrorData  *problem;	 /* out: why the person cannot be told */
-} MaPerson;
+} MaProfile;
 
 extern const char *ma_contact_column_name(MaContactColumn column);
-extern void		   ma_person_set(MaPerson *person, MaContactColumn column,
-								 const char *value);
-extern bool		   ma_person_set_email(MaPerson *person, const char *email,
-									   const char **reason);
-extern bool		   ma_person_set_phone(MaPerson *person, const char *phone,
-									   const char **reason);
+extern void		   ma_profile_set(MaProfile *person, MaContactColumn column,
+								  const char *value);
+extern bool		   ma_profile_set_email(MaProfile *person, const char *email,
+										const char **reason);
+extern bool		   ma_profile_set_phone(MaProfile *person, const char *phone,
+										const char **reason);
 
-extern bool ma_person_is_named(const MaPerson *person);
+extern bool ma_profile_is_named(const MaProfile *person);
 
-extern void	 ma_contact_lookup(MaPerson *persons, int n);
-extern void	 ma_contact_obtain(MaPerson *persons, int n);
-extern void	 ma_contact_store(MaPerson *persons, int n);
+extern void	 ma_contact_lookup(MaProfile *persons, int n);
+extern void	 ma_contact_lookup_chunk(MaProfile **persons, int n,
+									 MemoryContext cxt);
+extern void	 ma_contact_store_missing(MaProfile *persons, int n);
+extern void	 ma_contact_obtain(MaProfile *persons, int n);
+extern void	 ma_contact_store(MaProfile *persons, int n);
 extern int64 ma_contact_resolve(const char *who, bool missing_ok);
-extern void	 ma_contact_resolve_all(MaPerson *persons, int n, bool create);
+extern void	 ma_contact_resolve_all(MaProfile *persons, int n, bool create);
 extern ErrorData *ma_contact_bad_email(const char *email, const char *reason);
 
 extern ErrorData *ma_problem(int code, const char *message, const char *detail,

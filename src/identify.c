@@ -28,7 +28,7 @@ static bool	 change_tags(FunctionCallInfo fcinfo, MaStatement *stmt);
 Datum
 mautomate_identify(PG_FUNCTION_ARGS)
 {
-	MaPerson	person = {0};
+	MaProfile	person = {0};
 	const char *reason = NULL;
 
 	if (!PG_ARGISNULL(0))
@@ -40,14 +40,14 @@ mautomate_identify(PG_FUNCTION_ARGS)
 	{
 		char *email = text_to_cstring(PG_GETARG_TEXT_PP(1));
 
-		if (!ma_person_set_email(&person, email, &reason))
+		if (!ma_profile_set_email(&person, email, &reason))
 			ThrowErrorData(ma_contact_bad_email(email, reason));
 	}
 	if (!PG_ARGISNULL(2))
 	{
 		char *phone = text_to_cstring(PG_GETARG_TEXT_PP(2));
 
-		if (!ma_person_set_phone(&person, phone, &reason))
+		if (!ma_profile_set_phone(&person, phone, &reason))
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("invalid phone number \"%s\"", phone),
 							reason ? errdetail("%s", reason) : 0,
@@ -55,8 +55,8 @@ mautomate_identify(PG_FUNCTION_ARGS)
 									"+44 20 7946 0000.")));
 	}
 	if (!PG_ARGISNULL(3))
-		(void) ma_person_describe(&person, PG_GETARG_JSONB_P(3), false);
-	if (!ma_person_is_named(&person))
+		(void) ma_profile_describe(&person, PG_GETARG_JSONB_P(3), false);
+	if (!ma_profile_is_named(&person))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("a contact needs an external id, an e-mail address or "
@@ -141,7 +141,7 @@ find_living(const char *external_id, int64 *named)
 		"select contact_id from mautomate.contact where external_id = $1",
 		1,
 		{TEXTOID}};
-	MaPerson   person = {.external_id = external_id};
+	MaProfile   person = {.external_id = external_id};
 	Datum	   value = CStringGetTextDatum(external_id);
 	MaSqlScope scope;
 	bool	   isnull;

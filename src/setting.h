@@ -5,7 +5,20 @@
 #ifndef MA_SETTING_H
 #define MA_SETTING_H
 
-extern int	ma_setting_enter(void);
-extern void ma_setting_leave(int level);
+#include "pgtime.h"
+
+/* What ma_setting_leave() gives back. */
+typedef struct MaSetting
+{
+	pg_tz *zone;
+	int	   date_style;
+	int	   date_order;
+	int	   interval_style;
+	int	   float_digits;
+	int	   bytea_output;
+} MaSetting;
+
+extern void ma_setting_enter(MaSetting *own);
+extern void ma_setting_leave(const MaSetting *own);
 
 #endif /* MA_SETTING_H */

@@ -27,8 +27,8 @@ typedef struct Place
 
 static void	 check_properties(Jsonb *properties);
 static void	 check_time(TimestampTz occurred_at);
-static int	 read_batch(Jsonb *events, MaPerson **persons, MaEventRow **rows);
-static void	 read_element(JsonbValue *element, MaPerson *person,
+static int	 read_batch(Jsonb *events, MaProfile **persons, MaEventRow **rows);
+static void	 read_element(JsonbValue *element, MaProfile *person,
 						  MaEventRow *row, Place *place);
 static char *scalar_text(JsonbValue *value);
 static void	 name_place(void *arg);
@@ -37,7 +37,7 @@ static void	 name_place(void *arg);
 Datum
 mautomate_track(PG_FUNCTION_ARGS)
 {
-	MaPerson   person = {0};
+	MaProfile  person = {0};
 	MaEventRow row = {0};
 
 	row.kind = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
@@ -65,7 +65,7 @@ Datum
 mautomate_track_batch(PG_FUNCTION_ARGS)
 {
 	Jsonb	   *events = PG_GETARG_JSONB_P(0);
-	MaPerson   *persons;
+	MaProfile  *persons;
 	MaEventRow *rows;
 	int			n;
 
@@ -90,7 +90,7 @@ mautomate_track_batch(PG_FUNCTION_ARGS)
 
 /* Reads the elements of a batch; those of nobody have no name in persons. */
 static int
-read_batch(Jsonb *events, MaPerson **persons, MaEventRow **rows)
+read_batch(Jsonb *events, MaProfile **persons, MaEventRow **rows)
 {
 	int					 n = JB_ROOT_COUNT(events);
 	JsonbIterator		*it = JsonbIteratorInit(&events->root);
@@ -99,27 +99,35 @@ read_batch(Jsonb *events, MaPerson **persons, MaEventRow **rows)
 	ErrorContextCallback callback = {.previous = error_context_stack,
 									 .callback = name_place,
 									 .arg = &place};
-	int					 level = ma_setting_enter();
+	MaSetting			 own;
 
 	error_context_stack = &callback;
-	*persons = palloc0(sizeof(MaPerson) * Max(n, 1));
+	ma_setting_enter(&own);
+	*persons = palloc0(sizeof(MaProfile) * Max(n, 1));
 	*rows = palloc0(sizeof(MaEventRow) * Max(n, 1));
-	(void) JsonbIteratorNext(&it, &element, true);
-	for (place.element = 0; place.element < n; place.element++)
+	PG_TRY();
 	{
-		place.key = NULL;
 		(void) JsonbIteratorNext(&it, &element, true);
-		read_element(&element, &(*persons)[place.element],
-					 &(*rows)[place.element], &place);
+		for (place.element = 0; place.element < n; place.element++)
+		{
+			place.key = NULL;
+			(void) JsonbIteratorNext(&it, &element, true);
+			read_element(&element, &(*persons)[place.element],
+						 &(*rows)[place.element], &place);
+		}
 	}
+	PG_FINALLY();
+	{
+		ma_setting_leave(&own);
+	}
+	PG_END_TRY();
 	error_context_stack = callback.previous;
-	ma_setting_leave(level);
 	return n;
 }
 
 /* Reads one object, keyed like the arguments of track(). */
 static void
-read_element(JsonbValue *element, MaPerson *person, MaEventRow *row,
+read_element(JsonbValue *element, MaProfile *person, MaEventRow *row,
 			 Place *place)
 {
 	JsonbIterator *it;
