@@ -7,6 +7,7 @@
  * address would be a command of its own, and a line that ends in a bare LF
  * would let a following dot end the message and the rest be commands.
  */
+#include <idn2.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,16 @@ mail_free(Mail *mail)
 	free(mail);
 }
 
+/* Is there no byte above 127? */
+static bool
+is_ascii(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char) *text > 127)
+			return false;
+	return true;
+}
+
 /* May it stand between < and > as it is? */
 static bool
 is_address(const char *address)
@@ -61,6 +72,33 @@ is_address(const char *address)
 			return false;
 	return at != NULL && at > address && at[1] != '\0' &&
 		   at - address <= LOCAL_PART_MAX && strlen(address) <= ADDRESS_MAX;
+}
+
+/*
+ * Brings the domain of an address, if it is not ASCII, into the form that
+ * every server knows. False if it has none.
+ */
+static bool
+encode_domain(char **address)
+{
+	char	*at = strrchr(*address, '@');
+	uint8_t *domain;
+	char	*encoded;
+	size_t	 local_len;
+
+	if (at == NULL || is_ascii(at))
+		return true;
+	if (idn2_lookup_u8((uint8_t *) at + 1, &domain,
+					   IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+		return false;
+	local_len = (size_t) (at + 1 - *address);
+	encoded = alloc_get(local_len + strlen((char *) domain) + 1);
+	memcpy(encoded, *address, local_len);
+	strcpy(encoded + local_len, (char *) domain);
+	idn2_free(domain);
+	free(*address);
+	*address = encoded;
+	return true;
 }
 
 /* Does every line of the body end in CRLF? */
@@ -119,9 +157,10 @@ rewrite_body(Mail *mail)
 const char *
 mail_check(Mail *mail)
 {
-	if (mail->sender[0] != '\0' && !is_address(mail->sender))
+	if (!encode_domain(&mail->sender) ||
+		(mail->sender[0] != '\0' && !is_address(mail->sender)))
 		return "the sender's address is not valid";
-	if (!is_address(mail->recipient))
+	if (!encode_domain(&mail->recipient) || !is_address(mail->recipient))
 		return "the recipient's address is not valid";
 	if (mail->body_len == 0)
 		return "the message is empty";
@@ -129,5 +168,6 @@ mail_check(Mail *mail)
 		return "the message holds a NUL byte";
 	if (!is_clean(mail->body, mail->body_len))
 		rewrite_body(mail);
+	mail->utf8 = !is_ascii(mail->sender) || !is_ascii(mail->recipient);
 	return NULL;
 }

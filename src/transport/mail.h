@@ -20,6 +20,7 @@ typedef struct Mail
 	const char	*body; /* inside payload or rewritten */
 	size_t		 body_len;
 	char		*payload;	/* of its frame */
+	bool		 utf8;		/* an address is not ASCII */
 	char		*rewritten; /* the body, if it had to be mended; or NULL */
 } Mail;
 

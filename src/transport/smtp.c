@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -63,6 +64,8 @@ struct Smtp
 	int64_t		  total_deadline; /* of the message up to STAGE_END */
 	const char	 *aborted;		  /* why we gave up; or NULL */
 	bool		  closing;		  /* QUIT was written, nothing counts now */
+	bool		  utf8;			  /* the server takes SMTPUTF8 */
+	bool		  lacks_utf8;	  /* and has to, but does not */
 	bool		  no_connect;	  /* only what is open may be used */
 };
 
@@ -265,6 +268,7 @@ perform(Smtp *smtp, Mail *mail)
 	smtp->stage = STAGE_CONNECT;
 	smtp->aborted = NULL;
 	smtp->closing = false;
+	smtp->lacks_utf8 = false;
 	smtp->error[0] = '\0';
 	smtp->deadline = now_ms() + smtp->config->connect_ms;
 	smtp->total_deadline = now_ms() + smtp->config->total_ms;
@@ -282,10 +286,17 @@ perform(Smtp *smtp, Mail *mail)
 static const char *
 reason(const Smtp *smtp, CURLcode rc)
 {
+	long system_error = 0;
+
 	if (smtp->aborted != NULL)
 		return smtp->aborted;
-	if (smtp->reply.code != 0)
+	if (smtp->reply.code >= 400)
 		return smtp->reply.text;
+	if (rc == CURLE_COULDNT_CONNECT &&
+		curl_easy_getinfo(smtp->curl, CURLINFO_OS_ERRNO, &system_error) ==
+			CURLE_OK &&
+		system_error != 0)
+		return strerror((int) system_error);
 	if (smtp->error[0] != '\0')
 		return smtp->error;
 	return curl_easy_strerror(rc);
@@ -306,6 +317,13 @@ judge(Smtp *smtp, CURLcode rc, SmtpResult *result)
 	bool wants_login = smtp->stage == STAGE_MAIL && code / 10 == 53;
 
 	result->code = code;
+	if (smtp->lacks_utf8)
+	{
+		result->outcome = MA_OUTCOME_PERMANENT;
+		snprintf(result->text, sizeof(result->text),
+				 "an address is not ASCII and the server cannot take it");
+		return;
+	}
 	if (smtp->stage == STAGE_END && code / 100 == 2)
 		result->outcome = MA_OUTCOME_SENT;
 	else if (smtp->stage >= STAGE_MAIL && code / 100 == 4)
@@ -316,6 +334,8 @@ judge(Smtp *smtp, CURLcode rc, SmtpResult *result)
 		result->outcome = MA_OUTCOME_IN_DOUBT;
 	else
 		result->outcome = MA_OUTCOME_NOT_REACHED;
+	if (result->outcome == MA_OUTCOME_NOT_REACHED && code < 400)
+		result->code = 0;
 
 	if (result->outcome <= MA_OUTCOME_PERMANENT)
 		snprintf(result->text, sizeof(result->text), "%s", smtp->reply.text);
@@ -386,6 +406,29 @@ begins(const char *data, size_t len, const char *with)
 	return len >= strlen(with) && memcmp(data, with, strlen(with)) == 0;
 }
 
+/* Follows the commands; what is not known is part of the greeting. */
+static void
+note_command(Smtp *smtp, const char *command, size_t len)
+{
+	if (begins(command, len, "MAIL FROM:"))
+	{
+		smtp->stage = STAGE_MAIL;
+		smtp->lacks_utf8 = smtp->mail->utf8 && !smtp->utf8;
+		if (smtp->lacks_utf8)
+			shut_sockets(smtp, SHUT_RDWR);
+	}
+	else if (begins(command, len, "RCPT TO:"))
+		smtp->stage = STAGE_RCPT;
+	else if (begins(command, len, "DATA\r\n") && smtp->stage == STAGE_RCPT)
+		smtp->stage = STAGE_DATA;
+	else if (smtp->stage <= STAGE_HELLO)
+	{
+		smtp->stage = STAGE_HELLO;
+		if (begins(command, len, "EHLO "))
+			smtp->utf8 = false;
+	}
+}
+
 /* libcurl has written something; commands are what we look for. */
 static int
 on_debug(CURL *curl, curl_infotype type, char *data, size_t len, void *arg)
@@ -401,14 +444,7 @@ on_debug(CURL *curl, curl_infotype type, char *data, size_t len, void *arg)
 		shut_sockets(smtp, SHUT_RD);
 		return 0;
 	}
-	if (begins(data, len, "MAIL FROM:"))
-		smtp->stage = STAGE_MAIL;
-	else if (begins(data, len, "RCPT TO:"))
-		smtp->stage = STAGE_RCPT;
-	else if (begins(data, len, "DATA\r\n") && smtp->stage == STAGE_RCPT)
-		smtp->stage = STAGE_DATA;
-	else if (smtp->stage < STAGE_HELLO)
-		smtp->stage = STAGE_HELLO;
+	note_command(smtp, data, len);
 	reply_reset(&smtp->reply);
 	smtp->deadline = now_ms() + smtp->config->reply_ms;
 	return 0;
@@ -422,6 +458,9 @@ on_header(char *line, size_t size, size_t count, void *arg)
 
 	if (smtp->closing)
 		return size * count;
+	if (smtp->stage == STAGE_HELLO && size * count >= 12 &&
+		strncasecmp(line + 4, "SMTPUTF8", 8) == 0)
+		smtp->utf8 = true;
 	if (!reply_add(&smtp->reply, line, size * count))
 	{
 		smtp->aborted = "the server's reply has no end";

@@ -56,10 +56,10 @@ class Result:
 class Transport:
     """One running program."""
 
-    def __init__(self, config=None, **settings):
+    def __init__(self, config=None, environment=None, **settings):
         self.process = subprocess.Popen(
             WRAPPER + [PROGRAM], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, env={}, bufsize=0)
+            stdout=subprocess.PIPE, env=environment or {}, bufsize=0)
         self.results = queue.Queue()
         self.ending = []            # ids of ENDING frames
         self.broken = None          # text of a BROKEN frame

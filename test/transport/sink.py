@@ -34,7 +34,7 @@ end the answer to its last. WHAT is
                        another line of it
   close                close the connection without a reply
   reset                the same, rudely
-  mute                 never answer
+  mute                 never answer; at body: read no more
   endless              a reply of lines without end
   drip                 a good reply, one byte a second
 
@@ -66,6 +66,7 @@ REPLIES = {"banner": "220 sink", "helo": "250 sink", "mail": "250 2.1.0 ok",
            "rcpt": "250 2.1.5 ok", "data": "354 go on",
            "end": "250 2.0.0 taken", "rset": "250 2.0.0 ok",
            "noop": "250 2.0.0 ok", "quit": "221 2.0.0 bye"}
+WHATS = ("close", "reset", "mute", "endless", "drip")
 LINE_MAX = 64 * 1024
 
 
@@ -78,6 +79,8 @@ class Fault:
             raise argparse.ArgumentTypeError("not STAGE=WHAT: " + text)
         self.stage = match[1]
         self.what = match[2]
+        if not self.what[:3].isdigit() and self.what not in WHATS:
+            raise argparse.ArgumentTypeError("unknown fault: " + text)
         self.first = int(match[3] or 1)
         self.count = int(match[4]) if match[4] else None
         self.seen = 0
@@ -371,8 +374,8 @@ class Session(asyncio.Protocol):
                 self.endless()
             elif what == "drip":
                 self.drip(REPLIES.get(stage, "250 ok") + "\r\n")
-            elif what != "mute":
-                raise ValueError("unknown fault " + what)
+            elif stage == "body":
+                self.transport.pause_reading()
             return 0
         return None
 

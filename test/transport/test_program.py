@@ -1,0 +1,625 @@
+#!/usr/bin/env python3
+"""Tests of mautomate-transport as a program: frames in, SMTP out, results
+back, against sink.py and its faults. Loopback only. Prints TAP.
+
+    test_program.py [NAME...]    only those tests"""
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+from client import BODY, HERE, Sink, Transport, frame, mail_frame, string
+
+FOLDER = tempfile.mkdtemp(prefix="ma_transport.")
+TESTS = []
+
+
+def test(function):
+    """Registers a test."""
+    TESTS.append(function)
+    return function
+
+
+def path(name):
+    """A new file of that kind."""
+    path.count += 1
+    return os.path.join(FOLDER, "%d.%s" % (path.count, name))
+
+
+path.count = 0
+
+
+def lines(name):
+    """The lines of a file."""
+    with open(name) as file:
+        return file.read().splitlines()
+
+
+def equal(got, wanted):
+    """Says what differs."""
+    assert got == wanted, "got %r, wanted %r" % (got, wanted)
+
+
+def attempt(*options, count=1, body=BODY, **settings):
+    """The results of messages sent one after the other to a new sink."""
+    with Sink(*options) as sink:
+        with Transport(port=sink.port, **settings) as transport:
+            results = [transport.one(number, body=body)
+                       for number in range(count)]
+        sink.end()
+        return results, sink
+
+
+def outcome(*options, **settings):
+    """What became of one message: outcome and code."""
+    result = attempt(*options, **settings)[0][0]
+    return result.outcome, result.code
+
+
+# --- frames ---------------------------------------------------------------
+
+def dies(data, text):
+    """It ends with exit code 1 and says why."""
+    with Transport(config=data) as transport:
+        equal(transport.result(), None)
+        equal(transport.end(), 1)
+        equal(transport.broken, text)
+
+
+def config(**settings):
+    """A CONFIG frame."""
+    return frame(b"C", b"".join(string(name) + string(value)
+                                for name, value in settings.items()))
+
+
+@test
+def ends_quietly_without_input():
+    for data in (b"", b"\0", b"\0\0\0\5C", config(host="localhost")):
+        with Transport(config=data) as transport:
+            equal(transport.end(), 0)
+            equal(transport.broken, None)
+
+
+@test
+def refuses_broken_frames():
+    good = config(host="localhost")
+    dies(frame(b"M", b""), "the first frame is not a configuration")
+    dies(b"\xff\xff\xff\xff", "a frame is too long")
+    dies(b"\0\0\0\0", "a frame is too long")
+    dies(good + b"\x7f\0\0\0", "a frame is too long")
+    dies(good + frame(b"?", b""), "a frame has an unknown type")
+    dies(good + frame(b"M", b"\0" * 9), "a message is broken")
+    dies(good + mail_frame(1, "a\0b@c", "d@e", BODY), "a message is broken")
+    dies(good + frame(b"M", b"\0" * 8 + b"\xff" * 30), "a message is broken")
+    dies(good + frame(b"A", b"\0" * 8),
+         "an acknowledgement has no result")
+
+
+@test
+def refuses_broken_configurations():
+    dies(frame(b"C", b"\0\0\0\4host"), "broken configuration")
+    dies(config(), "host is missing")
+    dies(config(host="a b"), "host is neither a name nor an address")
+    dies(config(host="a/b"), "host is neither a name nor an address")
+    dies(config(host="h", colour="red"), "unknown setting")
+    dies(config(host="h", port="x"), "setting is not a whole number")
+    dies(config(host="h", port="0"), "port must be 1 to 65535")
+    dies(config(host="h", tls="maybe"), "tls must be starttls, smtps or none")
+    dies(config(host="h", connections="513"), "too many connections, or none")
+    dies(config(host="h", reply_ms="0"), "a time limit is zero")
+    dies(config(host="h", user="me"), "password_file is missing")
+    dies(config(host="h", auth="ntlm"), "auth must be plain, login or xoauth2")
+
+
+# --- what arrives ---------------------------------------------------------
+
+@test
+def delivers_bytes_as_they_are():
+    out = path("json")
+    bodies = [
+        BODY,
+        b".\r\n",
+        b"..\r\n.\r\n\r\n.\r\n",
+        b".\r\n" * 40000,
+        b"x" * 16381 + b"\r\n.\r\n" + b"y" * 16382 + b"\r\n.\r\nend\r\n",
+        b"\r\n" * 9,
+        bytes(range(32, 256)) + b"\r\n",
+        (b"m" * 74 + b"\r\n") * 330000,
+    ]
+    with Sink("--out", out) as sink:
+        with Transport(port=sink.port) as transport:
+            for number, body in enumerate(bodies):
+                equal(transport.one(number, body=body).outcome, "sent")
+            equal(transport.ending, list(range(len(bodies))))
+    got = [json.loads(line) for line in lines(out)]
+    equal(len(got), len(bodies))
+    for mail, body in zip(got, bodies):
+        equal(mail["data"].encode("latin-1") == body, True)
+        equal(mail["sender"], "from@example.com")
+        equal(mail["recipients"], ["to@example.com"])
+    equal({mail["connection"] for mail in got}, {1})
+
+
+@test
+def mends_line_ends():
+    out = path("json")
+    bodies = {
+        b"a\n.\nb": b"a\r\n.\r\nb\r\n",
+        b"a\r.\rb\r": b"a\r\n.\r\nb\r\n",
+        b"a\n.\r\nRSET\r\nMAIL FROM:<x@y>\r\n":
+            b"a\r\n.\r\nRSET\r\nMAIL FROM:<x@y>\r\n",
+        b"a\r\r\n.\r\n": b"a\r\n\r\n.\r\n",
+        b"\n": b"\r\n",
+    }
+    with Sink("--out", out) as sink:
+        with Transport(port=sink.port) as transport:
+            for number, body in enumerate(bodies):
+                equal(transport.one(number, body=body).outcome, "sent")
+    equal([json.loads(line)["data"].encode() for line in lines(out)],
+          list(bodies.values()))
+
+
+@test
+def takes_the_null_sender_and_foreign_domains():
+    out = path("json")
+    with Sink("--out", out) as sink:
+        with Transport(port=sink.port, helo="shop.example") as transport:
+            equal(transport.one(1, sender="").outcome, "sent")
+            equal(transport.one(2, recipient="to@bücher.example").outcome,
+                  "sent")
+    first, second = [json.loads(line) for line in lines(out)]
+    equal(first["sender"], "")
+    equal(first["helo"], "shop.example")
+    equal(second["recipients"], ["to@xn--bcher-kva.example"])
+
+
+@test
+def takes_utf8_addresses_where_the_server_does():
+    commands = path("commands")
+    with Sink("--utf8", "--commands", commands) as sink:
+        with Transport(port=sink.port) as transport:
+            for number in range(2):
+                equal(transport.one(number, recipient="jörg@example.com")
+                      .outcome, "sent")
+            equal(transport.one(3).outcome, "sent")
+    equal([line for line in lines(commands) if line.startswith("MAIL")],
+          2 * ["MAIL FROM:<from@example.com> SMTPUTF8"] +
+          ["MAIL FROM:<from@example.com>"])
+    with Sink() as sink:
+        with Transport(port=sink.port) as transport:
+            equal(transport.one(0).outcome, "sent")
+            for number in range(1, 3):
+                result = transport.one(number, recipient="jörg@example.com")
+                equal((result.outcome, result.code), ("permanent", 0))
+        equal(sink.end(), 1)
+
+
+@test
+def refuses_dangerous_addresses_and_bodies():
+    commands = path("commands")
+    bad = ["", "a", "@", "a@", "@b", "a b@c", "a@b\r\nDATA", "a@b\nRSET",
+           "a@b> SIZE=1", "<a@b>", "a@b\x7f", "a@b\tc", "l" * 65 + "@b",
+           "a@" + "b" * 253]
+    with Sink("--commands", commands) as sink:
+        with Transport(port=sink.port) as transport:
+            number = 0
+            for address in bad:
+                for mail in ({"recipient": address}, {"sender": address}):
+                    if mail == {"sender": ""}:
+                        continue
+                    number += 1
+                    result = transport.one(number, **mail)
+                    equal((address, result.outcome, result.code),
+                          (address, "permanent", 0))
+            for body in (b"", b"a\0b\r\n"):
+                number += 1
+                equal(transport.one(number, body=body).outcome, "permanent")
+        sink.end()
+        equal(sink.connections, 0)
+    equal(lines(commands), [])
+
+
+# --- what the server says -------------------------------------------------
+
+@test
+def judges_replies():
+    for code, wanted in ((421, "temporary"), (451, "temporary"),
+                         (550, "permanent"), (554, "permanent")):
+        for stage in ("mail", "rcpt", "data", "end"):
+            equal((stage, outcome("--fault", "%s=%d" % (stage, code))),
+                  (stage, (wanted, code)))
+        equal(outcome("--fault", "banner=%d" % code), ("not_reached", code))
+    equal(outcome("--fault", "mail=530"), ("not_reached", 530))
+    equal(outcome("--fault", "data=250"), ("not_reached", 0))
+    equal(outcome("--fault", "end=252"), ("sent", 252))
+    equal(outcome("--fault", "end=354"), ("in_doubt", 354))
+
+
+@test
+def goes_on_after_a_refusal():
+    results, sink = attempt("--fault", "rcpt=550@2*1", "--fault",
+                            "end=451@2*1", "--fault", "mail=450@5*1", count=5)
+    equal([result.outcome for result in results],
+          ["sent", "permanent", "temporary", "sent", "temporary"])
+    equal(sink.received, 2)
+
+
+@test
+def shows_replies_as_plain_text():
+    result = attempt("--fault", "end=250:2.0.0 one\\ntwo \x01\xe9\x7f",
+                     )[0][0]
+    equal(result.text, "2.0.0 one two ???"[:len(result.text)])
+    result = attempt("--fault", "rcpt=550:" + "x" * 5000)[0][0]
+    equal((result.outcome, len(result.text)), ("permanent", 1000))
+
+
+@test
+def survives_lost_connections():
+    for stage in ("banner", "ehlo", "mail", "rcpt", "data"):
+        for what in ("close", "reset"):
+            equal((stage, outcome("--fault", "%s=%s" % (stage, what))),
+                  (stage, ("not_reached", 0)))
+    for what in ("close", "reset"):
+        equal(outcome("--fault", "end=" + what), ("in_doubt", 0))
+        equal(outcome("--fault", "body=" + what, body=b"x\r\n" * 6000000),
+              ("not_reached", 0))
+
+
+@test
+def survives_mute_servers():
+    for stage in ("banner", "ehlo", "mail", "rcpt", "data"):
+        equal((stage, outcome("--fault", stage + "=mute", reply_ms=300)),
+              (stage, ("not_reached", 0)))
+    equal(outcome("--fault", "end=mute", final_ms=300), ("in_doubt", 0))
+    equal(outcome("--fault", "body=mute", reply_ms=300,
+                  body=b"x\r\n" * 6000000), ("not_reached", 0))
+
+
+@test
+def survives_endless_and_slow_replies():
+    for stage in ("banner", "ehlo", "mail", "rcpt"):
+        equal((stage, outcome("--fault", stage + "=endless")),
+              (stage, ("not_reached", 0)))
+        equal((stage, outcome("--fault", stage + "=drip", reply_ms=1200)),
+              (stage, ("not_reached", 0)))
+    equal(outcome("--fault", "end=endless"), ("in_doubt", 0))
+    equal(outcome("--fault", "end=drip", final_ms=1200), ("in_doubt", 0))
+
+
+@test
+def survives_refused_connections():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        with Transport(port=port) as transport:     # it does not listen
+            result = transport.one()
+            equal((result.outcome, result.code), ("not_reached", 0))
+            assert "refused" in result.text, result.text
+
+
+@test
+def limits_connecting():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fill = []
+        for _ in range(4):                  # its queue is full: no answer
+            fill.append(socket.socket())
+            fill[-1].setblocking(False)
+            fill[-1].connect_ex(("127.0.0.1", port))
+        with Transport(port=port, connect_ms=500) as transport:
+            result = transport.one()
+            equal((result.outcome, result.text),
+                  ("not_reached", "connecting: no answer in time"))
+        for one in fill:
+            one.close()
+
+
+@test
+def does_not_wait_for_the_answer_to_quit():
+    started = time.monotonic()
+    results, _ = attempt("--fault", "quit=mute", "--fault", "rcpt=550@2*1",
+                         count=3)
+    equal([result.outcome for result in results],
+          ["sent", "permanent", "sent"])
+    assert time.monotonic() - started < 3, "it waited"
+
+
+@test
+def limits_the_message_not_the_connection():
+    results, sink = attempt("--final-latency", "450", count=6, total_ms=1000,
+                            final_ms=2500)
+    equal({result.outcome for result in results}, {"sent"})
+    equal(sink.connections, 1)
+    equal(outcome("--latency", "700", total_ms=1000), ("not_reached", 0))
+
+
+# --- TLS and login --------------------------------------------------------
+
+def certificate(name):
+    """A certificate and its key for that name."""
+    files = path("crt"), path("key")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj",
+         "/CN=" + name, "-addext", "subjectAltName=DNS:" + name, "-out",
+         files[0], "-keyout", files[1]], check=True, capture_output=True)
+    return files
+
+
+@test
+def starts_tls_or_sends_nothing():
+    cert, key = certificate("localhost")
+    for options, tls in ((["--tls", cert, key], "starttls"),
+                         (["--tls", cert, key, "--smtps"], "smtps")):
+        out = path("json")
+        results, sink = attempt("--out", out, *options, host="localhost",
+                                tls=tls, ca_file=cert, count=3)
+        equal({result.outcome for result in results}, {"sent"})
+        equal(sink.connections, 1)
+        equal(json.loads(lines(out)[0])["tls"], True)
+        # not trusted, not the name, not checked
+        equal(outcome(*options, host="localhost", tls=tls),
+              ("not_reached", 0))
+        equal(outcome(*options, host="127.0.0.1", tls=tls, ca_file=cert),
+              ("not_reached", 0))
+        equal(outcome(*options, tls=tls, insecure=1), ("sent", 250))
+    equal(outcome(tls="starttls")[0], "not_reached")
+    equal(outcome("--tls", cert, key, "--fault", "starttls=454",
+                  tls="starttls"), ("not_reached", 454))
+    equal(outcome("--tls", cert, key, "--fault", "starttls=mute",
+                  tls="starttls", reply_ms=300), ("not_reached", 0))
+    equal(outcome(tls="smtps", reply_ms=500)[0], "not_reached")
+
+
+@test
+def logs_in_from_a_file():
+    secret = path("password")
+    with open(secret, "w") as file:
+        file.write("p w:d\n")
+    for auth in ("plain", "login", "xoauth2", None):
+        out = path("json")
+        settings = {"user": "me", "password_file": secret}
+        if auth:
+            settings["auth"] = auth
+        equal((auth, outcome("--auth", "me:p w:d", "--out", out, **settings)),
+              (auth, ("sent", 250)))
+        equal(json.loads(lines(out)[0])["user"], "me")
+    equal(outcome("--auth", "me:other", user="me", password_file=secret),
+          ("not_reached", 535))
+    equal(outcome("--auth", "me:other"), ("not_reached", 530))
+    for missing in (path("missing"), FOLDER, "/dev/zero"):
+        result = attempt(user="me", password_file=missing)[0][0]
+        equal((result.outcome, result.code), ("not_reached", 0))
+        assert result.text.startswith("cannot read the password"), result.text
+
+
+@test
+def reads_the_password_at_each_connection():
+    secret = path("password")
+    with Sink("--auth", "me:right") as sink:
+        with Transport(port=sink.port, user="me",
+                       password_file=secret) as transport:
+            outcomes = []
+            for number, word in enumerate(("wrong", "right", "wrong")):
+                with open(secret, "w") as file:
+                    file.write(word)
+                outcomes.append(transport.one(number).outcome)
+            # the third one goes over the connection of the second
+            equal(outcomes, ["not_reached", "sent", "sent"])
+
+
+# --- connections ----------------------------------------------------------
+
+@test
+def uses_as_few_connections_as_needed():
+    results, sink = attempt(count=20, connections=4)
+    equal({result.outcome for result in results}, {"sent"})
+    equal(sink.connections, 1)
+
+
+@test
+def uses_all_connections_at_once():
+    with Sink("--final-latency", "600") as sink:
+        with Transport(port=sink.port, connections=8) as transport:
+            started = time.monotonic()
+            for number in range(8):
+                transport.send(number)
+            for _ in range(8):
+                equal(transport.result().outcome, "sent")
+            assert time.monotonic() - started < 1.5, "one after the other"
+        sink.end()
+        equal(sink.connections, 8)
+
+
+@test
+def waits_for_the_acknowledgement():
+    commands = path("commands")
+    with Sink("--commands", commands) as sink:
+        with Transport(port=sink.port, connections=1) as transport:
+            for number in range(3):
+                transport.send(number)
+            equal(transport.result().id, 0)
+            try:
+                assert False, transport.result(timeout=0.4)
+            except Exception as error:      # queue.Empty
+                equal(type(error).__name__, "Empty")
+            equal(sum(line.startswith("MAIL") for line in lines(commands)), 1)
+            transport.ack(0)
+            equal(transport.result().id, 1)
+            transport.ack(1)
+            equal(transport.result().id, 2)
+        equal(sink.end(), 3)
+
+
+@test
+def tries_once_more_where_a_rested_connection_is_gone():
+    for what in ("421", "close", "reset"):
+        results, sink = attempt("--fault", "mail=%s@2*1" % what, count=3)
+        equal((what, [result.outcome for result in results]),
+              (what, ["sent"] * 3))
+        equal(sink.connections, 2)
+    results, sink = attempt("--fault", "end=close@2*1", count=3)
+    equal([result.outcome for result in results],
+          ["sent", "in_doubt", "sent"])
+    equal(sink.received, 2)
+
+
+@test
+def closes_rested_connections_politely():
+    commands = path("commands")
+    with Sink("--commands", commands) as sink:
+        with Transport(port=sink.port, idle_ms=100) as transport:
+            equal(transport.one(1).outcome, "sent")
+            limit = time.monotonic() + 5
+            while "QUIT" not in lines(commands):
+                assert time.monotonic() < limit, "no QUIT"
+            equal(transport.one(2).outcome, "sent")
+        equal(sink.end(), 2)
+        equal(sink.connections, 2)
+    equal(lines(commands).count("QUIT"), 2)
+
+
+@test
+def ignores_proxies_and_netrc():
+    environment = dict(all_proxy="http://127.0.0.1:1", HOME=FOLDER,
+                       smtp_proxy="http://127.0.0.1:1")
+    with open(os.path.join(FOLDER, ".netrc"), "w") as file:
+        file.write("default login a password b\n")
+    with Sink("--auth", "a:b") as sink:
+        with Transport(port=sink.port, environment=environment) as transport:
+            equal(transport.one().code, 530)
+
+
+# --- the end --------------------------------------------------------------
+
+@test
+def ignores_sigterm():
+    with Sink() as sink:
+        with Transport(port=sink.port) as transport:
+            equal(transport.one(1).outcome, "sent")
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                transport.process.send_signal(number)
+            equal(transport.one(2).outcome, "sent")
+            equal(transport.end(), 0)
+
+
+@test
+def finishes_what_it_has_begun():
+    with Sink("--final-latency", "700") as sink:
+        with Transport(port=sink.port, connections=2) as transport:
+            for number in range(5):
+                transport.send(number)
+            limit = time.monotonic() + 5
+            while len(transport.ending) < 2:
+                assert time.monotonic() < limit, "no ENDING"
+            transport.close_input()
+            results = sorted((transport.result() for _ in range(5)),
+                             key=lambda result: result.id)
+            equal([result.outcome for result in results],
+                  ["sent"] * 2 + ["untried"] * 3)
+            equal(transport.end(), 0)
+        equal(sink.end(), 2)
+
+
+@test
+def ends_in_time_whatever_the_server_does():
+    for fault in ("end=mute", "banner=mute", "quit=mute"):
+        with Sink("--fault", fault) as sink:
+            with Transport(port=sink.port, connections=3) as transport:
+                for number in range(3):
+                    transport.send(number)
+                limit = time.monotonic() + 5
+                while len(transport.ending) < 3 and fault != "banner=mute":
+                    assert time.monotonic() < limit, "no ENDING"
+                started = time.monotonic()
+                equal(transport.end(), 0)
+                assert time.monotonic() - started < 2, "it took too long"
+                equal(sorted(transport.ending),
+                      [] if fault == "banner=mute" else [0, 1, 2])
+
+
+@test
+def says_what_may_be_in_doubt_before_it_dies():
+    out = path("json")
+    with Sink("--final-latency", "300", "--out", out) as sink:
+        with Transport(port=sink.port, connections=4) as transport:
+            for number in range(8):
+                transport.send(number)
+            limit = time.monotonic() + 5
+            while len(transport.ending) < 2:
+                assert time.monotonic() < limit, "no ENDING"
+            transport.process.kill()
+            equal(transport.result(), None)
+            ending = len(transport.ending)
+        sink.end()
+        assert 2 <= ending <= 4, ending
+        assert len(lines(out)) <= ending, "a message came unannounced"
+
+
+@test
+def is_not_confused_by_many():
+    """Random faults, many messages: one result each, and the truth."""
+    faults = []
+    for stage in ("mail", "rcpt", "data", "end", "banner"):
+        for first in range(7, 400, 41):
+            for what, shift in (("451", 0), ("close", 11), ("550", 23)):
+                faults += ["--fault", "%s=%s@%d*1" % (stage, what,
+                                                      first + shift)]
+    messages = 400
+    out = path("json")
+    with Sink("--out", out, *faults) as sink:
+        with Transport(port=sink.port, connections=16) as transport:
+            results = {}
+            for number in range(messages):
+                transport.send(number, recipient="%d@example.com" % number)
+            for _ in range(messages):
+                result = transport.result()
+                assert result.id not in results, "twice"
+                results[result.id] = result
+                transport.ack(result.id)
+            equal(transport.end(), 0)
+    arrived = {}
+    for line in lines(out):
+        mail = json.loads(line)
+        number = int(mail["recipients"][0].partition("@")[0])
+        assert number not in arrived, "sent twice"
+        arrived[number] = mail["reply"]
+    for number, result in results.items():
+        if number in arrived:
+            equal({250: "sent", 0: "in_doubt", 451: "temporary",
+                   550: "permanent"}[arrived[number]], result.outcome)
+        else:
+            assert result.outcome not in ("sent", "in_doubt"), result
+    assert len(set(r.outcome for r in results.values())) >= 4
+
+
+def main():
+    """Runs them and prints TAP."""
+    chosen = [one for one in TESTS
+              if not sys.argv[1:] or one.__name__ in sys.argv[1:]]
+    failed = 0
+    for number, one in enumerate(chosen, 1):
+        started = time.monotonic()
+        try:
+            one()
+        except Exception:                   # the next test may still tell
+            failed += 1
+            print("not ok", number, "-", one.__name__)
+            print("#  " + traceback.format_exc().strip()
+                  .replace("\n", "\n#  "))
+        else:
+            print("ok", number, "-", one.__name__, "(%.1f s)" %
+                  (time.monotonic() - started))
+        sys.stdout.flush()
+    print("1..%d" % len(chosen))
+    subprocess.run(["rm", "-rf", FOLDER], check=False)
+    return 1 if failed else 0
+
+
+sys.exit(main())

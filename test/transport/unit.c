@@ -1,0 +1,259 @@
+/*
+ * unit.c
+ *	  Unit tests of the transport's parts that need no network: frames,
+ *	  messages, replies, configuration. Prints TAP. Built by run, together
+ *	  with those parts.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../../src/transport/config.h"
+#include "../../src/transport/frame.h"
+#include "../../src/transport/mail.h"
+#include "../../src/transport/reply.h"
+
+static int	number = 0;
+static int	failures = 0;
+
+/* Prints the result of one test. */
+static void
+ok(bool good, const char *name)
+{
+	number++;
+	failures += !good;
+	printf("%sok %d - %s\n", good ? "" : "not ", number, name);
+}
+
+/* A frame that holds these bytes; its payload is freed by its taker. */
+static Frame
+frame_of(char type, const char *bytes, size_t len)
+{
+	Frame		frame = {.type = type, .len = len};
+
+	frame.payload = malloc(len + 1);
+	memcpy(frame.payload, bytes, len);
+	return frame;
+}
+
+/* Frames go through a pipe whole and in pieces. */
+static void
+test_frames(void)
+{
+	int			ends[2];
+	FrameReader *reader = calloc(1, sizeof(*reader));
+	Frame		frame;
+	int64_t		id;
+	char		long_text[2 * MA_TEXT_MAX];
+
+	memset(long_text, 'x', sizeof(long_text) - 1);
+	long_text[sizeof(long_text) - 1] = '\0';
+	if (pipe(ends) != 0)
+		exit(1);
+	reader->fd = ends[0];
+	frame_write_ending(ends[1], INT64_MIN + 5);
+	frame_write_result(ends[1], -1, MA_OUTCOME_SENT, 250, "ok");
+	frame_write_result(ends[1], 7, MA_OUTCOME_PERMANENT, 550, long_text);
+	frame_write_broken(ends[1], "");
+	if (write(ends[1], "\0\0\0\6C\0", 6) != 6)
+		exit(1);
+	close(ends[1]);
+
+	ok(frame_read(reader, &frame) == FRAME_READ && frame.type == 'E' &&
+	   frame_take_id(&frame, &id) && id == INT64_MIN + 5 &&
+	   frame.taken == frame.len && !frame_take_id(&frame, &id), "ENDING");
+	free(frame.payload);
+	ok(frame_read(reader, &frame) == FRAME_READ && frame.type == 'R' &&
+	   frame_take_id(&frame, &id) && id == -1 && frame.len == 15 &&
+	   memcmp(frame.payload + 8, "\1\0\0\0\372ok", 7) == 0, "RESULT");
+	free(frame.payload);
+	ok(frame_read(reader, &frame) == FRAME_READ &&
+	   frame.len == 13 + MA_TEXT_MAX, "a long text is cut");
+	free(frame.payload);
+	ok(frame_read(reader, &frame) == FRAME_READ && frame.type == 'B' &&
+	   frame.len == 0, "BROKEN");
+	free(frame.payload);
+	ok(frame_read(reader, &frame) == FRAME_EOF &&
+	   frame_read(reader, &frame) == FRAME_EOF, "half a frame is the end");
+	close(ends[0]);
+	free(reader);
+}
+
+/* Strings that do not fit into their frame are not read. */
+static void
+test_strings(void)
+{
+	static const char *const bad[] = {"", "\0\0\0", "\0\0\0\1",
+		"\xff\xff\xff\xff" "abcdefgh", "\0\0\0\3a\0b"};
+	static const size_t lens[] = {0, 3, 4, 12, 7};
+
+	for (int i = 0; i < 5; i++)
+	{
+		Frame		frame = frame_of('C', bad[i], lens[i]);
+		char	   *string = frame_take_string(&frame);
+
+		ok(string == NULL, "a string that is none");
+		free(string);
+		free(frame.payload);
+	}
+}
+
+/* A message of these parts, not yet checked. */
+static Mail *
+mail_of(const char *sender, const char *recipient, const char *body,
+		size_t len)
+{
+	Mail	   *mail = calloc(1, sizeof(*mail));
+
+	mail->sender = strdup(sender);
+	mail->recipient = strdup(recipient);
+	mail->payload = malloc(len + 1);
+	memcpy(mail->payload, body, len);
+	mail->body = mail->payload;
+	mail->body_len = len;
+	return mail;
+}
+
+/* Is this recipient taken, and as what? NULL: refused. */
+static void
+test_address(const char *address, const char *wanted)
+{
+	Mail	   *mail = mail_of("", address, "x\r\n", 3);
+	const char *wrong = mail_check(mail);
+
+	ok(wanted == NULL ? wrong != NULL :
+	   wrong == NULL && strcmp(mail->recipient, wanted) == 0, address);
+	mail_free(mail);
+}
+
+/* What may and may not stand in an envelope. */
+static void
+test_addresses(void)
+{
+	test_address("a@b", "a@b");
+	test_address("o'neil+x=y@example.com", "o'neil+x=y@example.com");
+	test_address("\"a@b\"@example.com", "\"a@b\"@example.com");
+	test_address("x@[127.0.0.1]", "x@[127.0.0.1]");
+	test_address("x@straße.example", "x@xn--strae-oqa.example");
+	test_address("jörg@b\xc3\xbc" "cher.example",
+				 "jörg@xn--bcher-kva.example");
+	test_address("x@\xff.example", NULL);
+	test_address("x@a\u200bb\xe2\x80\xae.example", NULL);
+	test_address("", NULL);
+	test_address("@", NULL);
+	test_address("x@", NULL);
+	test_address("x", NULL);
+	test_address("<x@y>", NULL);
+	test_address("x@y>", NULL);
+	test_address("x y@z", NULL);
+	test_address("x@y\r", NULL);
+	test_address("x@y\n", NULL);
+	test_address("x@y\x1b", NULL);
+}
+
+/* Does checking make of this body that one? */
+static void
+test_body(const char *body, const char *wanted, const char *name)
+{
+	Mail	   *mail = mail_of("", "a@b", body, strlen(body));
+
+	ok(mail_check(mail) == NULL && mail->body_len == strlen(wanted) &&
+	   memcmp(mail->body, wanted, mail->body_len) == 0, name);
+	mail_free(mail);
+}
+
+/* Every line ends in CRLF, and no byte else changes. */
+static void
+test_bodies(void)
+{
+	Mail	   *mail = mail_of("", "a@b", "a\0b\r\n", 5);
+
+	ok(mail_check(mail) != NULL, "a NUL is refused");
+	mail_free(mail);
+	test_body("a\r\n\r\n.\r\n", "a\r\n\r\n.\r\n", "a clean body stays");
+	test_body("a", "a\r\n", "an unfinished line");
+	test_body("a\n.\n", "a\r\n.\r\n", "bare LF");
+	test_body("a\r.\r", "a\r\n.\r\n", "bare CR");
+	test_body("a\r\r\n", "a\r\n\r\n", "CR before CRLF");
+	test_body("\n", "\r\n", "nothing but LF");
+	test_body("\r", "\r\n", "nothing but CR");
+	test_body("\n\r", "\r\n\r\n", "LF CR");
+	test_body("a\r\nb", "a\r\nb\r\n", "an unfinished last line");
+}
+
+/* Collects these lines; the code and text of the last reply. */
+static void
+test_reply(const char *const *lines, int code, const char *text,
+		   const char *name)
+{
+	Reply	   *reply = malloc(sizeof(*reply));
+
+	reply_reset(reply);
+	for (; *lines != NULL; lines++)
+		if (!reply_add(reply, *lines, strlen(*lines)))
+			break;
+	ok(reply->code == code && strcmp(reply->text, text) == 0, name);
+	free(reply);
+}
+
+/* Replies, well-formed and not. */
+static void
+test_replies(void)
+{
+	Reply	   *reply = malloc(sizeof(*reply));
+	int			lines = 0;
+
+	test_reply((const char *[]) {"250 ok\r\n", NULL}, 250, "ok", "one line");
+	test_reply((const char *[]) {"250\r\n", NULL}, 250, "", "only a code");
+	test_reply((const char *[]) {"250-a\r\n", "250 b\r\n", NULL}, 250, "a b",
+			   "two lines");
+	test_reply((const char *[]) {"250-a\r\n", NULL}, 0, "a", "unfinished");
+	test_reply((const char *[]) {"250 a\r\n", "550 b\n", NULL}, 550, "b",
+			   "the last of two");
+	test_reply((const char *[]) {"hello\r\n", "220 b\r\n", NULL}, 220,
+			   "hello b", "noise before it");
+	test_reply((const char *[]) {"550 \xc3\xa4\t\x1b[m\r\n", NULL}, 550,
+			   "????[m", "only printable ASCII");
+	test_reply((const char *[]) {"", "\r\n", "25", "2x0 ", NULL}, 0, "25 2x0 ",
+			   "no reply at all");
+	reply_reset(reply);
+	while (lines < 1000 && reply_add(reply, "250-x\r\n", 7))
+		lines++;
+	ok(lines == REPLY_LINES_MAX, "a reply has an end");
+	free(reply);
+}
+
+/* The password is the file but for the end of its line. */
+static void
+test_password(void)
+{
+	char		name[] = "/tmp/ma_unit.XXXXXX";
+	char		password[CONFIG_PASSWORD_MAX + 1];
+	Config		config = {.password_file = name};
+	int			fd = mkstemp(name);
+
+	ok(fd >= 0 && config_password(&config, password) &&
+	   strcmp(password, "") == 0, "an empty password");
+	ok(write(fd, " a b \r\n", 7) == 7 && config_password(&config, password) &&
+	   strcmp(password, " a b ") == 0, "a password and its line end");
+	ok(ftruncate(fd, CONFIG_PASSWORD_MAX + 1) == 0 &&
+	   !config_password(&config, password), "a file too long for a password");
+	close(fd);
+	unlink(name);
+	ok(!config_password(&config, password), "no password file");
+}
+
+int
+main(void)
+{
+	test_frames();
+	test_strings();
+	test_addresses();
+	test_bodies();
+	test_replies();
+	test_password();
+	printf("1..%d\n", number);
+	return failures > 0;
+}
