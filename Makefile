@@ -13,7 +13,7 @@ TRANSPORT := $(if $(TRANSPORT_OBJS),mautomate-transport)
 
 # The install script, in dependency order.
 PARTS = header clock error address definition contact event state predicate \
-	worker \
+	channel template suppression outbox worker \
 	owner
 FULL_PARTS = $(PARTS:%=sql/install/%.sql)
 FULL_SCRIPT = sql/mautomate--$(EXTVERSION).sql

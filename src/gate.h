@@ -5,6 +5,15 @@
 #ifndef MA_GATE_H
 #define MA_GATE_H
 
+/* What is known of who is to get a message. */
+typedef struct MaRecipient
+{
+	bool		exists;		/* is there such a contact? */
+	const char *email;		/* NULL: none */
+	const char *suppressed; /* why the address is; NULL: it is not */
+} MaRecipient;
+
+extern const char *ma_gate_refusal(const MaRecipient *recipient);
 extern const char *ma_gate_reachable(int64 contact_id, int template_id);
 
-#endif							/* MA_GATE_H */
+#endif /* MA_GATE_H */

@@ -34,13 +34,13 @@
 
 /* Whom to wake; or them together. */
 #define WAKE_SCHEDULER 0x01
-#define WAKE_SENDERS 0x02
+#define WAKE_SENDERS   0x02
 
 /* A worker of this database. */
 typedef struct Worker
 {
-	int			pid;			/* of its process, if it still runs */
-	int			kind;			/* WAKE_SCHEDULER or WAKE_SENDERS */
+	int pid;  /* of its process, if it still runs */
+	int kind; /* WAKE_SCHEDULER or WAKE_SENDERS */
 } Worker;
 
 static void reload(void);
@@ -49,9 +49,9 @@ static void at_transaction_end(XactEvent event, void *arg);
 static void set_latches(int kinds);
 
 static MaWatch watch = {"worker"};
-static Worker workers[MAX_PIDS];	/* the cached table */
-static int	worker_count = 0;
-static int	wanted = 0;			/* kinds to wake at the end of this
+static Worker  workers[MAX_PIDS]; /* the cached table */
+static int	   worker_count = 0;
+static int	   wanted = 0; /* kinds to wake at the end of this
 								 * transaction */
 
 /* New work for timers, enrolments or sweeps comes with this commit. */
@@ -104,10 +104,9 @@ static void
 reload(void)
 {
 	static MaStatement stmt = {
-		"select pid, kind = 'scheduler' from mautomate_internal.worker", 0
-	};
-	MaSqlScope	scope;
-	uint64		n;
+		"select pid, kind = 'scheduler' from mautomate_internal.worker", 0};
+	MaSqlScope scope;
+	uint64	   n;
 
 	watch.stale = false;
 	ma_sql_begin(&scope);
@@ -115,11 +114,12 @@ reload(void)
 	n = ma_sql_read(&stmt, NULL, NULL, MAX_PIDS);
 	for (uint64 i = 0; i < n; i++)
 	{
-		bool		isnull;
+		bool isnull;
 
 		workers[i].pid = DatumGetInt32(ma_sql_datum(i, 1, &isnull));
 		workers[i].kind = DatumGetBool(ma_sql_datum(i, 2, &isnull)) ?
-			WAKE_SCHEDULER : WAKE_SENDERS;
+							  WAKE_SCHEDULER :
+							  WAKE_SENDERS;
 	}
 	worker_count = (int) n;
 	PopActiveSnapshot();
@@ -155,7 +155,7 @@ set_latches(int kinds)
 {
 	for (int i = 0; i < worker_count; i++)
 	{
-		PGPROC	   *proc;
+		PGPROC *proc;
 
 		if ((workers[i].kind & kinds) == 0)
 			continue;

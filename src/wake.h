@@ -9,4 +9,4 @@ extern void ma_wake_scheduler_at_commit(void);
 extern void ma_wake_senders_at_commit(void);
 extern void ma_wake_all_at_commit(void);
 
-#endif							/* MA_WAKE_H */
+#endif /* MA_WAKE_H */

@@ -6,11 +6,11 @@ import pathlib
 import re
 
 LAYERS = [  # the bottom first; within a layer anything goes but a circle
-    "compat guc inval sql error wake arm clock address batch setting",
+    "compat guc inval sql error wake arm clock address batch setting argument lease",
     "cell signal predicate score workflow template mime transport",
-    "definition entry state outbox gate",
+    "definition entry state outbox gate channel",
     "refresh model contact merge attribute event",
-    "capture track identify kind journey delivery list",
+    "capture track identify kind journey delivery send list letter",
     "worker mautomate",
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS)

@@ -1,0 +1,135 @@
+-- Messages: the lasting record, and the outbox of those on their way.
+
+create table mautomate_internal.message (
+  message_id bigserial primary key,
+  contact_id bigint not null,
+  template_id int not null,
+  version int not null,
+  channel_id int not null,
+  enqueued_at timestamptz not null,
+  enrollment_id bigint,
+  pass int,
+  attempts int not null default 0,
+  in_doubt int not null default 0,
+  sent_at timestamptz,
+  state text not null default 'pending'
+    check (state in ('pending', 'sent', 'failed', 'refused', 'cancelled')),
+  step text,
+  idempotency_key text,
+  data jsonb,
+  address text,
+  reason text,
+  reply text,
+  check ((enrollment_id is null) = (step is null)
+         and (enrollment_id is null) = (pass is null))
+) with (fillfactor = 80);
+comment on table mautomate_internal.message is
+  'every message ever asked for; state is pending as long as there is a row in outbox, which then tells more';
+comment on column mautomate_internal.message.data is
+  'what the template may use beside the contact, as it was when asked: {"context", "entry", "event"}';
+comment on column mautomate_internal.message.address is
+  'where it went, once it was tried';
+comment on column mautomate_internal.message.in_doubt is
+  'how many attempts ended so that the server may or may not have taken it';
+create unique index message_idempotency_key
+  on mautomate_internal.message (idempotency_key)
+  where idempotency_key is not null;
+create unique index message_step
+  on mautomate_internal.message (enrollment_id, step, pass)
+  where enrollment_id is not null;
+create index message_contact on mautomate_internal.message (contact_id);
+
+create table mautomate_internal.outbox (
+  message_id bigint not null,
+  due_at timestamptz,
+  lease bigint,
+  channel_id int not null,
+  attempt int not null default 0,
+  deaths int not null default 0,
+  first_tried_at timestamptz,
+  state text not null default 'pending'
+    check (state in ('pending', 'sending', 'retry', 'in_doubt', 'held')),
+  primary key (channel_id, message_id)
+) with (fillfactor = 70);
+comment on table mautomate_internal.outbox is
+  'messages that have not reached a final state';
+comment on column mautomate_internal.outbox.due_at is
+  'when to send it; null: at once, in order of message_id, and never tried yet';
+comment on column mautomate_internal.outbox.lease is
+  'who is sending it, see table lease; null unless state is sending';
+comment on column mautomate_internal.outbox.deaths is
+  'how often the process that was sending it died';
+create index outbox_due on mautomate_internal.outbox (channel_id, due_at)
+  where due_at is not null;
+
+-- The holder of a lease keeps a lock on its number; a lease whose number is
+-- free belonged to a process that has died.
+create unlogged table mautomate_internal.lease (
+  lease bigserial primary key
+);
+comment on table mautomate_internal.lease is
+  'leases under which messages are being sent';
+
+select pg_catalog.pg_extension_config_dump('mautomate_internal.message', '');
+select pg_catalog.pg_extension_config_dump('mautomate_internal.message_message_id_seq', '');
+select pg_catalog.pg_extension_config_dump('mautomate_internal.outbox', '');
+
+create table mautomate_internal.arm (
+  only_row boolean primary key default true check (only_row),
+  ever boolean not null default false,
+  armed boolean not null default false,
+  only_addresses text[],
+  redirect text
+);
+comment on table mautomate_internal.arm is
+  'one row: whether this database may send; not dumped, so that a restored copy sends nothing';
+insert into mautomate_internal.arm default values;
+create trigger invalidate
+  after insert or update or delete or truncate on mautomate_internal.arm
+  for each statement execute function mautomate_internal.invalidate();
+
+create function mautomate.arm("only" text[] default null,
+                              redirect text default null)
+  returns void
+  language c volatile as 'MODULE_PATHNAME', 'mautomate_arm';
+comment on function mautomate.arm(text[], text) is
+  'lets this database send. Until the first call, in a new or restored database, nothing is sent and events start nothing. '
+  'only: messages to other addresses are refused; redirect: all messages go to this address instead. '
+  'Errors: 22023 if one of them is no e-mail address.';
+
+create function mautomate.disarm() returns void
+  language c volatile as 'MODULE_PATHNAME', 'mautomate_disarm';
+comment on function mautomate.disarm() is
+  'stops sending; messages wait for the next arm(). What is at a server already is not called back.';
+
+create function mautomate.send(who text, template text,
+                               context jsonb default '{}',
+                               not_before timestamptz default null,
+                               idempotency_key text default null)
+  returns bigint
+  language c volatile as 'MODULE_PATHNAME', 'mautomate_send';
+comment on function mautomate.send(text, text, jsonb, timestamptz, text) is
+  'puts a message into the outbox, in this transaction, and returns its id; a repeated idempotency_key returns the first one''s. '
+  'not_before: null = now. Errors: 42704 for an unknown person or template, 22023 for a context that is no object.';
+
+create function mautomate.cancel_message(message_id bigint) returns boolean
+  language c volatile as 'MODULE_PATHNAME', 'mautomate_cancel_message';
+comment on function mautomate.cancel_message(bigint) is
+  'takes a message back that waits or is held; true if so, false if it has been sent, refused or cancelled before. '
+  'Errors: 42704 for an unknown id, 55006 while it is being sent.';
+
+create function mautomate.resend_message(message_id bigint) returns boolean
+  language c volatile as 'MODULE_PATHNAME', 'mautomate_resend_message';
+comment on function mautomate.resend_message(bigint) is
+  'sends a message again, whatever became of it, with the same Message-ID and text; false if it is on its way anyhow. '
+  'Errors: 42704 for an unknown id, 55006 while it is being sent.';
+
+create view mautomate.outbox_status as
+  select c.name as channel, o.state, count(*) as messages,
+         min(m.enqueued_at) as oldest
+  from mautomate_internal.outbox o
+  join mautomate_internal.message m using (message_id)
+  join mautomate_internal.channel c on c.channel_id = o.channel_id
+  group by c.name, o.state;
+comment on view mautomate.outbox_status is
+  'messages that have not reached a final state, by channel and state';

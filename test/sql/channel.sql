@@ -1,0 +1,54 @@
+-- channels: definition, and every setting that cannot be
+create extension if not exists mautomate;
+select mautomate.create_channel('d_log', 'log');
+select mautomate.create_channel('d_log', 'log', '{}');
+select mautomate.create_channel('d_mail', 'smtp', '{"host": "127.0.0.1", "port": 2525, "tls": "none", "from": "Shop@Example.COM", "from_name": "Shop"}');
+select mautomate.create_channel('d_mail', 'smtp', '{"host": "127.0.0.1", "port": 2526, "tls": "none", "from": "Shop@Example.COM", "from_name": "Shop"}');
+select mautomate.create_channel('d_mail', 'smtp', '{"from": "Shop@Example.COM", "host": "127.0.0.1", "port": 2526, "tls": "none", "from_name": "Shop"}');
+select * from mautomate.channels where name like 'd\_%' order by name;
+-- arguments
+select mautomate.create_channel(null, 'log');
+select mautomate.create_channel('', 'log');
+select mautomate.create_channel(E'a\nb', 'log');
+select mautomate.create_channel('x', null);
+select mautomate.create_channel('x', 'pigeon');
+select mautomate.create_channel('x', 'smtp', '[]');
+select mautomate.create_channel('x', 'smtp', '"text"');
+select mautomate.create_channel('x', 'log', '{"host": "a"}');
+-- settings
+select mautomate.create_channel('x', 'smtp', '{}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com", "colour": 1}');
+select mautomate.create_channel('x', 'smtp', '{"host": 1, "from": "a@example.com"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "", "from": "a@example.com"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a b", "from": "a@example.com"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a/b@c", "from": "a@example.com"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "nobody"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com\r\nBcc: b@example.com"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com", "port": "25"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com", "port": 0}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com", "port": 25.5}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com", "port": 1e30}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com", "tls": "maybe"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com", "verify": "no"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com", "connections": 1000}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com", "in_doubt": "guess"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com", "from_name": "a\nb"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com", "user": "me"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com", "user": "me", "password_file": "pw"}');
+set mautomate.secrets_directory = '/nowhere';
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com", "user": "me", "password_file": "../pw"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "a", "from": "a@example.com", "user": "me", "password_file": "/etc/passwd"}');
+select mautomate.create_channel('d_login', 'smtp', '{"host": "a", "from": "a@example.com", "user": "me", "password_file": "pw", "tls": "none"}');
+reset mautomate.secrets_directory;
+-- names
+select mautomate.rename_channel('d_mail', 'd_log');
+select mautomate.rename_channel('d_nothing', 'd_x');
+select mautomate.rename_channel('d_mail', 'd_post');
+select mautomate.drop_channel('d_mail');
+select mautomate.drop_channel('d_post');
+select mautomate.drop_channel('d_login');
+select mautomate.create_channel('d_post', 'log');
+select mautomate.drop_channel('d_post');
+select mautomate.drop_channel('d_log');
+select name from mautomate.channels where name like 'd\_%';
