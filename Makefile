@@ -38,10 +38,10 @@ PROVE_TESTS = test/t/*.pl
 export LC_ALL = C.UTF-8
 
 .DEFAULT_GOAL = all
-.PHONY: test lint checkver
+.PHONY: test demo lint checkver
 
 # They do all the set-up themselves, as root or with sudo.
-test lint:
+test demo lint:
 	@MAKEFLAGS= PG_CONFIG='$(PG_CONFIG)' DATA='$(DEMO_DATA)' test/tool/$@
 
 checkver:
