@@ -7,7 +7,7 @@ import re
 
 LAYERS = [  # the bottom first; within a layer anything goes but a circle
     "compat guc inval sql error wake arm clock address batch setting argument lease",
-    "cell signal predicate score workflow template mime transport",
+    "cell value vocabulary signal predicate score workflow template mime transport",
     "definition entry state outbox gate channel",
     "refresh model contact merge attribute event",
     "capture track identify kind journey delivery send list letter",
@@ -47,8 +47,10 @@ def main():
                 continue  # PostgreSQL's
             if rank(name) is not None and rank(name) > rank(file.stem):
                 print(f"{file} includes {name}.h of a higher layer")
-            if name != file.stem:
-                includes.setdefault(file.stem, set()).add(name)
+            one, other = (stem.removesuffix("_private")
+                          for stem in (file.stem, name))
+            if one != other:
+                includes.setdefault(one, set()).add(other)
     for stem in sorted(includes):
         path = circle(stem, includes, [stem])
         if path and stem == min(path):
