@@ -25,12 +25,12 @@ PG_FUNCTION_INFO_V1(mautomate_normal_address);
 PG_FUNCTION_INFO_V1(mautomate_phone_problem);
 PG_FUNCTION_INFO_V1(mautomate_normal_phone);
 
-#define ADDRESS_MAX 254			/* octets; RFC 5321 path limit less "<>" */
-#define LOCAL_MAX 64			/* octets before the @ */
-#define DOMAIN_MAX 253			/* octets of a domain name */
-#define LABEL_MAX 63			/* octets between two dots */
-#define PHONE_MIN 7				/* digits of the shortest numbers in use */
-#define PHONE_MAX 15			/* digits; E.164 */
+#define ADDRESS_MAX 254 /* octets; RFC 5321 path limit less "<>" */
+#define LOCAL_MAX	64	/* octets before the @ */
+#define DOMAIN_MAX	253 /* octets of a domain name */
+#define LABEL_MAX	63	/* octets between two dots */
+#define PHONE_MIN	7	/* digits of the shortest numbers in use */
+#define PHONE_MAX	15	/* digits; E.164 */
 
 static const char *control_problem(const char *address);
 static const char *local_problem(const char *local, int len);
@@ -39,11 +39,11 @@ static const char *quoted_problem(const char *local, int len);
 static const char *domain_problem(const char *domain);
 static const char *label_problem(const char *label, int len);
 static const char *literal_problem(const char *literal);
-static bool ipv4_valid(const char *s, int len);
-static bool ipv6_valid(const char *s, int len);
-static bool is_atext(unsigned char c);
+static bool		   ipv4_valid(const char *s, int len);
+static bool		   ipv6_valid(const char *s, int len);
+static bool		   is_atext(unsigned char c);
 static const char *find_at(const char *address);
-static char *plain_local(const char *local, int len);
+static char		  *plain_local(const char *local, int len);
 
 /*
  * May mail be sent to this address? If not, *reason tells why.
@@ -153,12 +153,12 @@ find_at(const char *address)
 static const char *
 control_problem(const char *address)
 {
-	bool		utf8 = GetDatabaseEncoding() == PG_UTF8;
-	int			len;
+	bool utf8 = GetDatabaseEncoding() == PG_UTF8;
+	int	 len;
 
 	for (const char *p = address; *p != '\0'; p += len)
 	{
-		pg_wchar	c;
+		pg_wchar c;
 
 		len = 1;
 		if (*p == '\r' || *p == '\n')
@@ -221,7 +221,7 @@ atom_problem(const char *local, int len)
 static const char *
 quoted_problem(const char *local, int len)
 {
-	int			i;
+	int i;
 
 	for (i = 1; i < len && local[i] != '"'; i++)
 	{
@@ -276,7 +276,7 @@ domain_problem(const char *domain)
 static const char *
 label_problem(const char *label, int len)
 {
-	bool		ascii = true;
+	bool ascii = true;
 
 	if (len == 0)
 		return "The domain starts or ends with a dot or has two in a row.";
@@ -309,7 +309,7 @@ label_problem(const char *label, int len)
 static const char *
 literal_problem(const char *literal)
 {
-	int			len = strlen(literal);
+	int len = strlen(literal);
 
 	if (literal[len - 1] == ']' &&
 		(ipv4_valid(literal + 1, len - 2) ||
@@ -329,8 +329,8 @@ ipv4_valid(const char *s, int len)
 
 	for (int part = 0; part < 4; part++)
 	{
-		int			value = 0;
-		int			digits = 0;
+		int value = 0;
+		int digits = 0;
 
 		for (; s < end && isdigit((unsigned char) *s); s++, digits++)
 			value = Min(value * 10 + (*s - '0'), 256);
@@ -360,7 +360,7 @@ ipv6_valid(const char *s, int len)
 	}
 	while (s < end)
 	{
-		int			n = 0;
+		int n = 0;
 
 		while (s + n < end && isxdigit((unsigned char) s[n]))
 			n++;
@@ -397,7 +397,7 @@ static bool
 is_atext(unsigned char c)
 {
 	return isalnum(c) || IS_HIGHBIT_SET(c) ||
-		(c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+		   (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
 /*
@@ -406,8 +406,8 @@ is_atext(unsigned char c)
 static char *
 plain_local(const char *local, int len)
 {
-	char	   *plain;
-	int			n = 0;
+	char *plain;
+	int	  n = 0;
 
 	if (local[0] != '"')
 		return pnstrdup(local, len);
@@ -462,8 +462,8 @@ ma_phone_valid(const char *phone, const char **reason)
 char *
 ma_phone_normalise(const char *phone, const char **reason)
 {
-	char	   *result = palloc(strlen(phone) + 2);
-	char	   *out = result;
+	char *result = palloc(strlen(phone) + 2);
+	char *out = result;
 
 	while (*phone == ' ')
 		phone++;
@@ -508,7 +508,7 @@ mautomate_address_problem(PG_FUNCTION_ARGS)
 Datum
 mautomate_normal_address(PG_FUNCTION_ARGS)
 {
-	char	   *result;
+	char *result;
 
 	result = ma_address_normalise(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	if (result == NULL)
@@ -535,7 +535,7 @@ mautomate_phone_problem(PG_FUNCTION_ARGS)
 Datum
 mautomate_normal_phone(PG_FUNCTION_ARGS)
 {
-	char	   *result;
+	char *result;
 
 	result = ma_phone_normalise(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	if (result == NULL)

@@ -13,7 +13,7 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
-#include "template.h"
+struct MaTemplateOptions;
 
 /* ---- values ---- */
 
@@ -22,55 +22,55 @@ typedef enum LqKind
 	LQ_NIL,
 	LQ_BOOLEAN,
 	LQ_INTEGER,
-	LQ_DECIMAL,					/* prints with a point, as a float does */
+	LQ_DECIMAL, /* prints with a point, as a float does */
 	LQ_STRING,
-	LQ_RANGE,					/* integers, both ends included */
+	LQ_RANGE, /* integers, both ends included */
 	LQ_ARRAY,
-	LQ_JSON_ARRAY,				/* still in the data */
-	LQ_OBJECT,					/* always in the data */
-	LQ_LOOP,					/* forloop or tablerowloop */
-	LQ_EMPTY,					/* the word empty, for comparisons */
-	LQ_BLANK					/* the word blank, likewise */
+	LQ_JSON_ARRAY, /* still in the data */
+	LQ_OBJECT,	   /* always in the data */
+	LQ_LOOP,	   /* forloop or tablerowloop */
+	LQ_EMPTY,	   /* the word empty, for comparisons */
+	LQ_BLANK	   /* the word blank, likewise */
 } LqKind;
 
 typedef struct LqValue
 {
-	LqKind		kind;
-	bool		safe;			/* LQ_STRING: its outputs are escaped already */
+	LqKind kind;
+	bool   safe; /* LQ_STRING: its outputs are escaped already */
 	union
 	{
-		bool		boolean;
-		int64		integer;
-		Numeric		decimal;
+		bool	boolean;
+		int64	integer;
+		Numeric decimal;
 		struct
 		{
-			const char *data;	/* not terminated */
+			const char *data; /* not terminated */
 			int			len;
-		}			string;
+		} string;
 		struct
 		{
-			int64		from;
-			int64		to;
-		}			range;
+			int64 from;
+			int64 to;
+		} range;
 		struct
 		{
 			struct LqValue *items;
-			int			count;
-		}			array;
-		JsonbContainer *json;	/* LQ_JSON_ARRAY, LQ_OBJECT */
-		struct LqLoop *loop;
+			int				count;
+		} array;
+		JsonbContainer *json; /* LQ_JSON_ARRAY, LQ_OBJECT */
+		struct LqLoop  *loop;
 	};
 } LqValue;
 
 /* The state of one running for or tablerow. */
 typedef struct LqLoop
 {
-	const char *name;			/* variable-collection, as written */
-	int			namelen;
-	int64		length;
-	int64		index0;
-	int64		cols;			/* tablerow: columns; 0 for a for */
-	struct LqLoop *parent;		/* the loop around it, NULL outside any */
+	const char	  *name; /* variable-collection, as written */
+	int			   namelen;
+	int64		   length;
+	int64		   index0;
+	int64		   cols;   /* tablerow: columns; 0 for a for */
+	struct LqLoop *parent; /* the loop around it, NULL outside any */
 } LqLoop;
 
 /* The most items an array may get. */
@@ -83,7 +83,7 @@ typedef struct LqExpr LqExpr;
 /* One step of a path: .name or [expression]. */
 typedef struct LqStep
 {
-	const char *name;			/* NULL: it is index */
+	const char *name; /* NULL: it is index */
 	int			len;
 	LqExpr	   *index;
 } LqStep;
@@ -98,19 +98,19 @@ typedef enum LqExprKind
 struct LqExpr
 {
 	LqExprKind	kind;
-	const char *text;			/* as written */
+	const char *text; /* as written */
 	int			len;
 	LqValue		literal;
-	LqStep	   *steps;			/* the first names the variable */
+	LqStep	   *steps; /* the first names the variable */
 	int			nsteps;
-	LqExpr	   *from;			/* range */
+	LqExpr	   *from; /* range */
 	LqExpr	   *to;
 };
 
 struct LqRender;
 
-typedef LqValue (*LqFilterFn) (struct LqRender *r, const LqValue *in,
-							   const LqValue *args, int nargs);
+typedef LqValue (*LqFilterFn)(struct LqRender *r, const LqValue *in,
+							  const LqValue *args, int nargs);
 
 /* A filter as the parser looks it up. */
 typedef struct LqFilterDef
@@ -124,8 +124,8 @@ typedef struct LqFilterDef
 typedef struct LqFilter
 {
 	const LqFilterDef *def;
-	LqExpr	  **args;
-	int			nargs;
+	LqExpr			 **args;
+	int				   nargs;
 } LqFilter;
 
 /* The most arguments any filter takes. */
@@ -134,17 +134,17 @@ typedef struct LqFilter
 /* An expression and the filters it goes through. */
 typedef struct LqPipe
 {
-	LqExpr	   *expr;			/* NULL: nothing */
-	LqFilter   *filters;
-	int			nfilters;
-	bool		escaped;		/* the last filter is raw or escapes itself */
-	bool		optional;		/* the first filter is default: the variable
+	LqExpr	 *expr; /* NULL: nothing */
+	LqFilter *filters;
+	int		  nfilters;
+	bool	  escaped;	/* the last filter is raw or escapes itself */
+	bool	  optional; /* the first filter is default: the variable
 								 * may be unknown */
 } LqPipe;
 
 typedef enum LqOp
 {
-	LQ_OP_TRUE,					/* no operator: is it true? */
+	LQ_OP_TRUE, /* no operator: is it true? */
 	LQ_OP_EQ,
 	LQ_OP_NE,
 	LQ_OP_LT,
@@ -157,10 +157,10 @@ typedef enum LqOp
 /* left op right, and/or the rest; groups to the right. */
 typedef struct LqCondition
 {
-	LqExpr	   *left;
-	LqExpr	   *right;
-	LqOp		op;
-	bool		conjunction;	/* and (else or) between this and next */
+	LqExpr			   *left;
+	LqExpr			   *right;
+	LqOp				op;
+	bool				conjunction; /* and (else or) between this and next */
 	struct LqCondition *next;
 } LqCondition;
 
@@ -169,38 +169,38 @@ typedef struct LqCondition
 typedef enum LqNodeKind
 {
 	LQ_TEXT,
-	LQ_OUTPUT,					/* {{ }} and echo */
+	LQ_OUTPUT, /* {{ }} and echo */
 	LQ_ASSIGN,
 	LQ_CAPTURE,
-	LQ_IF,						/* and unless */
+	LQ_IF, /* and unless */
 	LQ_CASE,
 	LQ_FOR,
 	LQ_TABLEROW,
 	LQ_BREAK,
 	LQ_CONTINUE,
 	LQ_CYCLE,
-	LQ_COUNTER,					/* increment and decrement */
+	LQ_COUNTER, /* increment and decrement */
 	LQ_IFCHANGED,
-	LQ_PARTIAL					/* render and include */
+	LQ_PARTIAL /* render and include */
 } LqNodeKind;
 
 /* What stands between a tag and its end. */
 typedef struct LqBlock
 {
 	struct LqNode **nodes;
-	int			count;
-	int			allocated;
-	bool		blank;			/* puts out nothing but white space */
+	int				count;
+	int				allocated;
+	bool			blank; /* puts out nothing but white space */
 } LqBlock;
 
 /* One alternative of if, unless or case. */
 typedef struct LqBranch
 {
-	LqCondition *condition;		/* if; NULL: else */
-	bool		negate;			/* the first of unless */
-	LqExpr	  **values;			/* case: when; NULL: else */
-	int			nvalues;
-	LqBlock		body;
+	LqCondition		*condition; /* if; NULL: else */
+	bool			 negate;	/* the first of unless */
+	LqExpr		   **values;	/* case: when; NULL: else */
+	int				 nvalues;
+	LqBlock			 body;
 	struct LqBranch *next;
 } LqBranch;
 
@@ -216,30 +216,30 @@ typedef struct LqNode
 {
 	LqNodeKind	kind;
 	int			line;
-	bool		blank;			/* puts out nothing but white space */
-	const char *name;			/* text, or the variable it sets */
+	bool		blank; /* puts out nothing but white space */
+	const char *name;  /* text, or the variable it sets */
 	int			namelen;
-	LqPipe		pipe;			/* output, assign */
-	LqExpr	   *expr;			/* case, for: what; cycle: its name; partial:
+	LqPipe		pipe;	   /* output, assign */
+	LqExpr	   *expr;	   /* case, for: what; cycle: its name; partial:
 								 * which */
-	LqBlock		body;			/* capture, for, tablerow, ifchanged */
-	LqBlock		otherwise;		/* for: else */
-	LqBranch   *branches;		/* if, case */
-	LqExpr	  **values;			/* cycle */
+	LqBlock		body;	   /* capture, for, tablerow, ifchanged */
+	LqBlock		otherwise; /* for: else */
+	LqBranch   *branches;  /* if, case */
+	LqExpr	  **values;	   /* cycle */
 	int			nvalues;
-	const char *key;			/* for, cycle: under which name its state is
+	const char *key; /* for, cycle: under which name its state is
 								 * kept */
 	int			keylen;
-	LqExpr	   *limit;			/* for, tablerow */
+	LqExpr	   *limit; /* for, tablerow */
 	LqExpr	   *offset;
 	LqExpr	   *cols;
 	bool		offset_continue;
 	bool		reversed;
-	int			delta;			/* counter: 1 or -1 */
-	bool		isolated;		/* render: sees only its arguments and data */
-	LqExpr	   *with;			/* partial: with or for */
-	bool		each;			/* partial: for */
-	const char *alias;			/* partial: as */
+	int			delta;	  /* counter: 1 or -1 */
+	bool		isolated; /* render: sees only its arguments and data */
+	LqExpr	   *with;	  /* partial: with or for */
+	bool		each;	  /* partial: for */
+	const char *alias;	  /* partial: as */
 	int			aliaslen;
 	LqArgument *arguments;
 	int			narguments;
@@ -247,8 +247,8 @@ typedef struct LqNode
 
 struct MaTemplate
 {
-	MemoryContext cxt;			/* owns the tree and the source */
-	LqBlock		body;
+	MemoryContext cxt; /* owns the tree and the source */
+	LqBlock		  body;
 };
 
 /* ---- reading the source ---- */
@@ -266,9 +266,9 @@ typedef struct LqToken
 {
 	LqTokenKind kind;
 	int			line;
-	const char *name;			/* of a tag; NULL terminated by namelen */
+	const char *name; /* of a tag; NULL terminated by namelen */
 	int			namelen;
-	const char *text;			/* the text, or the markup after the name */
+	const char *text; /* the text, or the markup after the name */
 	int			len;
 } LqToken;
 
@@ -278,14 +278,14 @@ typedef struct LqSource
 	const char *p;
 	const char *end;
 	int			line;
-	bool		lines;			/* a liquid tag */
-	bool		trim;			/* the last token asked to trim what follows */
+	bool		lines; /* a liquid tag */
+	bool		trim;  /* the last token asked to trim what follows */
 } LqSource;
 
 extern LqToken ma_liquid_next(LqSource *source);
 extern LqToken ma_liquid_verbatim(LqSource *source, const char *end_tag);
-extern _Noreturn void ma_liquid_syntax_error(int line, const char *format,...)
-			pg_attribute_printf(2, 3);
+extern _Noreturn void ma_liquid_syntax_error(int line, const char *format, ...)
+	pg_attribute_printf(2, 3);
 
 /* ---- reading markup ---- */
 
@@ -295,20 +295,20 @@ typedef enum LqLexKind
 	LQ_LEX_NAME,
 	LQ_LEX_NUMBER,
 	LQ_LEX_STRING,
-	LQ_LEX_COMPARE,				/* == and the like; op is set */
-	LQ_LEX_DOTS,				/* .. */
-	LQ_LEX_CHAR					/* any of . : , | [ ] ( ) = */
+	LQ_LEX_COMPARE, /* == and the like; op is set */
+	LQ_LEX_DOTS,	/* .. */
+	LQ_LEX_CHAR		/* any of . : , | [ ] ( ) = */
 } LqLexKind;
 
 /* A reader of markup with one token of look-ahead. */
 typedef struct LqLexer
 {
-	const char *p;				/* behind the token */
+	const char *p; /* behind the token */
 	const char *end;
-	const char *last;			/* end of the token before this one */
+	const char *last; /* end of the token before this one */
 	int			line;
-	int			depth;			/* of nested expressions */
-	LqLexKind	kind;			/* the token */
+	int			depth; /* of nested expressions */
+	LqLexKind	kind;  /* the token */
 	LqOp		op;
 	const char *text;
 	int			len;
@@ -322,13 +322,13 @@ extern void ma_liquid_expect(LqLexer *lexer, char c);
 extern bool ma_liquid_word(const LqLexer *lexer, const char *word);
 extern bool ma_liquid_accept_word(LqLexer *lexer, const char *word);
 extern void ma_liquid_expect_end(LqLexer *lexer);
-extern LqExpr *ma_liquid_expr(LqLexer *lexer);
-extern LqPipe ma_liquid_pipe(LqLexer *lexer);
+extern LqExpr	   *ma_liquid_expr(LqLexer *lexer);
+extern LqPipe		ma_liquid_pipe(LqLexer *lexer);
 extern LqCondition *ma_liquid_condition(LqLexer *lexer);
 
 /* ---- parsing ---- */
 
-extern LqBlock ma_liquid_parse(const char *source, int len);
+extern LqBlock			  ma_liquid_parse(const char *source, int len);
 extern const LqFilterDef *ma_liquid_filter(const char *name, int len);
 
 /* ---- rendering ---- */
@@ -336,9 +336,9 @@ extern const LqFilterDef *ma_liquid_filter(const char *name, int len);
 /* A variable, or a kept state, in a list. */
 typedef struct LqVariable
 {
-	const char *name;
-	int			len;
-	LqValue		value;
+	const char		  *name;
+	int				   len;
+	LqValue			   value;
 	struct LqVariable *next;
 } LqVariable;
 
@@ -353,31 +353,31 @@ typedef enum LqJump
 /* One rendering. */
 typedef struct LqRender
 {
-	const MaTemplateOptions *options;
-	Jsonb	   *data;			/* NULL: empty */
-	MemoryContext cxt;			/* lives until the end */
-	MemoryContext scratch;		/* reset after each tag and output */
-	StringInfo	out;			/* where text goes: the result or a capture */
-	LqVariable *scope;			/* loop variables and arguments, newest first */
-	LqVariable *locals;			/* assigned */
-	LqVariable *counters;		/* increment and decrement */
-	LqVariable *kept;			/* states of cycle, offset: continue and
+	const struct MaTemplateOptions *options;
+	Jsonb						   *data; /* NULL: empty */
+	MemoryContext					cxt;  /* lives until the end */
+	MemoryContext scratch;				  /* reset after each tag and output */
+	StringInfo	  out;		/* where text goes: the result or a capture */
+	LqVariable	 *scope;	/* loop variables and arguments, newest first */
+	LqVariable	 *locals;	/* assigned */
+	LqVariable	 *counters; /* increment and decrement */
+	LqVariable	 *kept;		/* states of cycle, offset: continue and
 								 * ifchanged */
-	LqLoop	   *loop;			/* the innermost */
-	int			line;			/* where we are, for errors */
-	int			depth;			/* blocks and partials in one another */
-	int64		steps;			/* done */
-	int64		max_steps;
-	int64		max_output;
+	LqLoop		 *loop;		/* the innermost */
+	int			  line;		/* where we are, for errors */
+	int			  depth;	/* blocks and partials in one another */
+	int64		  steps;	/* done */
+	int64		  max_steps;
+	int64		  max_output;
 } LqRender;
 
-extern void ma_liquid_render(LqRender *r, const LqBlock *body);
-extern void ma_liquid_charge(LqRender *r, int64 bytes);
-extern _Noreturn void ma_liquid_error(LqRender *r, const char *format,...)
-			pg_attribute_printf(2, 3);
+extern void			  ma_liquid_render(LqRender *r, const LqBlock *body);
+extern void			  ma_liquid_charge(LqRender *r, int64 bytes);
+extern _Noreturn void ma_liquid_error(LqRender *r, const char *format, ...)
+	pg_attribute_printf(2, 3);
 extern LqValue ma_liquid_eval(LqRender *r, const LqExpr *expr);
 extern LqValue ma_liquid_eval_pipe(LqRender *r, const LqPipe *pipe);
-extern bool ma_liquid_holds(LqRender *r, const LqCondition *condition);
+extern bool	   ma_liquid_holds(LqRender *r, const LqCondition *condition);
 
 /* ---- values ---- */
 
@@ -387,36 +387,37 @@ extern LqValue ma_liquid_integer(int64 value);
 extern LqValue ma_liquid_decimal(Numeric value);
 extern LqValue ma_liquid_string(const char *data, int len);
 extern LqValue ma_liquid_buffer(LqRender *r, StringInfo buffer);
-extern void ma_liquid_add(LqRender *r, StringInfo buffer, const char *s,
-						  int len);
+extern void	   ma_liquid_add(LqRender *r, StringInfo buffer, const char *s,
+							 int len);
 extern LqValue ma_liquid_array(LqRender *r, int64 room);
-extern void ma_liquid_push(LqValue *array, LqValue item);
+extern void	   ma_liquid_push(LqValue *array, LqValue item);
 extern LqValue ma_liquid_json(JsonbValue *json);
-extern bool ma_liquid_true(const LqValue *value);
-extern bool ma_liquid_empty(const LqValue *value);
-extern bool ma_liquid_equal(LqRender *r, const LqValue *a, const LqValue *b);
-extern bool ma_liquid_compare(LqRender *r, const LqValue *a, const LqValue *b,
-							  int *result);
-extern bool ma_liquid_contains(LqRender *r, const LqValue *a,
-							   const LqValue *b);
-extern bool ma_liquid_listable(const LqValue *value);
+extern bool	   ma_liquid_true(const LqValue *value);
+extern bool	   ma_liquid_empty(const LqValue *value);
+extern bool	 ma_liquid_equal(LqRender *r, const LqValue *a, const LqValue *b);
+extern bool	 ma_liquid_compare(LqRender *r, const LqValue *a, const LqValue *b,
+							   int *result);
+extern bool	 ma_liquid_contains(LqRender *r, const LqValue *a,
+								const LqValue *b);
+extern bool	 ma_liquid_listable(const LqValue *value);
 extern int64 ma_liquid_count(const LqValue *value);
 extern LqValue ma_liquid_item(const LqValue *value, int64 i);
 extern LqValue ma_liquid_end(const LqValue *value, bool last);
 extern LqValue ma_liquid_items(LqRender *r, const LqValue *value);
-extern bool ma_liquid_property(const LqValue *value, const char *name,
-							   int len, LqValue *result);
+extern bool ma_liquid_property(const LqValue *value, const char *name, int len,
+							   LqValue *result);
 extern LqValue ma_liquid_text(LqRender *r, const LqValue *value);
-extern void ma_liquid_append(StringInfo out, const LqValue *value);
-extern void ma_liquid_inspect(StringInfo out, const LqValue *value);
+extern void	   ma_liquid_append(StringInfo out, const LqValue *value);
+extern void	   ma_liquid_inspect(StringInfo out, const LqValue *value);
 extern void ma_liquid_append_escaped(StringInfo out, const char *s, int len);
 extern LqValue ma_liquid_number(const LqValue *value);
-extern int64 ma_liquid_to_integer(LqRender *r, const LqValue *value);
-extern int64 ma_liquid_truncated(const LqValue *value);
+extern Numeric ma_liquid_numeric(const LqValue *value);
+extern int64   ma_liquid_to_integer(LqRender *r, const LqValue *value);
+extern int64   ma_liquid_truncated(const LqValue *value);
 
 /* ---- filters, by family ---- */
 
-#define LQ_FILTER(name) \
+#define LQ_FILTER(name)                                                    \
 	extern LqValue ma_liquid_filter_##name(LqRender *r, const LqValue *in, \
 										   const LqValue *args, int nargs)
 
@@ -489,7 +490,7 @@ LQ_FILTER(date);
 LQ_FILTER(default);
 
 extern LqValue ma_liquid_list(LqRender *r, const LqValue *value);
-extern bool ma_liquid_member(LqRender *r, const LqValue *item,
-							 const LqValue *property, LqValue *result);
+extern bool	   ma_liquid_member(LqRender *r, const LqValue *item,
+								const LqValue *property, LqValue *result);
 
-#endif							/* MA_LIQUID_H */
+#endif /* MA_LIQUID_H */

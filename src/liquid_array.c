@@ -15,8 +15,8 @@
 /* What an item is sorted by. */
 typedef struct SortItem
 {
-	LqValue		key;
-	int			place;			/* in the input, to keep the order of equals */
+	LqValue key;
+	int		place; /* in the input, to keep the order of equals */
 } SortItem;
 
 /* What a scan of where and its like does with each item. */
@@ -24,21 +24,21 @@ typedef enum ScanResult
 {
 	SCAN_NO,
 	SCAN_YES,
-	SCAN_END					/* an item has no properties at all */
+	SCAN_END /* an item has no properties at all */
 } ScanResult;
 
-static int64 flat_count(const LqValue *value);
-static void push_flat(LqValue *array, const LqValue *value);
+static int64	  flat_count(const LqValue *value);
+static void		  push_flat(LqValue *array, const LqValue *value);
 static ScanResult scan_item(LqRender *r, const LqValue *item,
 							const LqValue *args, int nargs);
-static LqValue select_items(LqRender *r, const LqValue *in,
-							const LqValue *args, int nargs, ScanResult wanted);
-static int	find_item(LqRender *r, const LqValue *in, const LqValue *args,
-					  int nargs, LqValue *list);
+static LqValue	  select_items(LqRender *r, const LqValue *in,
+							   const LqValue *args, int nargs, ScanResult wanted);
+static int	   find_item(LqRender *r, const LqValue *in, const LqValue *args,
+						 int nargs, LqValue *list);
 static LqValue sort_items(LqRender *r, const LqValue *in, const LqValue *args,
 						  int nargs, bool natural);
-static int	compare_items(const void *a, const void *b, void *arg);
-static int	compare_natural(const void *a, const void *b, void *arg);
+static int	   compare_items(const void *a, const void *b, void *arg);
+static int	   compare_natural(const void *a, const void *b, void *arg);
 static LqValue slice_string(LqValue text, int64 from, int64 length);
 
 /*
@@ -47,7 +47,7 @@ static LqValue slice_string(LqValue text, int64 from, int64 length);
 LqValue
 ma_liquid_list(LqRender *r, const LqValue *value)
 {
-	LqValue		array;
+	LqValue array;
 
 	if (value->kind == LQ_NIL)
 		return ma_liquid_array(r, 0);
@@ -62,7 +62,7 @@ ma_liquid_list(LqRender *r, const LqValue *value)
 static int64
 flat_count(const LqValue *value)
 {
-	int64		n = 0;
+	int64 n = 0;
 
 	check_stack_depth();
 	if (value->kind == LQ_RANGE)
@@ -71,7 +71,7 @@ flat_count(const LqValue *value)
 		return 1;
 	for (int64 i = 0; i < ma_liquid_count(value); i++)
 	{
-		LqValue		item = ma_liquid_item(value, i);
+		LqValue item = ma_liquid_item(value, i);
 
 		n += flat_count(&item);
 	}
@@ -91,7 +91,7 @@ push_flat(LqValue *array, const LqValue *value)
 	}
 	for (int64 i = 0; i < ma_liquid_count(value); i++)
 	{
-		LqValue		item = ma_liquid_item(value, i);
+		LqValue item = ma_liquid_item(value, i);
 
 		push_flat(array, &item);
 	}
@@ -125,7 +125,7 @@ ma_liquid_member(LqRender *r, const LqValue *item, const LqValue *property,
 			}
 			if (property->kind == LQ_INTEGER)
 			{
-				LqValue		part = ma_liquid_filter_slice(r, item, property, 1);
+				LqValue part = ma_liquid_filter_slice(r, item, property, 1);
 
 				if (part.string.len > 0)
 					*result = part;
@@ -135,7 +135,7 @@ ma_liquid_member(LqRender *r, const LqValue *item, const LqValue *property,
 		case LQ_INTEGER:
 			if (property->kind == LQ_INTEGER)
 			{
-				int64		bit = Min(Max(property->integer, 0), 63);
+				int64 bit = Min(Max(property->integer, 0), 63);
 
 				*result = ma_liquid_integer((item->integer >> bit) & 1);
 				return true;
@@ -153,8 +153,8 @@ ma_liquid_member(LqRender *r, const LqValue *item, const LqValue *property,
 static ScanResult
 scan_item(LqRender *r, const LqValue *item, const LqValue *args, int nargs)
 {
-	LqValue		value;
-	bool		yes;
+	LqValue value;
+	bool	yes;
 
 	CHECK_FOR_INTERRUPTS();
 	if (!ma_liquid_member(r, item, &args[0], &value))
@@ -173,12 +173,12 @@ static LqValue
 select_items(LqRender *r, const LqValue *in, const LqValue *args, int nargs,
 			 ScanResult wanted)
 {
-	LqValue		list = ma_liquid_list(r, in);
-	LqValue		result = ma_liquid_array(r, list.array.count);
+	LqValue list = ma_liquid_list(r, in);
+	LqValue result = ma_liquid_array(r, list.array.count);
 
 	for (int i = 0; i < list.array.count; i++)
 	{
-		ScanResult	answer = scan_item(r, &list.array.items[i], args, nargs);
+		ScanResult answer = scan_item(r, &list.array.items[i], args, nargs);
 
 		if (answer == SCAN_END)
 			return ma_liquid_nil();
@@ -213,7 +213,7 @@ find_item(LqRender *r, const LqValue *in, const LqValue *args, int nargs,
 	*list = ma_liquid_list(r, in);
 	for (int i = 0; i < list->array.count; i++)
 	{
-		ScanResult	answer = scan_item(r, &list->array.items[i], args, nargs);
+		ScanResult answer = scan_item(r, &list->array.items[i], args, nargs);
 
 		if (answer != SCAN_NO)
 			return answer == SCAN_YES ? i : -2;
@@ -225,8 +225,8 @@ LqValue
 ma_liquid_filter_find(LqRender *r, const LqValue *in, const LqValue *args,
 					  int nargs)
 {
-	LqValue		list;
-	int			i = find_item(r, in, args, nargs, &list);
+	LqValue list;
+	int		i = find_item(r, in, args, nargs, &list);
 
 	return i >= 0 ? list.array.items[i] : ma_liquid_nil();
 }
@@ -235,8 +235,8 @@ LqValue
 ma_liquid_filter_find_index(LqRender *r, const LqValue *in,
 							const LqValue *args, int nargs)
 {
-	LqValue		list;
-	int			i = find_item(r, in, args, nargs, &list);
+	LqValue list;
+	int		i = find_item(r, in, args, nargs, &list);
 
 	return i >= 0 ? ma_liquid_integer(i) : ma_liquid_nil();
 }
@@ -245,8 +245,8 @@ LqValue
 ma_liquid_filter_has(LqRender *r, const LqValue *in, const LqValue *args,
 					 int nargs)
 {
-	LqValue		list;
-	int			i = find_item(r, in, args, nargs, &list);
+	LqValue list;
+	int		i = find_item(r, in, args, nargs, &list);
 
 	return i == -2 ? ma_liquid_nil() : ma_liquid_boolean(i >= 0);
 }
@@ -258,11 +258,11 @@ LqValue
 ma_liquid_filter_map(LqRender *r, const LqValue *in, const LqValue *args,
 					 int nargs)
 {
-	LqValue		list = ma_liquid_list(r, in);
+	LqValue list = ma_liquid_list(r, in);
 
 	for (int i = 0; i < list.array.count; i++)
 	{
-		LqValue		item = list.array.items[i];
+		LqValue item = list.array.items[i];
 
 		CHECK_FOR_INTERRUPTS();
 		ma_liquid_member(r, &item, &args[0], &list.array.items[i]);
@@ -277,13 +277,13 @@ LqValue
 ma_liquid_filter_compact(LqRender *r, const LqValue *in, const LqValue *args,
 						 int nargs)
 {
-	LqValue		list = ma_liquid_list(r, in);
-	int			kept = 0;
+	LqValue list = ma_liquid_list(r, in);
+	int		kept = 0;
 
 	for (int i = 0; i < list.array.count; i++)
 	{
-		LqValue		item = list.array.items[i];
-		LqValue		key = item;
+		LqValue item = list.array.items[i];
+		LqValue key = item;
 
 		if (nargs > 0 && args[0].kind != LQ_NIL && item.kind != LQ_NIL)
 			ma_liquid_member(r, &item, &args[0], &key);
@@ -301,22 +301,22 @@ LqValue
 ma_liquid_filter_uniq(LqRender *r, const LqValue *in, const LqValue *args,
 					  int nargs)
 {
-	LqValue		list = ma_liquid_list(r, in);
-	LqValue		keys = ma_liquid_array(r, list.array.count);
-	int			kept = 0;
+	LqValue list = ma_liquid_list(r, in);
+	LqValue keys = ma_liquid_array(r, list.array.count);
+	int		kept = 0;
 
 	for (int i = 0; i < list.array.count; i++)
 	{
-		LqValue		item = list.array.items[i];
-		LqValue		key = item;
-		bool		seen = false;
+		LqValue item = list.array.items[i];
+		LqValue key = item;
+		bool	seen = false;
 
 		if (nargs > 0 && args[0].kind != LQ_NIL)
 			ma_liquid_member(r, &item, &args[0], &key);
 		ma_liquid_charge(r, kept * sizeof(LqValue));
 		for (int k = 0; k < kept && !seen; k++)
 			seen = keys.array.items[k].kind == key.kind &&
-				ma_liquid_equal(r, &keys.array.items[k], &key);
+				   ma_liquid_equal(r, &keys.array.items[k], &key);
 		if (seen)
 			continue;
 		ma_liquid_push(&keys, key);
@@ -333,9 +333,9 @@ LqValue
 ma_liquid_filter_concat(LqRender *r, const LqValue *in, const LqValue *args,
 						int nargs)
 {
-	LqValue		list = ma_liquid_list(r, in);
-	LqValue		result;
-	int64		more = ma_liquid_count(&args[0]);
+	LqValue list = ma_liquid_list(r, in);
+	LqValue result;
+	int64	more = ma_liquid_count(&args[0]);
 
 	if (!ma_liquid_listable(&args[0]))
 		ma_liquid_error(r, "concat needs an array");
@@ -353,8 +353,8 @@ LqValue
 ma_liquid_filter_reverse(LqRender *r, const LqValue *in, const LqValue *args,
 						 int nargs)
 {
-	LqValue		list = ma_liquid_list(r, in);
-	LqValue		result = ma_liquid_array(r, list.array.count);
+	LqValue list = ma_liquid_list(r, in);
+	LqValue result = ma_liquid_array(r, list.array.count);
 
 	for (int i = list.array.count - 1; i >= 0; i--)
 		ma_liquid_push(&result, list.array.items[i]);
@@ -368,8 +368,8 @@ LqValue
 ma_liquid_filter_join(LqRender *r, const LqValue *in, const LqValue *args,
 					  int nargs)
 {
-	LqValue		list = ma_liquid_list(r, in);
-	LqValue		glue = ma_liquid_string(" ", 1);
+	LqValue		   list = ma_liquid_list(r, in);
+	LqValue		   glue = ma_liquid_string(" ", 1);
 	StringInfoData buffer;
 
 	if (nargs > 0)
@@ -377,7 +377,7 @@ ma_liquid_filter_join(LqRender *r, const LqValue *in, const LqValue *args,
 	initStringInfo(&buffer);
 	for (int i = 0; i < list.array.count; i++)
 	{
-		LqValue		item = ma_liquid_text(r, &list.array.items[i]);
+		LqValue item = ma_liquid_text(r, &list.array.items[i]);
 
 		if (i > 0)
 			ma_liquid_add(r, &buffer, glue.string.data, glue.string.len);
@@ -408,8 +408,8 @@ ma_liquid_filter_size(LqRender *r, const LqValue *in, const LqValue *args,
 					  int nargs)
 {
 	if (in->kind == LQ_STRING)
-		return ma_liquid_integer(pg_mbstrlen_with_len(in->string.data,
-													  in->string.len));
+		return ma_liquid_integer(
+			pg_mbstrlen_with_len(in->string.data, in->string.len));
 	if (in->kind == LQ_OBJECT)
 		return ma_liquid_integer(JsonContainerSize(in->json));
 	return ma_liquid_integer(ma_liquid_count(in));
@@ -423,10 +423,10 @@ LqValue
 ma_liquid_filter_slice(LqRender *r, const LqValue *in, const LqValue *args,
 					   int nargs)
 {
-	int64		from = ma_liquid_to_integer(r, &args[0]);
-	int64		length = 1;
-	int64		count;
-	LqValue		result;
+	int64	from = ma_liquid_to_integer(r, &args[0]);
+	int64	length = 1;
+	int64	count;
+	LqValue result;
 
 	if (nargs > 1 && args[1].kind != LQ_NIL)
 		length = ma_liquid_to_integer(r, &args[1]);
@@ -474,10 +474,10 @@ static LqValue
 sort_items(LqRender *r, const LqValue *in, const LqValue *args, int nargs,
 		   bool natural)
 {
-	LqValue		list = ma_liquid_list(r, in);
-	int			n = list.array.count;
-	LqValue		result = ma_liquid_array(r, n);
-	SortItem   *items = palloc(Max(n, 1) * sizeof(SortItem));
+	LqValue	  list = ma_liquid_list(r, in);
+	int		  n = list.array.count;
+	LqValue	  result = ma_liquid_array(r, n);
+	SortItem *items = palloc(Max(n, 1) * sizeof(SortItem));
 
 	for (int i = 0; i < n; i++)
 	{
@@ -505,7 +505,7 @@ compare_items(const void *a, const void *b, void *arg)
 {
 	const SortItem *x = a;
 	const SortItem *y = b;
-	int			order;
+	int				order;
 
 	CHECK_FOR_INTERRUPTS();
 	if (x->key.kind == LQ_NIL || y->key.kind == LQ_NIL)
@@ -523,13 +523,13 @@ compare_natural(const void *a, const void *b, void *arg)
 {
 	const SortItem *x = a;
 	const SortItem *y = b;
-	int			order;
+	int				order;
 
 	CHECK_FOR_INTERRUPTS();
 	order = (x->key.kind == LQ_NIL) - (y->key.kind == LQ_NIL);
 	if (x->key.kind == LQ_STRING && y->key.kind == LQ_STRING)
 	{
-		int			len = Min(x->key.string.len, y->key.string.len);
+		int len = Min(x->key.string.len, y->key.string.len);
 
 		order = pg_strncasecmp(x->key.string.data, y->key.string.data, len);
 		if (order == 0)

@@ -18,38 +18,37 @@
 
 #include "compat.h"
 #include "liquid.h"
+#include "template.h"
 
 /* An instant, taken apart in a zone. */
 typedef struct Moment
 {
 	struct pg_tm tm;
-	fsec_t		fsec;			/* microseconds */
-	int			offset;			/* seconds east of Greenwich */
-	const char *zone;			/* its abbreviation */
-	int64		epoch;			/* seconds since 1970 */
-	int			wday;			/* 0 = Sunday */
-	int			yday;			/* 1 = 1 January */
+	fsec_t		 fsec;	 /* microseconds */
+	int			 offset; /* seconds east of Greenwich */
+	const char	*zone;	 /* its abbreviation */
+	int64		 epoch;	 /* seconds since 1970 */
+	int			 wday;	 /* 0 = Sunday */
+	int			 yday;	 /* 1 = 1 January */
 } Moment;
 
 /* What stands between % and the letter. */
 typedef struct Directive
 {
-	char		pad;			/* '0', ' ' or '-' for none; '\0': as usual */
-	bool		upper;			/* ^ */
-	bool		swap;			/* # */
-	int			width;			/* 0: as usual */
-	int			colons;			/* of %:z */
+	char pad;	 /* '0', ' ' or '-' for none; '\0': as usual */
+	bool upper;	 /* ^ */
+	bool swap;	 /* # */
+	int	 width;	 /* 0: as usual */
+	int	 colons; /* of %:z */
 } Directive;
 
 static const char *const month_names[] = {
-	"January", "February", "March", "April", "May", "June", "July", "August",
-	"September", "October", "November", "December"
-};
+	"January", "February", "March",		"April",   "May",	   "June",
+	"July",	   "August",   "September", "October", "November", "December"};
 
-static const char *const day_names[] = {
-	"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday",
-	"Saturday"
-};
+static const char *const day_names[] = {"Sunday",	 "Monday",	 "Tuesday",
+										"Wednesday", "Thursday", "Friday",
+										"Saturday"};
 
 static bool to_instant(LqRender *r, const LqValue *value, pg_tz *zone,
 					   TimestampTz *result);
@@ -59,15 +58,15 @@ static bool decode(const char *text, struct pg_tm *tm, fsec_t *fsec, int *tz);
 static bool take_apart(TimestampTz instant, pg_tz *zone, Moment *moment);
 static void format_date(StringInfo out, const Moment *m, const char *format);
 static const char *read_directive(const char *p, Directive *d);
-static bool format_number(StringInfo out, const Moment *m, char letter,
-						  const Directive *d);
-static bool format_name(StringInfo out, const Moment *m, char letter,
-						const Directive *d);
-static bool format_whole(StringInfo out, const Moment *m, char letter);
-static void put_number(StringInfo out, int64 value, int width, char pad,
-					   const Directive *d);
-static void put_offset(StringInfo out, int offset, int colons);
-static int	hour12(const Moment *m);
+static bool		   format_number(StringInfo out, const Moment *m, char letter,
+								 const Directive *d);
+static bool		   format_name(StringInfo out, const Moment *m, char letter,
+							   const Directive *d);
+static bool		   format_whole(StringInfo out, const Moment *m, char letter);
+static void		   put_number(StringInfo out, int64 value, int width, char pad,
+							  const Directive *d);
+static void		   put_offset(StringInfo out, int offset, int colons);
+static int		   hour12(const Moment *m);
 
 /*
  * The date in the form of args[0], which is one of strftime.
@@ -76,10 +75,10 @@ LqValue
 ma_liquid_filter_date(LqRender *r, const LqValue *in, const LqValue *args,
 					  int nargs)
 {
-	LqValue		format = ma_liquid_text(r, &args[0]);
-	pg_tz	   *zone = r->options->zone;
-	TimestampTz instant;
-	Moment		moment;
+	LqValue		   format = ma_liquid_text(r, &args[0]);
+	pg_tz		  *zone = r->options->zone;
+	TimestampTz	   instant;
+	Moment		   moment;
 	StringInfoData buffer;
 
 	if (zone == NULL)
@@ -88,8 +87,8 @@ ma_liquid_filter_date(LqRender *r, const LqValue *in, const LqValue *args,
 		!take_apart(instant, zone, &moment))
 		return *in;
 	initStringInfo(&buffer);
-	format_date(&buffer, &moment, pnstrdup(format.string.data,
-										   format.string.len));
+	format_date(&buffer, &moment,
+				pnstrdup(format.string.data, format.string.len));
 	return ma_liquid_buffer(r, &buffer);
 }
 
@@ -99,8 +98,8 @@ ma_liquid_filter_date(LqRender *r, const LqValue *in, const LqValue *args,
 static bool
 to_instant(LqRender *r, const LqValue *value, pg_tz *zone, TimestampTz *result)
 {
-	char	   *text;
-	int64		epoch;
+	char *text;
+	int64 epoch;
 
 	if (value->kind == LQ_INTEGER)
 		return epoch_to_instant(value->integer, result);
@@ -128,8 +127,8 @@ to_instant(LqRender *r, const LqValue *value, pg_tz *zone, TimestampTz *result)
 static bool
 epoch_to_instant(int64 epoch, TimestampTz *result)
 {
-	const int64 shift = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
-		(int64) SECS_PER_DAY;
+	const int64 shift =
+		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) SECS_PER_DAY;
 
 	if (epoch < MIN_TIMESTAMP / USECS_PER_SEC ||
 		epoch > END_TIMESTAMP / USECS_PER_SEC)
@@ -146,10 +145,10 @@ static bool
 read_date(const char *text, pg_tz *zone, TimestampTz *result)
 {
 	static const char *const words[] = {"now", "today", "tomorrow",
-	"yesterday"};
-	struct pg_tm tm;
-	fsec_t		fsec;
-	int			tz;
+										"yesterday"};
+	struct pg_tm			 tm;
+	fsec_t					 fsec;
+	int						 tz;
 
 	for (int w = 0; w < lengthof(words); w++)
 	{
@@ -170,16 +169,16 @@ read_date(const char *text, pg_tz *zone, TimestampTz *result)
 static bool
 decode(const char *text, struct pg_tm *tm, fsec_t *fsec, int *tz)
 {
-	char		work[MAXDATELEN + MAXDATEFIELDS];
-	char	   *field[MAXDATEFIELDS];
-	int			ftype[MAXDATEFIELDS];
-	int			nf;
-	int			dtype;
+	char  work[MAXDATELEN + MAXDATEFIELDS];
+	char *field[MAXDATEFIELDS];
+	int	  ftype[MAXDATEFIELDS];
+	int	  nf;
+	int	  dtype;
 
-	return ParseDateTime(text, work, sizeof(work), field, ftype,
-						 MAXDATEFIELDS, &nf) == 0 &&
-		ma_decode_datetime(field, ftype, nf, &dtype, tm, fsec, tz) == 0 &&
-		dtype == DTK_DATE;
+	return ParseDateTime(text, work, sizeof(work), field, ftype, MAXDATEFIELDS,
+						 &nf) == 0 &&
+		   ma_decode_datetime(field, ftype, nf, &dtype, tm, fsec, tz) == 0 &&
+		   dtype == DTK_DATE;
 }
 
 /*
@@ -188,15 +187,16 @@ decode(const char *text, struct pg_tm *tm, fsec_t *fsec, int *tz)
 static bool
 take_apart(TimestampTz instant, pg_tz *zone, Moment *m)
 {
-	int			tz;
-	int			jd;
+	int tz;
+	int jd;
 
 	if (TIMESTAMP_NOT_FINITE(instant) ||
 		timestamp2tm(instant, &tz, &m->tm, &m->fsec, &m->zone, zone) != 0)
 		return false;
 	jd = date2j(m->tm.tm_year, m->tm.tm_mon, m->tm.tm_mday);
 	m->offset = -tz;
-	m->epoch = instant / USECS_PER_SEC - (instant % USECS_PER_SEC < 0) +
+	m->epoch =
+		instant / USECS_PER_SEC - (instant % USECS_PER_SEC < 0) +
 		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) SECS_PER_DAY;
 	m->wday = j2day(jd);
 	m->yday = jd - date2j(m->tm.tm_year, 1, 1) + 1;
@@ -226,8 +226,7 @@ format_date(StringInfo out, const Moment *m, const char *format)
 		letter = *p;
 		if (letter != '\0' &&
 			(format_number(out, m, letter, &d) ||
-			 format_name(out, m, letter, &d) ||
-			 format_whole(out, m, letter)))
+			 format_name(out, m, letter, &d) || format_whole(out, m, letter)))
 			p++;
 		else if (letter == 'z')
 		{
@@ -268,16 +267,16 @@ read_directive(const char *p, Directive *d)
 static bool
 format_number(StringInfo out, const Moment *m, char letter, const Directive *d)
 {
-	int			year = m->tm.tm_year;
-	int			month = m->tm.tm_mon;
-	int			day = m->tm.tm_mday;
+	int year = m->tm.tm_year;
+	int month = m->tm.tm_mon;
+	int day = m->tm.tm_mday;
 	const struct
 	{
-		char		letter;
-		int64		value;
-		int			width;
-		char		pad;
-	}			numbers[] = {
+		char  letter;
+		int64 value;
+		int	  width;
+		char  pad;
+	} numbers[] = {
 		{'Y', year, 1, '0'},
 		{'C', year / 100, 2, '0'},
 		{'y', year % 100, 2, '0'},
@@ -313,8 +312,8 @@ format_number(StringInfo out, const Moment *m, char letter, const Directive *d)
 
 	/* fractions of a second: as many digits as the width says */
 	{
-		char	   *digits = psprintf("%06d000", (int) m->fsec);
-		int			width = d->width ? d->width : letter == 'L' ? 3 : 9;
+		char *digits = psprintf("%06d000", (int) m->fsec);
+		int	  width = d->width ? d->width : letter == 'L' ? 3 : 9;
 
 		for (int i = 0; i < width; i++)
 			appendStringInfoChar(out, i < 9 ? digits[i] : '0');
@@ -328,7 +327,7 @@ format_number(StringInfo out, const Moment *m, char letter, const Directive *d)
 static int
 hour12(const Moment *m)
 {
-	int			hour = m->tm.tm_hour % 12;
+	int hour = m->tm.tm_hour % 12;
 
 	return hour == 0 ? 12 : hour;
 }
@@ -337,9 +336,10 @@ hour12(const Moment *m)
  * Append a number at its width.
  */
 static void
-put_number(StringInfo out, int64 value, int width, char pad, const Directive *d)
+put_number(StringInfo out, int64 value, int width, char pad,
+		   const Directive *d)
 {
-	char	   *text = psprintf(INT64_FORMAT, value);
+	char *text = psprintf(INT64_FORMAT, value);
 
 	if (d->pad)
 		pad = d->pad;
@@ -357,7 +357,7 @@ static bool
 format_name(StringInfo out, const Moment *m, char letter, const Directive *d)
 {
 	const char *name;
-	int			len = 0;		/* 0: all of it */
+	int			len = 0; /* 0: all of it */
 	bool		upper = d->upper;
 	bool		lower = false;
 
@@ -394,7 +394,8 @@ format_name(StringInfo out, const Moment *m, char letter, const Directive *d)
 		appendStringInfoChar(out, d->pad == '0' ? '0' : ' ');
 	for (int i = 0; i < len; i++)
 		appendStringInfoChar(out, upper ? pg_ascii_toupper(name[i]) :
-							 lower ? pg_ascii_tolower(name[i]) : name[i]);
+								  lower ? pg_ascii_tolower(name[i]) :
+										  name[i]);
 	return true;
 }
 
@@ -409,7 +410,7 @@ format_whole(StringInfo out, const Moment *m, char letter)
 	{
 		char		letter;
 		const char *format;
-	}			wholes[] = {
+	} wholes[] = {
 		{'c', "%a %b %e %H:%M:%S %Y"},
 		{'D', "%m/%d/%y"},
 		{'F', "%Y-%m-%d"},
@@ -446,7 +447,7 @@ format_whole(StringInfo out, const Moment *m, char letter)
 static void
 put_offset(StringInfo out, int offset, int colons)
 {
-	int			seconds = abs(offset);
+	int seconds = abs(offset);
 
 	appendStringInfo(out, "%c%02d%s%02d", offset < 0 ? '-' : '+',
 					 seconds / SECS_PER_HOUR, colons > 0 ? ":" : "",

@@ -11,7 +11,7 @@
 
 #include "liquid.h"
 
-static int	hex_digit(char c);
+static int	   hex_digit(char c);
 static LqValue decoded(LqRender *r, char *data, int len);
 static LqValue base64_encode(LqRender *r, const LqValue *in, bool url);
 static LqValue base64_decode(LqRender *r, const LqValue *in, bool url);
@@ -23,7 +23,7 @@ LqValue
 ma_liquid_filter_url_encode(LqRender *r, const LqValue *in,
 							const LqValue *args, int nargs)
 {
-	LqValue		text = ma_liquid_text(r, in);
+	LqValue		   text = ma_liquid_text(r, in);
 	StringInfoData buffer;
 
 	initStringInfo(&buffer);
@@ -102,10 +102,10 @@ decoded(LqRender *r, char *data, int len)
 static LqValue
 base64_encode(LqRender *r, const LqValue *in, bool url)
 {
-	LqValue		text = ma_liquid_text(r, in);
-	int			room = pg_b64_enc_len(text.string.len) + 1;
-	char	   *result = palloc(room);
-	int			n;
+	LqValue text = ma_liquid_text(r, in);
+	int		room = pg_b64_enc_len(text.string.len) + 1;
+	char   *result = palloc(room);
+	int		n;
 
 	n = pg_b64_encode((const void *) text.string.data, text.string.len, result,
 					  room);
@@ -126,12 +126,12 @@ base64_encode(LqRender *r, const LqValue *in, bool url)
 static LqValue
 base64_decode(LqRender *r, const LqValue *in, bool url)
 {
-	LqValue		text = ma_liquid_text(r, in);
-	int			len = text.string.len;
-	char	   *source = palloc(len + 4);
-	int			room;
-	char	   *result;
-	int			n;
+	LqValue text = ma_liquid_text(r, in);
+	int		len = text.string.len;
+	char   *source = palloc(len + 4);
+	int		room;
+	char   *result;
+	int		n;
 
 	memcpy(source, text.string.data, len);
 	for (int i = 0; i < len && url; i++)

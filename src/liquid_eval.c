@@ -7,15 +7,16 @@
 #include "utils/numeric.h"
 
 #include "liquid.h"
+#include "template.h"
 
 static LqValue eval_path(LqRender *r, const LqExpr *expr, bool optional);
 static LqValue eval_maybe(LqRender *r, const LqExpr *expr, bool optional);
-static bool find_variable(LqRender *r, const char *name, int len,
-						  LqValue *result);
-static bool find_in(const LqVariable *list, const char *name, int len,
-					LqValue *result);
-static bool step_index(LqRender *r, const LqValue *value,
-					   const LqValue *index, LqValue *result);
+static bool	   find_variable(LqRender *r, const char *name, int len,
+							 LqValue *result);
+static bool	   find_in(const LqVariable *list, const char *name, int len,
+					   LqValue *result);
+static bool step_index(LqRender *r, const LqValue *value, const LqValue *index,
+					   LqValue *result);
 static bool compare(LqRender *r, const LqCondition *condition);
 
 /*
@@ -34,9 +35,9 @@ ma_liquid_eval(LqRender *r, const LqExpr *expr)
 static LqValue
 eval_maybe(LqRender *r, const LqExpr *expr, bool optional)
 {
-	LqValue		from;
-	LqValue		to;
-	LqValue		range = {.kind = LQ_RANGE};
+	LqValue from;
+	LqValue to;
+	LqValue range = {.kind = LQ_RANGE};
 
 	if (expr->kind == LQ_EXPR_LITERAL)
 		return expr->literal;
@@ -56,13 +57,13 @@ eval_maybe(LqRender *r, const LqExpr *expr, bool optional)
 static LqValue
 eval_path(LqRender *r, const LqExpr *expr, bool optional)
 {
-	LqValue		value = ma_liquid_nil();
+	LqValue value = ma_liquid_nil();
 
 	for (int i = 0; i < expr->nsteps; i++)
 	{
 		const LqStep *step = &expr->steps[i];
-		LqValue		index;
-		bool		found;
+		LqValue		  index;
+		bool		  found;
 
 		if (step->name)
 			index = ma_liquid_string(step->name, step->len);
@@ -70,10 +71,10 @@ eval_path(LqRender *r, const LqExpr *expr, bool optional)
 			index = ma_liquid_eval(r, step->index);
 		if (i == 0)
 		{
-			LqValue		name = ma_liquid_text(r, &index);
+			LqValue name = ma_liquid_text(r, &index);
 
-			found = find_variable(r, name.string.data, name.string.len,
-								  &value);
+			found =
+				find_variable(r, name.string.data, name.string.len, &value);
 		}
 		else if (step->name)
 			found = ma_liquid_property(&value, step->name, step->len, &value);
@@ -82,12 +83,12 @@ eval_path(LqRender *r, const LqExpr *expr, bool optional)
 		if (found)
 			continue;
 		if (r->options->strict && !optional)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("unknown variable \"%.*s\"", expr->len,
-							expr->text),
-					 errhint("Write \"%.*s | default: ''\" if it may be missing.",
-							 expr->len, expr->text)));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("unknown variable \"%.*s\"", expr->len, expr->text),
+				 errhint("Write \"%.*s | default: ''\" if it may be missing.",
+						 expr->len, expr->text)));
 		return ma_liquid_nil();
 	}
 	return value;
@@ -100,7 +101,7 @@ eval_path(LqRender *r, const LqExpr *expr, bool optional)
 static bool
 find_variable(LqRender *r, const char *name, int len, LqValue *result)
 {
-	JsonbValue	json;
+	JsonbValue json;
 
 	if (find_in(r->scope, name, len, result) ||
 		find_in(r->locals, name, len, result) ||
@@ -137,12 +138,12 @@ static bool
 step_index(LqRender *r, const LqValue *value, const LqValue *index,
 		   LqValue *result)
 {
-	int64		count;
-	int64		i;
+	int64 count;
+	int64 i;
 
 	if (index->kind == LQ_STRING)
-		return ma_liquid_property(value, index->string.data,
-								  index->string.len, result);
+		return ma_liquid_property(value, index->string.data, index->string.len,
+								  result);
 	if (index->kind != LQ_INTEGER || !ma_liquid_listable(value))
 		return false;
 	count = ma_liquid_count(value);
@@ -159,15 +160,15 @@ step_index(LqRender *r, const LqValue *value, const LqValue *index,
 LqValue
 ma_liquid_eval_pipe(LqRender *r, const LqPipe *pipe)
 {
-	LqValue		value = ma_liquid_nil();
+	LqValue value = ma_liquid_nil();
 
 	if (pipe->expr)
 		value = eval_maybe(r, pipe->expr, pipe->optional);
 	for (int i = 0; i < pipe->nfilters; i++)
 	{
 		const LqFilter *filter = &pipe->filters[i];
-		LqValue		args[LQ_MAX_ARGS];
-		LqValue		in = value;
+		LqValue			args[LQ_MAX_ARGS];
+		LqValue			in = value;
 
 		for (int a = 0; a < filter->nargs; a++)
 			args[a] = ma_liquid_eval(r, filter->args[a]);
@@ -186,7 +187,7 @@ ma_liquid_holds(LqRender *r, const LqCondition *condition)
 {
 	for (;;)
 	{
-		bool		holds = compare(r, condition);
+		bool holds = compare(r, condition);
 
 		if (condition->next == NULL || holds != condition->conjunction)
 			return holds;
@@ -200,9 +201,9 @@ ma_liquid_holds(LqRender *r, const LqCondition *condition)
 static bool
 compare(LqRender *r, const LqCondition *condition)
 {
-	LqValue		a = eval_maybe(r, condition->left, condition->op == LQ_OP_TRUE);
-	LqValue		b = ma_liquid_nil();
-	int			order;
+	LqValue a = eval_maybe(r, condition->left, condition->op == LQ_OP_TRUE);
+	LqValue b = ma_liquid_nil();
+	int		order;
 
 	ma_liquid_charge(r, 0);
 	if (condition->right)

@@ -11,14 +11,14 @@
 /* Brackets and ranges in one another. */
 #define MAX_DEPTH 50
 
-static LqExpr *new_expr(LqExprKind kind);
-static LqExpr *parse_range(LqLexer *lexer);
-static LqExpr *parse_literal(LqLexer *lexer);
-static bool parse_word(LqLexer *lexer, LqValue *value);
-static LqExpr *parse_path(LqLexer *lexer);
-static LqStep *add_step(LqExpr *expr);
+static LqExpr  *new_expr(LqExprKind kind);
+static LqExpr  *parse_range(LqLexer *lexer);
+static LqExpr  *parse_literal(LqLexer *lexer);
+static bool		parse_word(LqLexer *lexer, LqValue *value);
+static LqExpr  *parse_path(LqLexer *lexer);
+static LqStep  *add_step(LqExpr *expr);
 static LqFilter parse_filter(LqLexer *lexer);
-static void parse_arguments(LqLexer *lexer, LqFilter *filter, bool *allow);
+static void		parse_arguments(LqLexer *lexer, LqFilter *filter, bool *allow);
 static LqCondition *parse_comparison(LqLexer *lexer);
 
 /*
@@ -56,7 +56,7 @@ ma_liquid_expr(LqLexer *lexer)
 static LqExpr *
 new_expr(LqExprKind kind)
 {
-	LqExpr	   *expr = palloc0(sizeof(LqExpr));
+	LqExpr *expr = palloc0(sizeof(LqExpr));
 
 	expr->kind = kind;
 	return expr;
@@ -68,7 +68,7 @@ new_expr(LqExprKind kind)
 static LqExpr *
 parse_range(LqLexer *lexer)
 {
-	LqExpr	   *expr = new_expr(LQ_EXPR_RANGE);
+	LqExpr *expr = new_expr(LQ_EXPR_RANGE);
 
 	ma_liquid_expect(lexer, '(');
 	expr->from = ma_liquid_expr(lexer);
@@ -86,7 +86,7 @@ parse_range(LqLexer *lexer)
 static LqExpr *
 parse_literal(LqLexer *lexer)
 {
-	LqExpr	   *expr = new_expr(LQ_EXPR_LITERAL);
+	LqExpr *expr = new_expr(LQ_EXPR_LITERAL);
 
 	expr->literal = ma_liquid_string(lexer->text, lexer->len);
 	if (lexer->kind == LQ_LEX_NUMBER)
@@ -123,8 +123,8 @@ parse_word(LqLexer *lexer, LqValue *value)
 static LqExpr *
 parse_path(LqLexer *lexer)
 {
-	LqExpr	   *expr = new_expr(LQ_EXPR_PATH);
-	LqValue		word;
+	LqExpr *expr = new_expr(LQ_EXPR_PATH);
+	LqValue word;
 
 	if (parse_word(lexer, &word))
 	{
@@ -134,7 +134,7 @@ parse_path(LqLexer *lexer)
 	}
 	for (;;)
 	{
-		LqStep	   *step;
+		LqStep *step;
 
 		if (ma_liquid_accept(lexer, '['))
 		{
@@ -163,8 +163,8 @@ add_step(LqExpr *expr)
 	if (expr->nsteps == 0)
 		expr->steps = palloc0(sizeof(LqStep));
 	else
-		expr->steps = repalloc(expr->steps,
-							   (expr->nsteps + 1) * sizeof(LqStep));
+		expr->steps =
+			repalloc(expr->steps, (expr->nsteps + 1) * sizeof(LqStep));
 	memset(&expr->steps[expr->nsteps], 0, sizeof(LqStep));
 	return &expr->steps[expr->nsteps++];
 }
@@ -176,7 +176,7 @@ add_step(LqExpr *expr)
 LqPipe
 ma_liquid_pipe(LqLexer *lexer)
 {
-	LqPipe		pipe = {0};
+	LqPipe pipe = {0};
 
 	if (lexer->kind == LQ_LEX_END)
 		return pipe;
@@ -184,19 +184,19 @@ ma_liquid_pipe(LqLexer *lexer)
 	pipe.expr = ma_liquid_expr(lexer);
 	while (ma_liquid_accept(lexer, '|'))
 	{
-		LqFilter	filter = parse_filter(lexer);
+		LqFilter filter = parse_filter(lexer);
 
 		if (pipe.nfilters == 0)
 			pipe.filters = palloc(sizeof(LqFilter));
 		else
-			pipe.filters = repalloc(pipe.filters,
-									(pipe.nfilters + 1) * sizeof(LqFilter));
+			pipe.filters =
+				repalloc(pipe.filters, (pipe.nfilters + 1) * sizeof(LqFilter));
 		pipe.filters[pipe.nfilters++] = filter;
 		if (pipe.nfilters == 1)
 			pipe.optional = filter.def->fn == ma_liquid_filter_default;
 		pipe.escaped = filter.def->fn == ma_liquid_filter_raw ||
-			filter.def->fn == ma_liquid_filter_escape ||
-			filter.def->fn == ma_liquid_filter_escape_once;
+					   filter.def->fn == ma_liquid_filter_escape ||
+					   filter.def->fn == ma_liquid_filter_escape_once;
 	}
 	ma_liquid_expect_end(lexer);
 	return pipe;
@@ -209,9 +209,9 @@ ma_liquid_pipe(LqLexer *lexer)
 static LqFilter
 parse_filter(LqLexer *lexer)
 {
-	LqFilter	filter = {0};
-	bool		allow = false;
-	int			given;
+	LqFilter filter = {0};
+	bool	 allow = false;
+	int		 given;
 
 	if (lexer->kind != LQ_LEX_NAME)
 		ma_liquid_syntax_error(lexer->line, "expected a filter after \"|\"");
@@ -249,10 +249,11 @@ parse_arguments(LqLexer *lexer, LqFilter *filter, bool *allow)
 {
 	do
 	{
-		LqLexer		ahead = *lexer;
+		LqLexer ahead = *lexer;
 
 		ma_liquid_advance(&ahead);
-		if (ma_liquid_word(lexer, "allow_false") && ma_liquid_is(&ahead, ':') &&
+		if (ma_liquid_word(lexer, "allow_false") &&
+			ma_liquid_is(&ahead, ':') &&
 			filter->def->fn == ma_liquid_filter_default)
 		{
 			ma_liquid_advance(lexer);

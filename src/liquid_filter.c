@@ -96,7 +96,7 @@ LqValue
 ma_liquid_filter_default(LqRender *r, const LqValue *in, const LqValue *args,
 						 int nargs)
 {
-	bool		allow_false = nargs > 1 && ma_liquid_true(&args[1]);
+	bool allow_false = nargs > 1 && ma_liquid_true(&args[1]);
 
 	if (ma_liquid_empty(in) || in->kind == LQ_NIL ||
 		(!allow_false && !ma_liquid_true(in)))

@@ -13,18 +13,18 @@
 
 #include "liquid.h"
 
-static LqToken next_line(LqSource *source);
-static LqToken next_piece(LqSource *source);
-static LqToken read_text(LqSource *source, const char *end);
-static LqToken read_markup(LqSource *source);
-static void split_tag(LqToken *token);
-static bool is_closed(const char *p, const char *end);
-static int	count_lines(const char *from, const char *to);
+static LqToken	   next_line(LqSource *source);
+static LqToken	   next_piece(LqSource *source);
+static LqToken	   read_text(LqSource *source, const char *end);
+static LqToken	   read_markup(LqSource *source);
+static void		   split_tag(LqToken *token);
+static bool		   is_closed(const char *p, const char *end);
+static int		   count_lines(const char *from, const char *to);
 static const char *find_piece(const char *p, const char *end);
-static bool lex_number(LqLexer *lexer);
-static bool lex_name(LqLexer *lexer);
-static bool lex_string(LqLexer *lexer);
-static bool lex_compare(LqLexer *lexer);
+static bool		   lex_number(LqLexer *lexer);
+static bool		   lex_name(LqLexer *lexer);
+static bool		   lex_string(LqLexer *lexer);
+static bool		   lex_compare(LqLexer *lexer);
 
 /*
  * The next token. Empty text is never returned.
@@ -41,7 +41,7 @@ ma_liquid_next(LqSource *source)
 static LqToken
 next_line(LqSource *source)
 {
-	LqToken		token = {.kind = LQ_TOKEN_END};
+	LqToken token = {.kind = LQ_TOKEN_END};
 
 	while (source->p < source->end && token.kind == LQ_TOKEN_END)
 	{
@@ -88,7 +88,7 @@ next_piece(LqSource *source)
 		if (token.len > 0)
 			return token;
 	}
-	return (LqToken) {.kind = LQ_TOKEN_END, .line = source->line};
+	return (LqToken){.kind = LQ_TOKEN_END, .line = source->line};
 }
 
 /*
@@ -209,8 +209,8 @@ ma_liquid_verbatim(LqSource *source, const char *end_tag)
 
 	while ((p = find_piece(p, source->end)) < source->end)
 	{
-		LqSource	at = *source;
-		LqToken		tag = {.kind = LQ_TOKEN_END};
+		LqSource at = *source;
+		LqToken	 tag = {.kind = LQ_TOKEN_END};
 
 		at.p = p;
 		if (p[1] == '%' && is_closed(p, source->end))
@@ -247,7 +247,7 @@ is_closed(const char *p, const char *end)
 static int
 count_lines(const char *from, const char *to)
 {
-	int			n = 0;
+	int n = 0;
 
 	while (from < to && (from = memchr(from, '\n', to - from)) != NULL)
 	{
@@ -261,15 +261,15 @@ count_lines(const char *from, const char *to)
  * Raise a mistake in a template.
  */
 void
-ma_liquid_syntax_error(int line, const char *format,...)
+ma_liquid_syntax_error(int line, const char *format, ...)
 {
 	StringInfoData message;
 
 	initStringInfo(&message);
 	for (;;)
 	{
-		va_list		args;
-		int			needed;
+		va_list args;
+		int		needed;
 
 		va_start(args, format);
 		needed = appendStringInfoVA(&message, format, args);
@@ -278,10 +278,9 @@ ma_liquid_syntax_error(int line, const char *format,...)
 			break;
 		enlargeStringInfo(&message, needed);
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_SYNTAX_ERROR),
-			 errmsg("syntax error in template: %s", message.data),
-			 errdetail("Line %d of the template.", line)));
+	ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+					errmsg("syntax error in template: %s", message.data),
+					errdetail("Line %d of the template.", line)));
 }
 
 /*
@@ -324,8 +323,8 @@ ma_liquid_advance(LqLexer *lexer)
 		lex_compare(lexer))
 		return;
 	if (strchr(".:,|[]()=", *lexer->p) == NULL || *lexer->p == '\0')
-		ma_liquid_syntax_error(lexer->line, "unexpected character \"%.*s\"",
-							   1, lexer->p);
+		ma_liquid_syntax_error(lexer->line, "unexpected character \"%.*s\"", 1,
+							   lexer->p);
 
 	lexer->kind = LQ_LEX_CHAR;
 	lexer->len = 1;
@@ -376,8 +375,8 @@ lex_name(LqLexer *lexer)
 
 	if (!isalpha((unsigned char) *p) && *p != '_' && !IS_HIGHBIT_SET(*p))
 		return false;
-	while (p < end && (isalnum((unsigned char) *p) || *p == '_' ||
-					   *p == '-' || IS_HIGHBIT_SET(*p)))
+	while (p < end && (isalnum((unsigned char) *p) || *p == '_' || *p == '-' ||
+					   IS_HIGHBIT_SET(*p)))
 		p++;
 	if (p < end && *p == '?')
 		p++;
@@ -419,14 +418,13 @@ lex_compare(LqLexer *lexer)
 	{
 		const char *text;
 		LqOp		op;
-	}			operators[] = {
-		{"==", LQ_OP_EQ}, {"!=", LQ_OP_NE}, {"<>", LQ_OP_NE},
-		{"<=", LQ_OP_LE}, {">=", LQ_OP_GE}, {"<", LQ_OP_LT}, {">", LQ_OP_GT}
-	};
+	} operators[] = {{"==", LQ_OP_EQ}, {"!=", LQ_OP_NE}, {"<>", LQ_OP_NE},
+					 {"<=", LQ_OP_LE}, {">=", LQ_OP_GE}, {"<", LQ_OP_LT},
+					 {">", LQ_OP_GT}};
 
 	for (int i = 0; i < lengthof(operators); i++)
 	{
-		int			len = strlen(operators[i].text);
+		int len = strlen(operators[i].text);
 
 		if (lexer->end - lexer->p < len ||
 			strncmp(lexer->p, operators[i].text, len) != 0)
@@ -482,7 +480,7 @@ bool
 ma_liquid_word(const LqLexer *lexer, const char *word)
 {
 	return lexer->kind == LQ_LEX_NAME && lexer->len == strlen(word) &&
-		strncmp(lexer->text, word, lexer->len) == 0;
+		   strncmp(lexer->text, word, lexer->len) == 0;
 }
 
 /*

@@ -16,16 +16,15 @@
 
 #include "liquid.h"
 
-typedef bool (*IntegerOp) (int64 a, int64 b, int64 *result);
+typedef bool (*IntegerOp)(int64 a, int64 b, int64 *result);
 
 static LqValue calculate(const LqValue *a, const LqValue *b, IntegerOp op,
 						 PGFunction numeric_op);
-static Numeric decimal_of(const LqValue *value);
 static LqValue as_float(Numeric number);
 static LqValue as_integer(Datum number);
 static LqValue extreme(LqRender *r, const LqValue *in, const LqValue *limit,
 					   int sign);
-static void check_divisor(LqRender *r, const LqValue *divisor);
+static void	   check_divisor(LqRender *r, const LqValue *divisor);
 
 /*
  * a op b, in integers if both are; then a result that does not fit 64 bits is
@@ -35,30 +34,21 @@ static LqValue
 calculate(const LqValue *a, const LqValue *b, IntegerOp op,
 		  PGFunction numeric_op)
 {
-	LqValue		x = ma_liquid_number(a);
-	LqValue		y = ma_liquid_number(b);
-	bool		integers = x.kind == LQ_INTEGER && y.kind == LQ_INTEGER;
-	int64		integer;
-	Datum		result;
+	LqValue x = ma_liquid_number(a);
+	LqValue y = ma_liquid_number(b);
+	bool	integers = x.kind == LQ_INTEGER && y.kind == LQ_INTEGER;
+	int64	integer;
+	Datum	result;
 
 	if (integers && !op(x.integer, y.integer, &integer))
 		return ma_liquid_integer(integer);
-	result = DirectFunctionCall2(numeric_op, NumericGetDatum(decimal_of(&x)),
-								 NumericGetDatum(decimal_of(&y)));
+	result =
+		DirectFunctionCall2(numeric_op, NumericGetDatum(ma_liquid_numeric(&x)),
+							NumericGetDatum(ma_liquid_numeric(&y)));
 	if (!integers)
 		return as_float(DatumGetNumeric(result));
 	result = DirectFunctionCall2(numeric_trunc, result, Int32GetDatum(0));
 	return ma_liquid_decimal(DatumGetNumeric(result));
-}
-
-/*
- * A number as numeric.
- */
-static Numeric
-decimal_of(const LqValue *value)
-{
-	return value->kind == LQ_DECIMAL ? value->decimal :
-		int64_to_numeric(value->integer);
 }
 
 /*
@@ -68,18 +58,17 @@ decimal_of(const LqValue *value)
 static LqValue
 as_float(Numeric number)
 {
-	char		buffer[DOUBLE_SHORTEST_DECIMAL_LEN + 2];
-	float8		f;
+	char   buffer[DOUBLE_SHORTEST_DECIMAL_LEN + 2];
+	float8 f;
 
-	f = DatumGetFloat8(DirectFunctionCall1(numeric_float8,
-										   NumericGetDatum(number)));
+	f = DatumGetFloat8(
+		DirectFunctionCall1(numeric_float8, NumericGetDatum(number)));
 	double_to_shortest_decimal_buf(f, buffer);
 	if (strspn(buffer, "-0123456789") == strlen(buffer))
 		strcat(buffer, ".0");
-	return ma_liquid_decimal(DatumGetNumeric(DirectFunctionCall3(numeric_in,
-																 CStringGetDatum(buffer),
-																 ObjectIdGetDatum(InvalidOid),
-																 Int32GetDatum(-1))));
+	return ma_liquid_decimal(DatumGetNumeric(
+		DirectFunctionCall3(numeric_in, CStringGetDatum(buffer),
+							ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
 }
 
 /*
@@ -88,8 +77,8 @@ as_float(Numeric number)
 static LqValue
 as_integer(Datum number)
 {
-	return ma_liquid_integer(DatumGetInt64(DirectFunctionCall1(numeric_int8,
-															   number)));
+	return ma_liquid_integer(
+		DatumGetInt64(DirectFunctionCall1(numeric_int8, number)));
 }
 
 LqValue
@@ -119,8 +108,8 @@ ma_liquid_filter_times(LqRender *r, const LqValue *in, const LqValue *args,
 static void
 check_divisor(LqRender *r, const LqValue *divisor)
 {
-	LqValue		y = ma_liquid_number(divisor);
-	LqValue		zero = ma_liquid_integer(0);
+	LqValue y = ma_liquid_number(divisor);
+	LqValue zero = ma_liquid_integer(0);
 
 	if (ma_liquid_equal(r, &y, &zero))
 		ma_liquid_error(r, "division by 0");
@@ -158,11 +147,10 @@ modulo(int64 a, int64 b, int64 *result)
 static Datum
 numeric_modulo(PG_FUNCTION_ARGS)
 {
-	Datum		a = PG_GETARG_DATUM(0);
-	Datum		b = PG_GETARG_DATUM(1);
-	Datum		quotient = DirectFunctionCall1(numeric_floor,
-											   DirectFunctionCall2(numeric_div,
-																   a, b));
+	Datum a = PG_GETARG_DATUM(0);
+	Datum b = PG_GETARG_DATUM(1);
+	Datum quotient = DirectFunctionCall1(
+		numeric_floor, DirectFunctionCall2(numeric_div, a, b));
 
 	return DirectFunctionCall2(numeric_sub, a,
 							   DirectFunctionCall2(numeric_mul, quotient, b));
@@ -188,9 +176,9 @@ LqValue
 ma_liquid_filter_abs(LqRender *r, const LqValue *in, const LqValue *args,
 					 int nargs)
 {
-	LqValue		number = ma_liquid_number(in);
-	LqValue		zero = ma_liquid_integer(0);
-	int			order;
+	LqValue number = ma_liquid_number(in);
+	LqValue zero = ma_liquid_integer(0);
+	int		order;
 
 	ma_liquid_compare(r, &number, &zero, &order);
 	if (order >= 0)
@@ -204,9 +192,9 @@ ma_liquid_filter_abs(LqRender *r, const LqValue *in, const LqValue *args,
 static LqValue
 extreme(LqRender *r, const LqValue *in, const LqValue *limit, int sign)
 {
-	LqValue		a = ma_liquid_number(in);
-	LqValue		b = ma_liquid_number(limit);
-	int			order;
+	LqValue a = ma_liquid_number(in);
+	LqValue b = ma_liquid_number(limit);
+	int		order;
 
 	ma_liquid_compare(r, &a, &b, &order);
 	return order * sign < 0 ? b : a;
@@ -230,24 +218,24 @@ LqValue
 ma_liquid_filter_ceil(LqRender *r, const LqValue *in, const LqValue *args,
 					  int nargs)
 {
-	LqValue		number = ma_liquid_number(in);
+	LqValue number = ma_liquid_number(in);
 
 	if (number.kind == LQ_INTEGER)
 		return number;
-	return as_integer(DirectFunctionCall1(numeric_ceil,
-										  NumericGetDatum(number.decimal)));
+	return as_integer(
+		DirectFunctionCall1(numeric_ceil, NumericGetDatum(number.decimal)));
 }
 
 LqValue
 ma_liquid_filter_floor(LqRender *r, const LqValue *in, const LqValue *args,
 					   int nargs)
 {
-	LqValue		number = ma_liquid_number(in);
+	LqValue number = ma_liquid_number(in);
 
 	if (number.kind == LQ_INTEGER)
 		return number;
-	return as_integer(DirectFunctionCall1(numeric_floor,
-										  NumericGetDatum(number.decimal)));
+	return as_integer(
+		DirectFunctionCall1(numeric_floor, NumericGetDatum(number.decimal)));
 }
 
 /*
@@ -258,16 +246,16 @@ LqValue
 ma_liquid_filter_round(LqRender *r, const LqValue *in, const LqValue *args,
 					   int nargs)
 {
-	LqValue		number = ma_liquid_number(in);
-	int64		digits = 0;
-	Datum		rounded;
+	LqValue number = ma_liquid_number(in);
+	int64	digits = 0;
+	Datum	rounded;
 
 	if (nargs > 0)
 		digits = Max(Min(ma_liquid_truncated(&args[0]), 20), -20);
 	if (number.kind == LQ_INTEGER && digits >= 0)
 		return number;
 	rounded = DirectFunctionCall2(numeric_round,
-								  NumericGetDatum(decimal_of(&number)),
+								  NumericGetDatum(ma_liquid_numeric(&number)),
 								  Int32GetDatum((int32) digits));
 	if (digits <= 0)
 		return as_integer(rounded);
@@ -281,9 +269,9 @@ LqValue
 ma_liquid_filter_sum(LqRender *r, const LqValue *in, const LqValue *args,
 					 int nargs)
 {
-	LqValue		values = *in;
-	LqValue		list;
-	LqValue		sum = ma_liquid_integer(0);
+	LqValue values = *in;
+	LqValue list;
+	LqValue sum = ma_liquid_integer(0);
 
 	if (nargs > 0 && args[0].kind != LQ_NIL)
 		values = ma_liquid_filter_map(r, in, args, 1);

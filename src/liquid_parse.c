@@ -12,16 +12,17 @@
 #include "miscadmin.h"
 
 #include "liquid.h"
+#include "template.h"
 
 typedef struct LqParser
 {
-	LqSource   *source;
-	LqToken		token;			/* the tag that ended the last block */
-	int			depth;			/* blocks in one another */
+	LqSource *source;
+	LqToken	  token; /* the tag that ended the last block */
+	int		  depth; /* blocks in one another */
 } LqParser;
 
 /* Parses a tag; returns NULL if it puts out and does nothing. */
-typedef LqNode *(*LqTagFn) (LqParser *parser, LqToken tag, LqBlock *block);
+typedef LqNode *(*LqTagFn)(LqParser *parser, LqToken tag, LqBlock *block);
 
 typedef struct LqTagDef
 {
@@ -30,19 +31,19 @@ typedef struct LqTagDef
 } LqTagDef;
 
 static LqBlock parse_block(LqParser *parser, const char *const *ends);
-static void parse_tag(LqParser *parser, LqToken tag, LqBlock *block);
-static void add_node(LqBlock *block, LqNode *node);
-static void strip_blank(LqBlock *block);
+static void	   parse_tag(LqParser *parser, LqToken tag, LqBlock *block);
+static void	   add_node(LqBlock *block, LqNode *node);
+static void	   strip_blank(LqBlock *block);
 static LqNode *new_node(LqNodeKind kind, LqToken tag);
-static bool token_is(LqToken token, const char *name);
+static bool	   token_is(LqToken token, const char *name);
 static LqLexer lex_tag(LqToken tag);
-static void expect_nothing(LqToken tag);
+static void	   expect_nothing(LqToken tag);
 static LqToken parse_name(LqToken tag, LqNode *node);
-static void finish_branches(LqNode *node);
-static void parse_loop(LqToken tag, LqNode *node);
-static void parse_loop_option(LqLexer *lexer, LqNode *node);
-static void add_value(LqExpr ***values, int *n, LqExpr *value);
-static void parse_argument(LqLexer *lexer, LqNode *node);
+static void	   finish_branches(LqNode *node);
+static void	   parse_loop(LqToken tag, LqNode *node);
+static void	   parse_loop_option(LqLexer *lexer, LqNode *node);
+static void	   add_value(LqExpr ***values, int *n, LqExpr *value);
+static void	   parse_argument(LqLexer *lexer, LqNode *node);
 
 static LqNode *tag_assign(LqParser *parser, LqToken tag, LqBlock *block);
 static LqNode *tag_break(LqParser *parser, LqToken tag, LqBlock *block);
@@ -94,8 +95,8 @@ static const char *const no_ends[] = {NULL};
 LqBlock
 ma_liquid_parse(const char *source, int len)
 {
-	LqSource	from = {source, source + len, 1, false, false};
-	LqParser	parser = {.source = &from};
+	LqSource from = {source, source + len, 1, false, false};
+	LqParser parser = {.source = &from};
 
 	return parse_block(&parser, no_ends);
 }
@@ -107,8 +108,8 @@ ma_liquid_parse(const char *source, int len)
 static LqBlock
 parse_block(LqParser *parser, const char *const *ends)
 {
-	LqBlock		block = {.blank = true};
-	int			line = parser->source->line;
+	LqBlock block = {.blank = true};
+	int		line = parser->source->line;
 
 	check_stack_depth();
 	if (++parser->depth > MA_TEMPLATE_DEPTH)
@@ -116,7 +117,7 @@ parse_block(LqParser *parser, const char *const *ends)
 
 	for (;;)
 	{
-		LqToken		token = ma_liquid_next(parser->source);
+		LqToken token = ma_liquid_next(parser->source);
 
 		if (token.kind == LQ_TOKEN_END)
 		{
@@ -127,7 +128,7 @@ parse_block(LqParser *parser, const char *const *ends)
 		}
 		if (token.kind == LQ_TOKEN_TAG)
 		{
-			int			i;
+			int i;
 
 			for (i = 0; ends[i] && !token_is(token, ends[i]); i++)
 				;
@@ -149,8 +150,8 @@ parse_block(LqParser *parser, const char *const *ends)
 static void
 parse_tag(LqParser *parser, LqToken token, LqBlock *block)
 {
-	LqNode	   *node = NULL;
-	int			i;
+	LqNode *node = NULL;
+	int		i;
 
 	if (token.kind == LQ_TOKEN_TEXT)
 	{
@@ -191,8 +192,8 @@ add_node(LqBlock *block, LqNode *node)
 		if (block->nodes == NULL)
 			block->nodes = palloc(block->allocated * sizeof(LqNode *));
 		else
-			block->nodes = repalloc(block->nodes,
-									block->allocated * sizeof(LqNode *));
+			block->nodes =
+				repalloc(block->nodes, block->allocated * sizeof(LqNode *));
 	}
 	block->nodes[block->count++] = node;
 	block->blank &= node->blank;
@@ -204,7 +205,7 @@ add_node(LqBlock *block, LqNode *node)
 static void
 strip_blank(LqBlock *block)
 {
-	int			kept = 0;
+	int kept = 0;
 
 	for (int i = 0; i < block->count; i++)
 	{
@@ -220,7 +221,7 @@ strip_blank(LqBlock *block)
 static LqNode *
 new_node(LqNodeKind kind, LqToken tag)
 {
-	LqNode	   *node = palloc0(sizeof(LqNode));
+	LqNode *node = palloc0(sizeof(LqNode));
 
 	node->kind = kind;
 	node->line = tag.line;
@@ -234,7 +235,7 @@ static bool
 token_is(LqToken token, const char *name)
 {
 	return token.namelen == strlen(name) &&
-		strncmp(token.name, name, token.namelen) == 0;
+		   strncmp(token.name, name, token.namelen) == 0;
 }
 
 /*
@@ -243,7 +244,7 @@ token_is(LqToken token, const char *name)
 static LqLexer
 lex_tag(LqToken tag)
 {
-	LqLexer		lexer;
+	LqLexer lexer;
 
 	ma_liquid_lex(&lexer, tag.text, tag.len, tag.line);
 	return lexer;
@@ -255,7 +256,7 @@ lex_tag(LqToken tag)
 static void
 expect_nothing(LqToken tag)
 {
-	LqLexer		lexer = lex_tag(tag);
+	LqLexer lexer = lex_tag(tag);
 
 	ma_liquid_expect_end(&lexer);
 }
@@ -266,8 +267,8 @@ expect_nothing(LqToken tag)
 static LqNode *
 tag_echo(LqParser *parser, LqToken tag, LqBlock *block)
 {
-	LqNode	   *node = new_node(LQ_OUTPUT, tag);
-	LqLexer		lexer = lex_tag(tag);
+	LqNode *node = new_node(LQ_OUTPUT, tag);
+	LqLexer lexer = lex_tag(tag);
 
 	node->pipe = ma_liquid_pipe(&lexer);
 	return node;
@@ -303,8 +304,8 @@ parse_name(LqToken tag, LqNode *node)
 static LqNode *
 tag_assign(LqParser *parser, LqToken tag, LqBlock *block)
 {
-	LqNode	   *node = new_node(LQ_ASSIGN, tag);
-	LqLexer		lexer = lex_tag(parse_name(tag, node));
+	LqNode *node = new_node(LQ_ASSIGN, tag);
+	LqLexer lexer = lex_tag(parse_name(tag, node));
 
 	ma_liquid_expect(&lexer, '=');
 	node->pipe = ma_liquid_pipe(&lexer);
@@ -321,7 +322,7 @@ static LqNode *
 tag_capture(LqParser *parser, LqToken tag, LqBlock *block)
 {
 	static const char *const ends[] = {"endcapture", NULL};
-	LqNode	   *node = new_node(LQ_CAPTURE, tag);
+	LqNode					*node = new_node(LQ_CAPTURE, tag);
 
 	expect_nothing(parse_name(tag, node));
 	node->body = parse_block(parser, ends);
@@ -338,19 +339,19 @@ tag_if(LqParser *parser, LqToken tag, LqBlock *block)
 {
 	static const char *const if_ends[] = {"endif", "elsif", "else", NULL};
 	static const char *const unless_ends[] = {"endunless", "elsif", "else",
-	NULL};
-	bool		unless = token_is(tag, "unless");
-	const char *const *ends = unless ? unless_ends : if_ends;
-	LqNode	   *node = new_node(LQ_IF, tag);
-	LqBranch  **last = &node->branches;
+											  NULL};
+	bool					 unless = token_is(tag, "unless");
+	const char *const		*ends = unless ? unless_ends : if_ends;
+	LqNode					*node = new_node(LQ_IF, tag);
+	LqBranch			   **last = &node->branches;
 
 	do
 	{
-		LqBranch   *branch = palloc0(sizeof(LqBranch));
+		LqBranch *branch = palloc0(sizeof(LqBranch));
 
 		if (!token_is(tag, "else"))
 		{
-			LqLexer		lexer = lex_tag(tag);
+			LqLexer lexer = lex_tag(tag);
 
 			branch->condition = ma_liquid_condition(&lexer);
 			branch->negate = unless && last == &node->branches;
@@ -372,16 +373,16 @@ static LqNode *
 tag_case(LqParser *parser, LqToken tag, LqBlock *block)
 {
 	static const char *const ends[] = {"endcase", "when", "else", NULL};
-	LqNode	   *node = new_node(LQ_CASE, tag);
-	LqBranch  **last = &node->branches;
-	LqLexer		lexer = lex_tag(tag);
+	LqNode					*node = new_node(LQ_CASE, tag);
+	LqBranch			   **last = &node->branches;
+	LqLexer					 lexer = lex_tag(tag);
 
 	node->expr = ma_liquid_expr(&lexer);
 	ma_liquid_expect_end(&lexer);
 	parse_block(parser, ends);
 	while (!token_is(parser->token, "endcase"))
 	{
-		LqBranch   *branch = palloc0(sizeof(LqBranch));
+		LqBranch *branch = palloc0(sizeof(LqBranch));
 
 		if (token_is(parser->token, "when"))
 		{
@@ -423,7 +424,7 @@ static LqNode *
 tag_for(LqParser *parser, LqToken tag, LqBlock *block)
 {
 	static const char *const ends[] = {"endfor", "else", NULL};
-	LqNode	   *node = new_node(LQ_FOR, tag);
+	LqNode					*node = new_node(LQ_FOR, tag);
 
 	parse_loop(tag, node);
 	node->body = parse_block(parser, ends);
@@ -448,7 +449,7 @@ static LqNode *
 tag_tablerow(LqParser *parser, LqToken tag, LqBlock *block)
 {
 	static const char *const ends[] = {"endtablerow", NULL};
-	LqNode	   *node = new_node(LQ_TABLEROW, tag);
+	LqNode					*node = new_node(LQ_TABLEROW, tag);
 
 	parse_loop(tag, node);
 	node->body = parse_block(parser, ends);
@@ -462,7 +463,7 @@ tag_tablerow(LqParser *parser, LqToken tag, LqBlock *block)
 static void
 parse_loop(LqToken tag, LqNode *node)
 {
-	LqLexer		lexer = lex_tag(tag);
+	LqLexer lexer = lex_tag(tag);
 
 	if (lexer.kind != LQ_LEX_NAME)
 		ma_liquid_syntax_error(lexer.line, "expected the name of a variable");
@@ -488,7 +489,7 @@ parse_loop(LqToken tag, LqNode *node)
 static void
 parse_loop_option(LqLexer *lexer, LqNode *node)
 {
-	LqExpr	  **target;
+	LqExpr **target;
 
 	if (node->kind == LQ_FOR && ma_liquid_accept_word(lexer, "reversed"))
 	{
@@ -529,9 +530,9 @@ tag_break(LqParser *parser, LqToken tag, LqBlock *block)
 static LqNode *
 tag_cycle(LqParser *parser, LqToken tag, LqBlock *block)
 {
-	LqNode	   *node = new_node(LQ_CYCLE, tag);
-	LqLexer		lexer = lex_tag(tag);
-	LqExpr	   *first = ma_liquid_expr(&lexer);
+	LqNode *node = new_node(LQ_CYCLE, tag);
+	LqLexer lexer = lex_tag(tag);
+	LqExpr *first = ma_liquid_expr(&lexer);
 
 	if (ma_liquid_accept(&lexer, ':'))
 	{
@@ -566,7 +567,7 @@ add_value(LqExpr ***values, int *n, LqExpr *value)
 static LqNode *
 tag_counter(LqParser *parser, LqToken tag, LqBlock *block)
 {
-	LqNode	   *node = new_node(LQ_COUNTER, tag);
+	LqNode *node = new_node(LQ_COUNTER, tag);
 
 	expect_nothing(parse_name(tag, node));
 	node->delta = token_is(tag, "increment") ? 1 : -1;
@@ -580,7 +581,7 @@ static LqNode *
 tag_ifchanged(LqParser *parser, LqToken tag, LqBlock *block)
 {
 	static const char *const ends[] = {"endifchanged", NULL};
-	LqNode	   *node = new_node(LQ_IFCHANGED, tag);
+	LqNode					*node = new_node(LQ_IFCHANGED, tag);
 
 	expect_nothing(tag);
 	node->body = parse_block(parser, ends);
@@ -594,8 +595,8 @@ tag_ifchanged(LqParser *parser, LqToken tag, LqBlock *block)
 static LqNode *
 tag_partial(LqParser *parser, LqToken tag, LqBlock *block)
 {
-	LqNode	   *node = new_node(LQ_PARTIAL, tag);
-	LqLexer		lexer = lex_tag(tag);
+	LqNode *node = new_node(LQ_PARTIAL, tag);
+	LqLexer lexer = lex_tag(tag);
 
 	node->isolated = token_is(tag, "render");
 	if (node->isolated && lexer.kind != LQ_LEX_STRING)
@@ -639,8 +640,8 @@ parse_argument(LqLexer *lexer, LqNode *node)
 	if (n == 0)
 		node->arguments = palloc(sizeof(LqArgument));
 	else
-		node->arguments = repalloc(node->arguments,
-								   (n + 1) * sizeof(LqArgument));
+		node->arguments =
+			repalloc(node->arguments, (n + 1) * sizeof(LqArgument));
 	argument = &node->arguments[n];
 	argument->name = lexer->text;
 	argument->len = lexer->len;
@@ -655,9 +656,9 @@ parse_argument(LqLexer *lexer, LqNode *node)
 static LqNode *
 tag_liquid(LqParser *parser, LqToken tag, LqBlock *block)
 {
-	LqSource	lines = {tag.text, tag.text + tag.len, tag.line, true, false};
-	LqParser	inner = {.source = &lines, .depth = parser->depth};
-	LqBlock		body = parse_block(&inner, no_ends);
+	LqSource lines = {tag.text, tag.text + tag.len, tag.line, true, false};
+	LqParser inner = {.source = &lines, .depth = parser->depth};
+	LqBlock	 body = parse_block(&inner, no_ends);
 
 	for (int i = 0; i < body.count; i++)
 		add_node(block, body.nodes[i]);
@@ -670,8 +671,8 @@ tag_liquid(LqParser *parser, LqToken tag, LqBlock *block)
 static LqNode *
 tag_raw(LqParser *parser, LqToken tag, LqBlock *block)
 {
-	LqToken		text;
-	LqNode	   *node;
+	LqToken text;
+	LqNode *node;
 
 	expect_nothing(tag);
 	text = ma_liquid_verbatim(parser->source, "endraw");
@@ -698,11 +699,11 @@ tag_doc(LqParser *parser, LqToken tag, LqBlock *block)
 static LqNode *
 tag_comment(LqParser *parser, LqToken tag, LqBlock *block)
 {
-	int			depth = 1;
+	int depth = 1;
 
 	while (depth > 0)
 	{
-		LqToken		token = ma_liquid_next(parser->source);
+		LqToken token = ma_liquid_next(parser->source);
 
 		if (token.kind == LQ_TOKEN_END)
 			ma_liquid_syntax_error(tag.line,

@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "liquid.h"
+#include "template.h"
 
 /* The most memory one rendering may take, in bytes. */
 #define MAX_MEMORY (256 * 1024 * 1024)
@@ -20,29 +21,29 @@
 /* Reset the scratch context when it holds more than this. */
 #define SCRATCH_KEEP (8 * 1024)
 
-static LqJump render_block(LqRender *r, const LqBlock *block);
-static LqJump render_node(LqRender *r, const LqNode *node);
-static void render_output(LqRender *r, const LqNode *node);
-static void put_value(LqRender *r, const LqValue *value, bool escaped);
-static void put(LqRender *r, const char *s, int len);
-static bool holds(LqRender *r, const LqCondition *condition);
-static void leave_scratch(LqRender *r, MemoryContext old);
-static void render_assign(LqRender *r, const LqNode *node);
-static LqJump render_capture(LqRender *r, const LqNode *node);
-static LqJump render_if(LqRender *r, const LqNode *node);
-static LqJump render_case(LqRender *r, const LqNode *node);
-static LqJump render_for(LqRender *r, const LqNode *node);
-static void render_tablerow(LqRender *r, const LqNode *node);
-static void slice(LqRender *r, const LqNode *node, const LqValue *items,
-				  int64 *from, int64 *to);
-static void render_cycle(LqRender *r, const LqNode *node);
-static void render_counter(LqRender *r, const LqNode *node);
-static LqJump render_ifchanged(LqRender *r, const LqNode *node);
-static LqJump render_partial(LqRender *r, const LqNode *node);
-static LqJump render_shared(LqRender *r, const LqNode *node,
-							const MaTemplate *partial, const LqValue *name);
-static void render_isolated(LqRender *r, const LqNode *node,
-							const MaTemplate *partial, const LqValue *name);
+static LqJump	   render_block(LqRender *r, const LqBlock *block);
+static LqJump	   render_node(LqRender *r, const LqNode *node);
+static void		   render_output(LqRender *r, const LqNode *node);
+static void		   put_value(LqRender *r, const LqValue *value, bool escaped);
+static void		   put(LqRender *r, const char *s, int len);
+static bool		   holds(LqRender *r, const LqCondition *condition);
+static void		   leave_scratch(LqRender *r, MemoryContext old);
+static void		   render_assign(LqRender *r, const LqNode *node);
+static LqJump	   render_capture(LqRender *r, const LqNode *node);
+static LqJump	   render_if(LqRender *r, const LqNode *node);
+static LqJump	   render_case(LqRender *r, const LqNode *node);
+static LqJump	   render_for(LqRender *r, const LqNode *node);
+static void		   render_tablerow(LqRender *r, const LqNode *node);
+static void		   slice(LqRender *r, const LqNode *node, const LqValue *items,
+						 int64 *from, int64 *to);
+static void		   render_cycle(LqRender *r, const LqNode *node);
+static void		   render_counter(LqRender *r, const LqNode *node);
+static LqJump	   render_ifchanged(LqRender *r, const LqNode *node);
+static LqJump	   render_partial(LqRender *r, const LqNode *node);
+static LqJump	   render_shared(LqRender *r, const LqNode *node,
+								 const MaTemplate *partial, const LqValue *name);
+static void		   render_isolated(LqRender *r, const LqNode *node,
+								   const MaTemplate *partial, const LqValue *name);
 static LqVariable *push_variable(LqRender *r, LqVariable **list,
 								 const char *name, int len, LqValue value);
 static LqVariable *find_kept(LqRender *r, LqVariable **list, char prefix,
@@ -73,24 +74,23 @@ ma_liquid_charge(LqRender *r, int64 bytes)
 				 errdetail("It has taken more than " INT64_FORMAT " steps.",
 						   r->max_steps)));
 	if (MemoryContextMemAllocated(r->cxt, true) > MAX_MEMORY)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("template needs too much memory")));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("template needs too much memory")));
 }
 
 /*
  * Raise a mistake that shows itself only with the data at hand.
  */
 void
-ma_liquid_error(LqRender *r, const char *format,...)
+ma_liquid_error(LqRender *r, const char *format, ...)
 {
 	StringInfoData message;
 
 	initStringInfo(&message);
 	for (;;)
 	{
-		va_list		args;
-		int			needed;
+		va_list args;
+		int		needed;
 
 		va_start(args, format);
 		needed = appendStringInfoVA(&message, format, args);
@@ -99,9 +99,8 @@ ma_liquid_error(LqRender *r, const char *format,...)
 			break;
 		enlargeStringInfo(&message, needed);
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("template cannot be rendered: %s", message.data)));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("template cannot be rendered: %s", message.data)));
 }
 
 /*
@@ -125,13 +124,12 @@ put(LqRender *r, const char *s, int len)
 static LqJump
 render_block(LqRender *r, const LqBlock *block)
 {
-	LqJump		jump = LQ_JUMP_NONE;
+	LqJump jump = LQ_JUMP_NONE;
 
 	check_stack_depth();
 	if (++r->depth > MA_TEMPLATE_DEPTH)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("templates are nested too deeply")));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("templates are nested too deeply")));
 	for (int i = 0; i < block->count && jump == LQ_JUMP_NONE; i++)
 		jump = render_node(r, block->nodes[i]);
 	r->depth--;
@@ -193,7 +191,7 @@ static void
 render_output(LqRender *r, const LqNode *node)
 {
 	MemoryContext old = MemoryContextSwitchTo(r->scratch);
-	LqValue		value = ma_liquid_eval_pipe(r, &node->pipe);
+	LqValue		  value = ma_liquid_eval_pipe(r, &node->pipe);
 
 	put_value(r, &value, node->pipe.escaped);
 	leave_scratch(r, old);
@@ -206,7 +204,7 @@ static void
 put_value(LqRender *r, const LqValue *value, bool escaped)
 {
 	StringInfoData buffer;
-	LqValue		text = *value;
+	LqValue		   text = *value;
 
 	if (value->kind == LQ_NIL)
 		return;
@@ -244,7 +242,7 @@ static bool
 holds(LqRender *r, const LqCondition *condition)
 {
 	MemoryContext old = MemoryContextSwitchTo(r->scratch);
-	bool		result = ma_liquid_holds(r, condition);
+	bool		  result = ma_liquid_holds(r, condition);
 
 	leave_scratch(r, old);
 	return result;
@@ -283,10 +281,10 @@ render_assign(LqRender *r, const LqNode *node)
 static LqJump
 render_capture(LqRender *r, const LqNode *node)
 {
-	StringInfo	outer = r->out;
+	StringInfo	   outer = r->out;
 	StringInfoData buffer;
-	LqJump		jump;
-	LqValue		value;
+	LqJump		   jump;
+	LqValue		   value;
 
 	initStringInfo(&buffer);
 	r->out = &buffer;
@@ -304,7 +302,8 @@ render_capture(LqRender *r, const LqNode *node)
 static LqJump
 render_if(LqRender *r, const LqNode *node)
 {
-	for (const LqBranch *branch = node->branches; branch; branch = branch->next)
+	for (const LqBranch *branch = node->branches; branch;
+		 branch = branch->next)
 	{
 		if (branch->condition == NULL ||
 			holds(r, branch->condition) != branch->negate)
@@ -320,17 +319,18 @@ render_if(LqRender *r, const LqNode *node)
 static LqJump
 render_case(LqRender *r, const LqNode *node)
 {
-	LqValue		value = ma_liquid_eval(r, node->expr);
-	bool		otherwise = true;
-	LqJump		jump = LQ_JUMP_NONE;
+	LqValue value = ma_liquid_eval(r, node->expr);
+	bool	otherwise = true;
+	LqJump	jump = LQ_JUMP_NONE;
 
-	for (const LqBranch *branch = node->branches; branch; branch = branch->next)
+	for (const LqBranch *branch = node->branches; branch;
+		 branch = branch->next)
 	{
 		if (branch->nvalues == 0 && otherwise)
 			jump = render_block(r, &branch->body);
 		for (int i = 0; i < branch->nvalues && jump == LQ_JUMP_NONE; i++)
 		{
-			LqValue		when = ma_liquid_eval(r, branch->values[i]);
+			LqValue when = ma_liquid_eval(r, branch->values[i]);
 
 			if (!ma_liquid_equal(r, &value, &when))
 				continue;
@@ -353,11 +353,11 @@ render_for(LqRender *r, const LqNode *node)
 	LqValue		items = ma_liquid_items(r, &collection);
 	LqVariable *outer_scope = r->scope;
 	LqVariable *variable;
-	LqLoop		loop = {.name = node->key, .namelen = node->keylen,
-	.parent = r->loop};
-	LqValue		forloop = {.kind = LQ_LOOP, .loop = &loop};
-	int64		from;
-	int64		to;
+	LqLoop		loop = {
+			 .name = node->key, .namelen = node->keylen, .parent = r->loop};
+	LqValue forloop = {.kind = LQ_LOOP, .loop = &loop};
+	int64	from;
+	int64	to;
 
 	slice(r, node, &items, &from, &to);
 	if (from >= to)
@@ -370,8 +370,7 @@ render_for(LqRender *r, const LqNode *node)
 	r->loop = &loop;
 	for (; loop.index0 < loop.length; loop.index0++)
 	{
-		int64		i = node->reversed ? to - 1 - loop.index0 :
-			from + loop.index0;
+		int64 i = node->reversed ? to - 1 - loop.index0 : from + loop.index0;
 
 		ma_liquid_charge(r, 0);
 		variable->value = ma_liquid_item(&items, i);
@@ -409,8 +408,8 @@ slice(LqRender *r, const LqNode *node, const LqValue *items, int64 *from,
 	if (node->limit)
 		value = ma_liquid_eval(r, node->limit);
 	if (value.kind != LQ_NIL)
-		*to = *from + Min(Max(ma_liquid_to_integer(r, &value), 0),
-						  count - *from);
+		*to = *from +
+			  Min(Max(ma_liquid_to_integer(r, &value), 0), count - *from);
 	kept->value = ma_liquid_integer(*to);
 }
 
@@ -435,7 +434,7 @@ render_tablerow(LqRender *r, const LqNode *node)
 	loop.length = loop.cols = to - from;
 	if (node->cols)
 	{
-		LqValue		cols = ma_liquid_eval(r, node->cols);
+		LqValue cols = ma_liquid_eval(r, node->cols);
 
 		if (cols.kind != LQ_NIL)
 			loop.cols = Max(ma_liquid_to_integer(r, &cols), 1);
@@ -447,7 +446,7 @@ render_tablerow(LqRender *r, const LqNode *node)
 	put(r, "<tr class=\"row1\">\n", 18);
 	for (; loop.index0 < loop.length && jump != LQ_JUMP_BREAK; loop.index0++)
 	{
-		int64		col = loop.index0 % loop.cols;
+		int64 col = loop.index0 % loop.cols;
 
 		ma_liquid_charge(r, 0);
 		if (col == 0 && loop.index0 > 0)
@@ -500,9 +499,9 @@ render_cycle(LqRender *r, const LqNode *node)
 static void
 render_counter(LqRender *r, const LqNode *node)
 {
-	LqVariable *counter = find_kept(r, &r->counters, '\0', node->name,
-									node->namelen);
-	LqValue		shown;
+	LqVariable *counter =
+		find_kept(r, &r->counters, '\0', node->name, node->namelen);
+	LqValue shown;
 
 	if (counter->value.kind != LQ_INTEGER)
 		counter->value = ma_liquid_integer(0);
@@ -519,11 +518,11 @@ render_counter(LqRender *r, const LqNode *node)
 static LqJump
 render_ifchanged(LqRender *r, const LqNode *node)
 {
-	LqVariable *last = find_kept(r, &r->kept, 'i', "", 0);
-	StringInfo	outer = r->out;
+	LqVariable	  *last = find_kept(r, &r->kept, 'i', "", 0);
+	StringInfo	   outer = r->out;
 	StringInfoData buffer;
-	LqJump		jump;
-	LqValue		text;
+	LqJump		   jump;
+	LqValue		   text;
 
 	initStringInfo(&buffer);
 	r->out = &buffer;
@@ -544,20 +543,19 @@ render_ifchanged(LqRender *r, const LqNode *node)
 static LqJump
 render_partial(LqRender *r, const LqNode *node)
 {
-	LqValue		name = ma_liquid_eval(r, node->expr);
+	LqValue			  name = ma_liquid_eval(r, node->expr);
 	const MaTemplate *partial = NULL;
-	LqJump		jump = LQ_JUMP_NONE;
-	int			line = r->line;
-	char	   *text;
+	LqJump			  jump = LQ_JUMP_NONE;
+	int				  line = r->line;
+	char			 *text;
 
 	name = ma_liquid_text(r, &name);
 	text = pnstrdup(name.string.data, name.string.len);
 	if (r->options->fetch)
 		partial = r->options->fetch(text, r->options->fetch_arg);
 	if (partial == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("template \"%s\" does not exist", text)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("template \"%s\" does not exist", text)));
 	if (node->isolated)
 		render_isolated(r, node, partial, &name);
 	else
@@ -583,7 +581,7 @@ push_arguments(LqRender *r, const LqNode *node, const LqValue *values)
 static LqValue *
 eval_arguments(LqRender *r, const LqNode *node)
 {
-	LqValue    *values = palloc((node->narguments + 1) * sizeof(LqValue));
+	LqValue *values = palloc((node->narguments + 1) * sizeof(LqValue));
 
 	for (int i = 0; i < node->narguments; i++)
 		values[i] = ma_liquid_eval(r, node->arguments[i].value);
@@ -598,8 +596,8 @@ render_shared(LqRender *r, const LqNode *node, const MaTemplate *partial,
 			  const LqValue *name)
 {
 	LqVariable *outer_scope = r->scope;
-	LqValue		with = node->with ? ma_liquid_eval(r, node->with) :
-		ma_liquid_nil();
+	LqValue		with =
+		node->with ? ma_liquid_eval(r, node->with) : ma_liquid_nil();
 	bool		each = ma_liquid_listable(&with);
 	int64		count = each ? ma_liquid_count(&with) : 1;
 	LqVariable *variable = NULL;
@@ -607,10 +605,9 @@ render_shared(LqRender *r, const LqNode *node, const MaTemplate *partial,
 
 	push_arguments(r, node, eval_arguments(r, node));
 	if (node->with)
-		variable = push_variable(r, &r->scope,
-								 node->alias ? node->alias : name->string.data,
-								 node->alias ? node->aliaslen : name->string.len,
-								 with);
+		variable = push_variable(
+			r, &r->scope, node->alias ? node->alias : name->string.data,
+			node->alias ? node->aliaslen : name->string.len, with);
 	for (int64 i = 0; i < count && jump == LQ_JUMP_NONE; i++)
 	{
 		ma_liquid_charge(r, 0);
@@ -629,13 +626,13 @@ static void
 render_isolated(LqRender *r, const LqNode *node, const MaTemplate *partial,
 				const LqValue *name)
 {
-	LqRender	outer = *r;
-	LqValue    *values = eval_arguments(r, node);
-	LqValue		with = node->with ? ma_liquid_eval(r, node->with) :
-		ma_liquid_nil();
-	bool		each = node->each && ma_liquid_listable(&with);
-	LqLoop		loop = {.name = "", .length = each ? ma_liquid_count(&with) : 1};
-	LqValue		forloop = {.kind = LQ_LOOP, .loop = &loop};
+	LqRender outer = *r;
+	LqValue *values = eval_arguments(r, node);
+	LqValue	 with =
+		 node->with ? ma_liquid_eval(r, node->with) : ma_liquid_nil();
+	bool	each = node->each && ma_liquid_listable(&with);
+	LqLoop	loop = {.name = "", .length = each ? ma_liquid_count(&with) : 1};
+	LqValue forloop = {.kind = LQ_LOOP, .loop = &loop};
 
 	for (; loop.index0 < loop.length; loop.index0++)
 	{
@@ -684,8 +681,8 @@ static LqVariable *
 find_kept(LqRender *r, LqVariable **list, char prefix, const char *name,
 		  int len)
 {
-	char	   *key = MemoryContextAlloc(r->cxt, len + 2);
-	int			n = 0;
+	char *key = MemoryContextAlloc(r->cxt, len + 2);
+	int	  n = 0;
 
 	if (prefix != '\0')
 		key[n++] = prefix;

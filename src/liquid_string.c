@@ -21,19 +21,19 @@ typedef enum Occurrence
 	LAST
 } Occurrence;
 
-static LqValue changed(LqRender *r, const LqValue *in, char *(*change)
-					   (const char *, size_t, Oid));
+static LqValue changed(LqRender *r, const LqValue *in,
+					   char *(*change)(const char *, size_t, Oid));
 static LqValue strip(LqRender *r, const LqValue *in, bool left, bool right);
 static LqValue join_two(LqRender *r, const LqValue *a, const LqValue *b);
 static LqValue replace(LqRender *r, const LqValue *in, const LqValue *args,
 					   int nargs, Occurrence which);
-static void replace_every(LqRender *r, StringInfo buffer, LqValue text,
-						  LqValue old, LqValue new);
+static void	   replace_every(LqRender *r, StringInfo buffer, LqValue text,
+							 LqValue old, LqValue new);
 static const char *find_last(LqValue text, LqValue part);
-static bool is_entity(const char *s, const char *end);
-static bool next_part(const char **p, const char *end, LqValue separator,
-					  LqValue *part);
-static bool next_word(const char **p, const char *end, LqValue *word);
+static bool		   is_entity(const char *s, const char *end);
+static bool	   next_part(const char **p, const char *end, LqValue separator,
+						 LqValue *part);
+static bool	   next_word(const char **p, const char *end, LqValue *word);
 static LqValue replace_newlines(LqRender *r, const LqValue *in,
 								const char *with);
 static const char *skip_tag(const char *p, const char *end);
@@ -43,10 +43,10 @@ static const char *skip_tag(const char *p, const char *end);
  */
 static LqValue
 changed(LqRender *r, const LqValue *in,
-		char *(*change) (const char *, size_t, Oid))
+		char *(*change)(const char *, size_t, Oid))
 {
-	LqValue		text = ma_liquid_text(r, in);
-	char	   *result;
+	LqValue text = ma_liquid_text(r, in);
+	char   *result;
 
 	ma_liquid_charge(r, text.string.len);
 	result = change(text.string.data, text.string.len, DEFAULT_COLLATION_OID);
@@ -74,9 +74,9 @@ LqValue
 ma_liquid_filter_capitalize(LqRender *r, const LqValue *in,
 							const LqValue *args, int nargs)
 {
-	LqValue		text = ma_liquid_text(r, in);
-	LqValue		first = ma_liquid_end(&text, false);
-	LqValue		rest;
+	LqValue text = ma_liquid_text(r, in);
+	LqValue first = ma_liquid_end(&text, false);
+	LqValue rest;
 
 	if (first.kind == LQ_NIL)
 		return text;
@@ -93,8 +93,8 @@ ma_liquid_filter_capitalize(LqRender *r, const LqValue *in,
 static LqValue
 join_two(LqRender *r, const LqValue *a, const LqValue *b)
 {
-	LqValue		x = ma_liquid_text(r, a);
-	LqValue		y = ma_liquid_text(r, b);
+	LqValue		   x = ma_liquid_text(r, a);
+	LqValue		   y = ma_liquid_text(r, b);
 	StringInfoData buffer;
 
 	initStringInfo(&buffer);
@@ -162,12 +162,12 @@ static LqValue
 replace(LqRender *r, const LqValue *in, const LqValue *args, int nargs,
 		Occurrence which)
 {
-	LqValue		text = ma_liquid_text(r, in);
-	LqValue		old = ma_liquid_text(r, &args[0]);
-	LqValue		new = nargs > 1 ? ma_liquid_text(r, &args[1]) :
-		ma_liquid_string("", 0);
-	const char *end = text.string.data + text.string.len;
-	const char *found;
+	LqValue text = ma_liquid_text(r, in);
+	LqValue old = ma_liquid_text(r, &args[0]);
+	LqValue new =
+		nargs > 1 ? ma_liquid_text(r, &args[1]) : ma_liquid_string("", 0);
+	const char	  *end = text.string.data + text.string.len;
+	const char	  *found;
 	StringInfoData buffer;
 
 	initStringInfo(&buffer);
@@ -216,8 +216,8 @@ replace_every(LqRender *r, StringInfo buffer, LqValue text, LqValue old,
 	}
 	for (;;)
 	{
-		const char *found = memmem(p, end - p, old.string.data,
-								   old.string.len);
+		const char *found =
+			memmem(p, end - p, old.string.data, old.string.len);
 
 		if (found == NULL)
 			break;
@@ -290,7 +290,7 @@ LqValue
 ma_liquid_filter_escape(LqRender *r, const LqValue *in, const LqValue *args,
 						int nargs)
 {
-	LqValue		text = ma_liquid_text(r, in);
+	LqValue		   text = ma_liquid_text(r, in);
 	StringInfoData buffer;
 
 	initStringInfo(&buffer);
@@ -305,9 +305,9 @@ LqValue
 ma_liquid_filter_escape_once(LqRender *r, const LqValue *in,
 							 const LqValue *args, int nargs)
 {
-	LqValue		text = ma_liquid_text(r, in);
-	const char *p = text.string.data;
-	const char *end = p + text.string.len;
+	LqValue		   text = ma_liquid_text(r, in);
+	const char	  *p = text.string.data;
+	const char	  *end = p + text.string.len;
 	StringInfoData buffer;
 
 	initStringInfo(&buffer);
@@ -420,17 +420,17 @@ LqValue
 ma_liquid_filter_truncate(LqRender *r, const LqValue *in, const LqValue *args,
 						  int nargs)
 {
-	LqValue		text = ma_liquid_text(r, in);
-	int64		length = nargs > 0 ? ma_liquid_to_integer(r, &args[0]) : 50;
-	LqValue		ending = nargs > 1 ? ma_liquid_text(r, &args[1]) :
-		ma_liquid_string("...", 3);
-	int64		kept;
+	LqValue text = ma_liquid_text(r, in);
+	int64	length = nargs > 0 ? ma_liquid_to_integer(r, &args[0]) : 50;
+	LqValue ending =
+		nargs > 1 ? ma_liquid_text(r, &args[1]) : ma_liquid_string("...", 3);
+	int64 kept;
 
 	if (in->kind == LQ_NIL ||
 		pg_mbstrlen_with_len(text.string.data, text.string.len) <= length)
 		return text;
-	kept = length - pg_mbstrlen_with_len(ending.string.data,
-										 ending.string.len);
+	kept =
+		length - pg_mbstrlen_with_len(ending.string.data, ending.string.len);
 	text.string.len = pg_mbcharcliplen(text.string.data, text.string.len,
 									   (int) Max(kept, 0));
 	return join_two(r, &text, &ending);
@@ -443,13 +443,13 @@ LqValue
 ma_liquid_filter_truncatewords(LqRender *r, const LqValue *in,
 							   const LqValue *args, int nargs)
 {
-	LqValue		text = ma_liquid_text(r, in);
-	int64		words = nargs > 0 ? ma_liquid_to_integer(r, &args[0]) : 15;
-	LqValue		ending = nargs > 1 ? ma_liquid_text(r, &args[1]) :
-		ma_liquid_string("...", 3);
-	const char *p = text.string.data;
-	const char *end = p + text.string.len;
-	LqValue		word;
+	LqValue text = ma_liquid_text(r, in);
+	int64	words = nargs > 0 ? ma_liquid_to_integer(r, &args[0]) : 15;
+	LqValue ending =
+		nargs > 1 ? ma_liquid_text(r, &args[1]) : ma_liquid_string("...", 3);
+	const char	  *p = text.string.data;
+	const char	  *end = p + text.string.len;
+	LqValue		   word;
 	StringInfoData buffer;
 
 	if (in->kind == LQ_NIL)
@@ -475,9 +475,9 @@ ma_liquid_filter_truncatewords(LqRender *r, const LqValue *in,
 static LqValue
 replace_newlines(LqRender *r, const LqValue *in, const char *with)
 {
-	LqValue		text = ma_liquid_text(r, in);
-	const char *p = text.string.data;
-	const char *end = p + text.string.len;
+	LqValue		   text = ma_liquid_text(r, in);
+	const char	  *p = text.string.data;
+	const char	  *end = p + text.string.len;
 	StringInfoData buffer;
 
 	initStringInfo(&buffer);
@@ -514,9 +514,9 @@ LqValue
 ma_liquid_filter_strip_html(LqRender *r, const LqValue *in,
 							const LqValue *args, int nargs)
 {
-	LqValue		text = ma_liquid_text(r, in);
-	const char *p = text.string.data;
-	const char *end = p + text.string.len;
+	LqValue		   text = ma_liquid_text(r, in);
+	const char	  *p = text.string.data;
+	const char	  *end = p + text.string.len;
 	StringInfoData buffer;
 
 	initStringInfo(&buffer);
@@ -542,10 +542,10 @@ skip_tag(const char *p, const char *end)
 	{
 		const char *open;
 		const char *close;
-	}			blocks[] = {
-		{"<script", "</script>"}, {"<style", "</style>"}, {"<!--", "-->"},
-		{"<", ">"}
-	};
+	} blocks[] = {{"<script", "</script>"},
+				  {"<style", "</style>"},
+				  {"<!--", "-->"},
+				  {"<", ">"}};
 
 	for (int i = 0; i < lengthof(blocks); i++)
 	{
@@ -553,8 +553,8 @@ skip_tag(const char *p, const char *end)
 		const char *found = NULL;
 
 		if (end - p >= len && pg_strncasecmp(p, blocks[i].open, len) == 0)
-			found = memmem(p, end - p, blocks[i].close,
-						   strlen(blocks[i].close));
+			found =
+				memmem(p, end - p, blocks[i].close, strlen(blocks[i].close));
 		if (found)
 			return found + strlen(blocks[i].close);
 	}

@@ -18,20 +18,16 @@
 
 #include "liquid.h"
 
-static bool is_integer(Numeric number, int64 *integer);
-static bool is_kind_list(LqKind kind);
-static bool empty_like(const LqValue *word, const LqValue *value);
-static bool equal_lists(LqRender *r, const LqValue *a, const LqValue *b);
-static bool equal_objects(LqRender *r, const LqValue *a, const LqValue *b);
-static bool loop_property(const LqLoop *loop, const char *name, int len,
-						  LqValue *result);
-static void inspect_list(StringInfo out, const LqValue *value);
-static void inspect_object(StringInfo out, const LqValue *value);
-static bool list_property(const LqValue *value, const char *name, int len,
-						  LqValue *result);
+static bool	   is_integer(Numeric number, int64 *integer);
+static bool	   is_kind_list(LqKind kind);
+static bool	   empty_like(const LqValue *word, const LqValue *value);
+static bool	   equal_lists(LqRender *r, const LqValue *a, const LqValue *b);
+static bool	   equal_objects(LqRender *r, const LqValue *a, const LqValue *b);
+static bool	   loop_property(const LqLoop *loop, const char *name, int len,
+							 LqValue *result);
+static bool	   list_property(const LqValue *value, const char *name, int len,
+							 LqValue *result);
 static LqValue pair(JsonbValue *key, JsonbValue *value);
-static Numeric to_numeric(const LqValue *value);
-static LqValue parse_number(const char *s, const char *end);
 
 /*
  * Constructors.
@@ -39,31 +35,31 @@ static LqValue parse_number(const char *s, const char *end);
 LqValue
 ma_liquid_nil(void)
 {
-	return (LqValue) {.kind = LQ_NIL};
+	return (LqValue){.kind = LQ_NIL};
 }
 
 LqValue
 ma_liquid_boolean(bool value)
 {
-	return (LqValue) {.kind = LQ_BOOLEAN, .boolean = value};
+	return (LqValue){.kind = LQ_BOOLEAN, .boolean = value};
 }
 
 LqValue
 ma_liquid_integer(int64 value)
 {
-	return (LqValue) {.kind = LQ_INTEGER, .integer = value};
+	return (LqValue){.kind = LQ_INTEGER, .integer = value};
 }
 
 LqValue
 ma_liquid_decimal(Numeric value)
 {
-	return (LqValue) {.kind = LQ_DECIMAL, .decimal = value};
+	return (LqValue){.kind = LQ_DECIMAL, .decimal = value};
 }
 
 LqValue
 ma_liquid_string(const char *data, int len)
 {
-	return (LqValue) {.kind = LQ_STRING, .string = {data, len}};
+	return (LqValue){.kind = LQ_STRING, .string = {data, len}};
 }
 
 /*
@@ -87,7 +83,8 @@ ma_liquid_add(LqRender *r, StringInfo buffer, const char *s, int len)
 	if (buffer->len + (int64) len > r->max_output)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("string of a template is longer than " INT64_FORMAT " bytes",
+				 errmsg("string of a template is longer than " INT64_FORMAT
+						" bytes",
 						r->max_output)));
 	appendBinaryStringInfo(buffer, s, len);
 }
@@ -98,13 +95,12 @@ ma_liquid_add(LqRender *r, StringInfo buffer, const char *s, int len)
 LqValue
 ma_liquid_array(LqRender *r, int64 room)
 {
-	LqValue		array = {.kind = LQ_ARRAY};
+	LqValue array = {.kind = LQ_ARRAY};
 
 	if (room > LQ_MAX_ITEMS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("array of a template has more than %d items",
-						LQ_MAX_ITEMS)));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("array of a template has more than %d items",
+							   LQ_MAX_ITEMS)));
 	ma_liquid_charge(r, room * sizeof(LqValue));
 	array.array.items = palloc(Max(room, 1) * sizeof(LqValue));
 	return array;
@@ -126,8 +122,8 @@ ma_liquid_push(LqValue *array, LqValue item)
 LqValue
 ma_liquid_json(JsonbValue *json)
 {
-	LqValue		value = {.kind = LQ_NIL};
-	int64		integer;
+	LqValue value = {.kind = LQ_NIL};
+	int64	integer;
 
 	switch (json->type)
 	{
@@ -142,7 +138,8 @@ ma_liquid_json(JsonbValue *json)
 			return ma_liquid_decimal(json->val.numeric);
 		case jbvBinary:
 			value.kind = JsonContainerIsObject(json->val.binary.data) ?
-				LQ_OBJECT : LQ_JSON_ARRAY;
+							 LQ_OBJECT :
+							 LQ_JSON_ARRAY;
 			value.json = json->val.binary.data;
 			return value;
 		default:
@@ -156,10 +153,10 @@ ma_liquid_json(JsonbValue *json)
 static bool
 is_integer(Numeric number, int64 *integer)
 {
-	char	   *text;
+	char *text;
 
-	text = DatumGetCString(DirectFunctionCall1(numeric_out,
-											   NumericGetDatum(number)));
+	text = DatumGetCString(
+		DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
 	errno = 0;
 	*integer = strtoll(text, NULL, 10);
 	return errno == 0 && strchr(text, '.') == NULL;
@@ -172,7 +169,7 @@ bool
 ma_liquid_true(const LqValue *value)
 {
 	return value->kind != LQ_NIL &&
-		!(value->kind == LQ_BOOLEAN && !value->boolean);
+		   !(value->kind == LQ_BOOLEAN && !value->boolean);
 }
 
 /*
@@ -247,9 +244,9 @@ ma_liquid_equal(LqRender *r, const LqValue *a, const LqValue *b)
 	if ((a->kind == LQ_INTEGER && b->kind == LQ_DECIMAL) ||
 		(a->kind == LQ_DECIMAL && b->kind == LQ_INTEGER) ||
 		(a->kind == LQ_DECIMAL && b->kind == LQ_DECIMAL))
-		return DatumGetBool(DirectFunctionCall2(numeric_eq,
-												NumericGetDatum(to_numeric(a)),
-												NumericGetDatum(to_numeric(b))));
+		return DatumGetBool(DirectFunctionCall2(
+			numeric_eq, NumericGetDatum(ma_liquid_numeric(a)),
+			NumericGetDatum(ma_liquid_numeric(b))));
 	if (a->kind != b->kind)
 		return false;
 
@@ -261,10 +258,10 @@ ma_liquid_equal(LqRender *r, const LqValue *a, const LqValue *b)
 			return a->integer == b->integer;
 		case LQ_STRING:
 			return a->string.len == b->string.len &&
-				memcmp(a->string.data, b->string.data, a->string.len) == 0;
+				   memcmp(a->string.data, b->string.data, a->string.len) == 0;
 		case LQ_RANGE:
 			return a->range.from == b->range.from &&
-				a->range.to == b->range.to;
+				   a->range.to == b->range.to;
 		case LQ_OBJECT:
 			return equal_objects(r, a, b);
 		case LQ_LOOP:
@@ -280,7 +277,7 @@ ma_liquid_equal(LqRender *r, const LqValue *a, const LqValue *b)
 static bool
 equal_lists(LqRender *r, const LqValue *a, const LqValue *b)
 {
-	int64		n = ma_liquid_count(a);
+	int64 n = ma_liquid_count(a);
 
 	check_stack_depth();
 	ma_liquid_charge(r, n * sizeof(LqValue));
@@ -288,8 +285,8 @@ equal_lists(LqRender *r, const LqValue *a, const LqValue *b)
 		return false;
 	for (int64 i = 0; i < n; i++)
 	{
-		LqValue		x = ma_liquid_item(a, i);
-		LqValue		y = ma_liquid_item(b, i);
+		LqValue x = ma_liquid_item(a, i);
+		LqValue y = ma_liquid_item(b, i);
 
 		if (!ma_liquid_equal(r, &x, &y))
 			return false;
@@ -304,8 +301,7 @@ static bool
 equal_objects(LqRender *r, const LqValue *a, const LqValue *b)
 {
 	ma_liquid_charge(r, JsonContainerSize(a->json) * sizeof(LqValue));
-	return a->json == b->json ||
-		compareJsonbContainers(a->json, b->json) == 0;
+	return a->json == b->json || compareJsonbContainers(a->json, b->json) == 0;
 }
 
 /*
@@ -315,15 +311,15 @@ equal_objects(LqRender *r, const LqValue *a, const LqValue *b)
 bool
 ma_liquid_compare(LqRender *r, const LqValue *a, const LqValue *b, int *result)
 {
-	bool		a_number = a->kind == LQ_INTEGER || a->kind == LQ_DECIMAL;
-	bool		b_number = b->kind == LQ_INTEGER || b->kind == LQ_DECIMAL;
+	bool a_number = a->kind == LQ_INTEGER || a->kind == LQ_DECIMAL;
+	bool b_number = b->kind == LQ_INTEGER || b->kind == LQ_DECIMAL;
 
 	if (a->kind == LQ_INTEGER && b->kind == LQ_INTEGER)
 		*result = (a->integer > b->integer) - (a->integer < b->integer);
 	else if (a_number && b_number)
-		*result = DatumGetInt32(DirectFunctionCall2(numeric_cmp,
-													NumericGetDatum(to_numeric(a)),
-													NumericGetDatum(to_numeric(b))));
+		*result = DatumGetInt32(DirectFunctionCall2(
+			numeric_cmp, NumericGetDatum(ma_liquid_numeric(a)),
+			NumericGetDatum(ma_liquid_numeric(b))));
 	else if (a->kind == LQ_STRING && b->kind == LQ_STRING)
 	{
 		*result = memcmp(a->string.data, b->string.data,
@@ -345,29 +341,29 @@ ma_liquid_compare(LqRender *r, const LqValue *a, const LqValue *b, int *result)
 bool
 ma_liquid_contains(LqRender *r, const LqValue *a, const LqValue *b)
 {
-	LqValue		found;
+	LqValue found;
 
 	if (!ma_liquid_true(a) || !ma_liquid_true(b))
 		return false;
 	if (a->kind == LQ_STRING)
 	{
-		LqValue		part = ma_liquid_text(r, b);
+		LqValue part = ma_liquid_text(r, b);
 
 		return part.string.len == 0 ||
-			memmem(a->string.data, a->string.len,
-				   part.string.data, part.string.len) != NULL;
+			   memmem(a->string.data, a->string.len, part.string.data,
+					  part.string.len) != NULL;
 	}
 	if (a->kind == LQ_OBJECT)
 	{
-		JsonbValue	json;
+		JsonbValue json;
 
 		return b->kind == LQ_STRING &&
-			getKeyJsonValueFromContainer(a->json, b->string.data,
-										 b->string.len, &json) != NULL;
+			   getKeyJsonValueFromContainer(a->json, b->string.data,
+											b->string.len, &json) != NULL;
 	}
 	if (a->kind == LQ_RANGE)
 		return b->kind == LQ_INTEGER && b->integer >= a->range.from &&
-			b->integer <= a->range.to;
+			   b->integer <= a->range.to;
 	if (!is_kind_list(a->kind))
 		return false;
 
@@ -396,7 +392,7 @@ ma_liquid_listable(const LqValue *value)
 int64
 ma_liquid_count(const LqValue *value)
 {
-	int64		n;
+	int64 n;
 
 	switch (value->kind)
 	{
@@ -445,11 +441,11 @@ ma_liquid_item(const LqValue *value, int64 i)
 LqValue
 ma_liquid_items(LqRender *r, const LqValue *value)
 {
-	LqValue		array;
-	JsonbIterator *iterator;
+	LqValue			   array;
+	JsonbIterator	  *iterator;
 	JsonbIteratorToken token;
-	JsonbValue	key;
-	JsonbValue	json;
+	JsonbValue		   key;
+	JsonbValue		   json;
 
 	if (ma_liquid_listable(value))
 		return *value;
@@ -481,7 +477,7 @@ ma_liquid_items(LqRender *r, const LqValue *value)
 static LqValue
 pair(JsonbValue *key, JsonbValue *value)
 {
-	LqValue		array = {.kind = LQ_ARRAY};
+	LqValue array = {.kind = LQ_ARRAY};
 
 	array.array.items = palloc(2 * sizeof(LqValue));
 	ma_liquid_push(&array, ma_liquid_json(key));
@@ -496,7 +492,7 @@ bool
 ma_liquid_property(const LqValue *value, const char *name, int len,
 				   LqValue *result)
 {
-	JsonbValue	json;
+	JsonbValue json;
 
 	switch (value->kind)
 	{
@@ -525,7 +521,7 @@ ma_liquid_property(const LqValue *value, const char *name, int len,
 static bool
 list_property(const LqValue *value, const char *name, int len, LqValue *result)
 {
-	int64		n;
+	int64 n;
 
 	if (len == 4 && strncmp(name, "size", 4) == 0)
 	{
@@ -564,11 +560,12 @@ ma_liquid_end(const LqValue *value, bool last)
 			p += pg_mblen(p);
 		return ma_liquid_string(p, pg_mblen(p));
 	}
-	if (value->kind == LQ_OBJECT && JsonContainerSize(value->json) > 0 && !last)
+	if (value->kind == LQ_OBJECT && JsonContainerSize(value->json) > 0 &&
+		!last)
 	{
 		JsonbIterator *iterator = JsonbIteratorInit(value->json);
-		JsonbValue	key;
-		JsonbValue	json;
+		JsonbValue	   key;
+		JsonbValue	   json;
 
 		JsonbIteratorNext(&iterator, &json, true);
 		JsonbIteratorNext(&iterator, &key, true);
@@ -586,14 +583,14 @@ ma_liquid_end(const LqValue *value, bool last)
 static bool
 loop_property(const LqLoop *loop, const char *name, int len, LqValue *result)
 {
-	int64		i = loop->index0;
-	int64		n = loop->length;
-	int64		col = loop->cols > 0 ? i % loop->cols : 0;
+	int64 i = loop->index0;
+	int64 n = loop->length;
+	int64 col = loop->cols > 0 ? i % loop->cols : 0;
 	const struct
 	{
 		const char *name;
 		LqValue		value;
-	}			properties[] = {
+	} properties[] = {
 		{"length", ma_liquid_integer(n)},
 		{"index", ma_liquid_integer(i + 1)},
 		{"index0", ma_liquid_integer(i)},
@@ -602,8 +599,8 @@ loop_property(const LqLoop *loop, const char *name, int len, LqValue *result)
 		{"first", ma_liquid_boolean(i == 0)},
 		{"last", ma_liquid_boolean(i == n - 1)},
 		{"name", ma_liquid_string(loop->name, loop->namelen)},
-		{"parentloop", {.kind = loop->parent ? LQ_LOOP : LQ_NIL,
-		.loop = loop->parent}},
+		{"parentloop",
+		 {.kind = loop->parent ? LQ_LOOP : LQ_NIL, .loop = loop->parent}},
 		/* from here on only of tablerowloop */
 		{"col", ma_liquid_integer(col + 1)},
 		{"col0", ma_liquid_integer(col)},
@@ -611,7 +608,7 @@ loop_property(const LqLoop *loop, const char *name, int len, LqValue *result)
 		{"col_last", ma_liquid_boolean(col == loop->cols - 1)},
 		{"row", ma_liquid_integer(loop->cols > 0 ? i / loop->cols + 1 : 1)},
 	};
-	int			count = loop->cols > 0 ? lengthof(properties) : 9;
+	int count = loop->cols > 0 ? lengthof(properties) : 9;
 
 	for (int p = 0; p < count; p++)
 	{
@@ -623,298 +620,4 @@ loop_property(const LqLoop *loop, const char *name, int len, LqValue *result)
 		}
 	}
 	return false;
-}
-
-/*
- * A value as a string; arrays and objects as they are inspected.
- */
-LqValue
-ma_liquid_text(LqRender *r, const LqValue *value)
-{
-	StringInfoData buffer;
-
-	if (value->kind == LQ_STRING)
-		return *value;
-	if (value->kind == LQ_NIL)
-		return ma_liquid_string("", 0);
-	initStringInfo(&buffer);
-	if (is_kind_list(value->kind))
-		ma_liquid_inspect(&buffer, value);
-	else
-		ma_liquid_append(&buffer, value);
-	return ma_liquid_buffer(r, &buffer);
-}
-
-/*
- * Append a value as an output shows it: the items of an array one after the
- * other.
- */
-void
-ma_liquid_append(StringInfo out, const LqValue *value)
-{
-	check_stack_depth();
-	switch (value->kind)
-	{
-		case LQ_BOOLEAN:
-			appendStringInfoString(out, value->boolean ? "true" : "false");
-			break;
-		case LQ_INTEGER:
-			appendStringInfo(out, INT64_FORMAT, value->integer);
-			break;
-		case LQ_DECIMAL:
-			appendStringInfoString(out,
-								   DatumGetCString(DirectFunctionCall1(numeric_out,
-																	   NumericGetDatum(value->decimal))));
-			break;
-		case LQ_STRING:
-			appendBinaryStringInfo(out, value->string.data, value->string.len);
-			break;
-		case LQ_RANGE:
-			appendStringInfo(out, INT64_FORMAT ".." INT64_FORMAT,
-							 value->range.from, value->range.to);
-			break;
-		case LQ_ARRAY:
-		case LQ_JSON_ARRAY:
-			for (int64 i = 0; i < ma_liquid_count(value); i++)
-			{
-				LqValue		item = ma_liquid_item(value, i);
-
-				ma_liquid_append(out, &item);
-			}
-			break;
-		case LQ_OBJECT:
-			ma_liquid_inspect(out, value);
-			break;
-		case LQ_NIL:
-		case LQ_LOOP:
-		case LQ_EMPTY:
-		case LQ_BLANK:
-			break;
-	}
-}
-
-/*
- * Append a value as one looks at it in a program.
- */
-void
-ma_liquid_inspect(StringInfo out, const LqValue *value)
-{
-	check_stack_depth();
-	if (value->kind == LQ_STRING)
-	{
-		appendStringInfoChar(out, '"');
-		for (int i = 0; i < value->string.len; i++)
-		{
-			if (strchr("\"\\", value->string.data[i]))
-				appendStringInfoChar(out, '\\');
-			appendStringInfoChar(out, value->string.data[i]);
-		}
-		appendStringInfoChar(out, '"');
-	}
-	else if (value->kind == LQ_NIL)
-		appendStringInfoString(out, "nil");
-	else if (is_kind_list(value->kind))
-		inspect_list(out, value);
-	else if (value->kind == LQ_OBJECT)
-		inspect_object(out, value);
-	else
-		ma_liquid_append(out, value);
-}
-
-/*
- * Append the items of an array, with a comma in between.
- */
-static void
-inspect_list(StringInfo out, const LqValue *value)
-{
-	appendStringInfoChar(out, '[');
-	for (int64 i = 0; i < ma_liquid_count(value); i++)
-	{
-		LqValue		item = ma_liquid_item(value, i);
-
-		if (i > 0)
-			appendStringInfoString(out, ", ");
-		ma_liquid_inspect(out, &item);
-	}
-	appendStringInfoChar(out, ']');
-}
-
-/*
- * Append the keys and values of an object.
- */
-static void
-inspect_object(StringInfo out, const LqValue *value)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(value->json);
-	JsonbIteratorToken token;
-	JsonbValue	json;
-	LqValue		part;
-
-	appendStringInfoChar(out, '{');
-	while ((token = JsonbIteratorNext(&iterator, &json, true)) != WJB_DONE)
-	{
-		if (token != WJB_KEY && token != WJB_VALUE)
-			continue;
-		if (token == WJB_VALUE)
-			appendStringInfoString(out, "=>");
-		else if (out->data[out->len - 1] != '{')
-			appendStringInfoString(out, ", ");
-		part = ma_liquid_json(&json);
-		ma_liquid_inspect(out, &part);
-	}
-	appendStringInfoChar(out, '}');
-}
-
-/*
- * Append text with the five characters that mean something in HTML escaped.
- */
-void
-ma_liquid_append_escaped(StringInfo out, const char *s, int len)
-{
-	const char *end = s + len;
-	const char *from = s;
-
-	for (; s < end; s++)
-	{
-		const char *entity;
-
-		switch (*s)
-		{
-			case '&':
-				entity = "&amp;";
-				break;
-			case '<':
-				entity = "&lt;";
-				break;
-			case '>':
-				entity = "&gt;";
-				break;
-			case '"':
-				entity = "&quot;";
-				break;
-			case '\'':
-				entity = "&#39;";
-				break;
-			default:
-				continue;
-		}
-		appendBinaryStringInfo(out, from, s - from);
-		appendStringInfoString(out, entity);
-		from = s + 1;
-	}
-	appendBinaryStringInfo(out, from, end - from);
-}
-
-/*
- * A value as a number: strings that start with an integer or are a decimal
- * count, all else is 0.
- */
-LqValue
-ma_liquid_number(const LqValue *value)
-{
-	const char *s;
-	const char *end;
-
-	if (value->kind == LQ_INTEGER || value->kind == LQ_DECIMAL)
-		return *value;
-	if (value->kind != LQ_STRING)
-		return ma_liquid_integer(0);
-
-	s = value->string.data;
-	end = s + value->string.len;
-	while (s < end && isspace((unsigned char) *s))
-		s++;
-	while (s < end && isspace((unsigned char) end[-1]))
-		end--;
-	return parse_number(s, end);
-}
-
-/*
- * Read a number that is all of the text, or the integer it starts with.
- */
-static LqValue
-parse_number(const char *s, const char *end)
-{
-	const char *p = s;
-	const char *fraction;
-	int64		integer;
-	char	   *text;
-
-	if (p < end && (*p == '-' || *p == '+'))
-		p++;
-	while (p < end && isdigit((unsigned char) *p))
-		p++;
-	if (p == s || !isdigit((unsigned char) p[-1]))
-		return ma_liquid_integer(0);
-
-	fraction = p;
-	if (p < end && *p == '.')
-	{
-		for (p++; p < end && isdigit((unsigned char) *p);)
-			p++;
-	}
-	if (p != end || p == fraction + 1)
-		p = fraction;
-	text = pnstrdup(s, p - s);
-	errno = 0;
-	integer = strtoll(text, NULL, 10);
-	if (p == fraction && errno == 0)
-		return ma_liquid_integer(integer);
-	return ma_liquid_decimal(DatumGetNumeric(DirectFunctionCall3(numeric_in,
-																 CStringGetDatum(text),
-																 ObjectIdGetDatum(InvalidOid),
-																 Int32GetDatum(-1))));
-}
-
-/*
- * A number as numeric.
- */
-static Numeric
-to_numeric(const LqValue *value)
-{
-	return value->kind == LQ_DECIMAL ? value->decimal :
-		int64_to_numeric(value->integer);
-}
-
-/*
- * An argument that must be an integer; strings that look like one will do.
- */
-int64
-ma_liquid_to_integer(LqRender *r, const LqValue *value)
-{
-	LqValue		number = ma_liquid_number(value);
-
-	if (value->kind == LQ_DECIMAL)
-		return ma_liquid_truncated(value);
-	if (number.kind == LQ_INTEGER && value->kind == LQ_STRING)
-	{
-		char	   *text = pnstrdup(value->string.data, value->string.len);
-		char	   *end;
-
-		strtoll(text, &end, 10);
-		if (end == text || *end != '\0')
-			number.kind = LQ_NIL;
-	}
-	else
-		number.kind = value->kind;
-	if (number.kind != LQ_INTEGER)
-		ma_liquid_error(r, "an integer is needed");
-	return number.integer;
-}
-
-/*
- * A value as an integer, by leaving out what is no part of one.
- */
-int64
-ma_liquid_truncated(const LqValue *value)
-{
-	LqValue		number = ma_liquid_number(value);
-	Datum		truncated;
-
-	if (number.kind == LQ_INTEGER)
-		return number.integer;
-	truncated = DirectFunctionCall2(numeric_trunc,
-									NumericGetDatum(number.decimal),
-									Int32GetDatum(0));
-	return DatumGetInt64(DirectFunctionCall1(numeric_int8, truncated));
 }

@@ -15,58 +15,58 @@
 #include "pgtime.h"
 
 /* The most a message may weigh, attachments encoded. */
-#define MA_MAIL_MAX	(25 * 1024 * 1024)
+#define MA_MAIL_MAX (25 * 1024 * 1024)
 
 /* A person as a header shows one. */
 typedef struct MaMailbox
 {
-	const char *name;			/* display name, NULL or "" for none */
-	const char *address;		/* NULL: there is nobody */
+	const char *name;	 /* display name, NULL or "" for none */
+	const char *address; /* NULL: there is nobody */
 } MaMailbox;
 
 /* A header of the user's own. */
 typedef struct MaMailHeader
 {
-	const char *name;			/* letters, digits and hyphens */
+	const char *name; /* letters, digits and hyphens */
 	const char *value;
 } MaMailHeader;
 
 /* A file that goes with the message. */
 typedef struct MaMailFile
 {
-	const char *name;			/* as the reader sees it */
-	const char *type;			/* image/png; NULL: application/octet-stream */
-	const char *content_id;		/* shown in the html as cid:<this>; NULL: an
+	const char *name;		/* as the reader sees it */
+	const char *type;		/* image/png; NULL: application/octet-stream */
+	const char *content_id; /* shown in the html as cid:<this>; NULL: an
 								 * attachment */
 	const char *data;
-	int			length;			/* of data, in bytes */
+	int			length; /* of data, in bytes */
 } MaMailFile;
 
 /* One message. What is NULL or 0 is left out. */
 typedef struct MaMail
 {
-	MaMailbox	from;
-	MaMailbox	to;
-	MaMailbox	reply_to;
-	const char *subject;
-	const char *text;			/* NULL: made from html */
-	const char *html;
-	const char *message_id;		/* left@right, without angle brackets */
-	const char *in_reply_to;	/* likewise */
-	TimestampTz date;
-	pg_tz	   *zone;			/* the date is written in; NULL: UTC */
-	const char *auto_submitted; /* auto-generated | auto-replied */
-	const char *unsubscribe_url;	/* https; with one_click also the Post
+	MaMailbox			from;
+	MaMailbox			to;
+	MaMailbox			reply_to;
+	const char		   *subject;
+	const char		   *text; /* NULL: made from html */
+	const char		   *html;
+	const char		   *message_id;	 /* left@right, without angle brackets */
+	const char		   *in_reply_to; /* likewise */
+	TimestampTz			date;
+	pg_tz			   *zone;			/* the date is written in; NULL: UTC */
+	const char		   *auto_submitted; /* auto-generated | auto-replied */
+	const char		   *unsubscribe_url; /* https; with one_click also the Post
 									 * header of RFC 8058 */
-	const char *unsubscribe_mailto; /* an address */
-	bool		one_click;
-	const char *list_id;		/* news.example.com */
-	const char *list_name;		/* description before it */
-	const char *feedback_id;
+	const char		   *unsubscribe_mailto; /* an address */
+	bool				one_click;
+	const char		   *list_id;   /* news.example.com */
+	const char		   *list_name; /* description before it */
+	const char		   *feedback_id;
 	const MaMailHeader *headers;
-	int			nheaders;
-	const MaMailFile *files;
-	int			nfiles;
+	int					nheaders;
+	const MaMailFile   *files;
+	int					nfiles;
 } MaMail;
 
 /*
@@ -82,4 +82,4 @@ extern bool ma_mail_needs_utf8(const MaMail *mail);
 /* A readable text from HTML, lines not wrapped. */
 extern char *ma_mail_text(const char *html);
 
-#endif							/* MA_MIME_H */
+#endif /* MA_MIME_H */

@@ -23,10 +23,11 @@
 
 #include "clock.h"
 #include "liquid.h"
+#include "template.h"
 
 PG_FUNCTION_INFO_V1(mautomate_render_liquid);
 
-static void add_context(void *arg);
+static void		   add_context(void *arg);
 static MaTemplate *fetch_partial(const char *name, void *arg);
 
 /*
@@ -35,12 +36,11 @@ static MaTemplate *fetch_partial(const char *name, void *arg);
 MaTemplate *
 ma_template_parse(const char *source, MemoryContext cxt)
 {
-	MemoryContext own = AllocSetContextCreate(CurrentMemoryContext,
-											  "mautomate template",
-											  ALLOCSET_SMALL_SIZES);
+	MemoryContext own = AllocSetContextCreate(
+		CurrentMemoryContext, "mautomate template", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(own);
 	MaTemplate *template = palloc0(sizeof(MaTemplate));
-	char	   *copy = pstrdup(source);
+	char *copy = pstrdup(source);
 
 	template->cxt = own;
 	template->body = ma_liquid_parse(copy, strlen(copy));
@@ -65,15 +65,15 @@ char *
 ma_template_render(const MaTemplate *template, Jsonb *data,
 				   const MaTemplateOptions *options)
 {
-	LqRender	r = {.options = options,.data = data};
-	ErrorContextCallback callback = {.callback = add_context,.arg = &r};
-	MemoryContext old = CurrentMemoryContext;
-	StringInfoData out;
-	char	   *result;
+	LqRender			 r = {.options = options, .data = data};
+	ErrorContextCallback callback = {.callback = add_context, .arg = &r};
+	MemoryContext		 old = CurrentMemoryContext;
+	StringInfoData		 out;
+	char				*result;
 
 	r.max_steps = options->max_steps ? options->max_steps : MA_TEMPLATE_STEPS;
-	r.max_output = options->max_output ? options->max_output :
-		MA_TEMPLATE_OUTPUT;
+	r.max_output =
+		options->max_output ? options->max_output : MA_TEMPLATE_OUTPUT;
 	r.cxt = AllocSetContextCreate(old, "mautomate rendering",
 								  ALLOCSET_SMALL_SIZES);
 	r.scratch = AllocSetContextCreate(r.cxt, "mautomate scratch",
@@ -99,7 +99,7 @@ ma_template_render(const MaTemplate *template, Jsonb *data,
 static void
 add_context(void *arg)
 {
-	LqRender   *r = arg;
+	LqRender *r = arg;
 
 	errcontext("line %d of the template", r->line);
 }
@@ -115,9 +115,9 @@ typedef struct Partial
 /* All of them. */
 typedef struct PartialSet
 {
-	Jsonb	   *sources;		/* object of texts */
-	MemoryContext cxt;			/* where they are parsed */
-	Partial    *parsed;			/* so far */
+	Jsonb		 *sources; /* object of texts */
+	MemoryContext cxt;	   /* where they are parsed */
+	Partial		 *parsed;  /* so far */
 } PartialSet;
 
 /*
@@ -127,8 +127,8 @@ typedef struct PartialSet
 Datum
 mautomate_render_liquid(PG_FUNCTION_ARGS)
 {
-	char	   *source = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	PartialSet	partials = {PG_GETARG_JSONB_P(2), CurrentMemoryContext, NULL};
+	char	  *source = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	PartialSet partials = {PG_GETARG_JSONB_P(2), CurrentMemoryContext, NULL};
 	MaTemplateOptions options = {
 		.escape = PG_GETARG_BOOL(3),
 		.strict = PG_GETARG_BOOL(4),
@@ -139,9 +139,8 @@ mautomate_render_liquid(PG_FUNCTION_ARGS)
 	};
 	MaTemplate *template = ma_template_parse(source, CurrentMemoryContext);
 
-	PG_RETURN_TEXT_P(cstring_to_text(ma_template_render(template,
-														PG_GETARG_JSONB_P(1),
-														&options)));
+	PG_RETURN_TEXT_P(cstring_to_text(
+		ma_template_render(template, PG_GETARG_JSONB_P(1), &options)));
 }
 
 /*
@@ -150,10 +149,10 @@ mautomate_render_liquid(PG_FUNCTION_ARGS)
 static MaTemplate *
 fetch_partial(const char *name, void *arg)
 {
-	PartialSet *set = arg;
+	PartialSet	 *set = arg;
 	MemoryContext old;
-	Partial    *partial;
-	JsonbValue	value;
+	Partial		 *partial;
+	JsonbValue	  value;
 
 	for (partial = set->parsed; partial; partial = partial->next)
 	{
@@ -169,9 +168,8 @@ fetch_partial(const char *name, void *arg)
 	old = MemoryContextSwitchTo(set->cxt);
 	partial = palloc(sizeof(Partial));
 	partial->name = pstrdup(name);
-	partial->template = ma_template_parse(pnstrdup(value.val.string.val,
-												   value.val.string.len),
-										  set->cxt);
+	partial->template = ma_template_parse(
+		pnstrdup(value.val.string.val, value.val.string.len), set->cxt);
 	partial->next = set->parsed;
 	set->parsed = partial;
 	MemoryContextSwitchTo(old);

@@ -7,7 +7,7 @@ import re
 
 LAYERS = [  # the bottom first; within a layer anything goes but a circle
     "compat guc inval sql error wake arm clock address batch setting argument lease",
-    "cell value vocabulary signal predicate score workflow template mime transport",
+    "cell value vocabulary signal predicate score workflow liquid template mime transport",
     "definition entry state outbox gate channel",
     "refresh model contact merge attribute event",
     "capture track identify kind journey delivery send list letter",
