@@ -23,6 +23,7 @@
 #include "address.h"
 #include "argument.h"
 #include "channel.h"
+#include "compat.h"
 #include "guc.h"
 #include "inval.h"
 #include "sql.h"
@@ -76,12 +77,12 @@ static char *setting_text(const MaChannel *channel, const Setting *setting,
 						  JsonbValue *value);
 static int	 setting_int(const MaChannel *channel, const Setting *setting,
 						 JsonbValue *value);
-static void	 wrong_setting(const MaChannel *channel, const char *key,
-						   const char *expected) pg_attribute_noreturn();
-static void	 check_smtp(const MaChannel *channel);
-static void	 check_login(const MaChannel *channel);
-static bool	 is_host(const char *host);
-static void	 reload(void);
+pg_noreturn static void wrong_setting(const MaChannel *channel,
+									  const char *key, const char *expected);
+static void				check_smtp(const MaChannel *channel);
+static void				check_login(const MaChannel *channel);
+static bool				is_host(const char *host);
+static void				reload(void);
 
 static MaWatch		 watch = {"channel"};
 static MemoryContext cache_cxt = NULL; /* owns the channels below */

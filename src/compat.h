@@ -12,6 +12,11 @@
 #include "varatt.h"
 #endif
 
+/* stands before the declaration since 18 */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* a wait event set belongs to a resource owner since 17; ours to none */
 #if PG_VERSION_NUM >= 170000
 #define ma_wait_event_set(n) CreateWaitEventSet(NULL, (n))

@@ -87,8 +87,7 @@ struct MaTransport
 static dlist_head transports = DLIST_STATIC_INIT(transports);
 
 static void start_child(MaTransport *t, const char *path);
-static void run_child(const char *path, int fd, pid_t parent)
-	pg_attribute_noreturn();
+pg_noreturn static void run_child(const char *path, int fd, pid_t parent);
 static void send_config(MaTransport *t, const MaTransportConfig *config);
 static void release(void *arg);
 static void release_all(int code, Datum arg);
