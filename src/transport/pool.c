@@ -32,6 +32,7 @@ typedef enum State
 
 typedef struct Connection
 {
+	pthread_t	   thread;
 	pthread_cond_t wake; /* there is mail, or it is time to end */
 	State		   state;
 	Mail		  *mail; /* to be sent next; NULL when taken */
@@ -118,13 +119,11 @@ static bool
 start_thread(Connection *connection)
 {
 	pthread_attr_t attributes;
-	pthread_t	   thread;
 	int			   failed;
 
 	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
-	failed = pthread_create(&thread, &attributes, run, connection);
+	failed = pthread_create(&connection->thread, &attributes, run, connection);
 	pthread_attr_destroy(&attributes);
 	return !failed;
 }
@@ -213,6 +212,8 @@ pool_finish(void)
 	pthread_mutex_unlock(&pool.lock);
 	if (late != 0)
 		return false;
+	for (int i = 0; i < pool.config->connections; i++)
+		pthread_join(pool.connections[i].thread, NULL);
 	free(pool.connections);
 	free(pool.resting);
 	return true;

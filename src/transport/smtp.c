@@ -320,6 +320,7 @@ judge(Smtp *smtp, CURLcode rc, SmtpResult *result)
 	if (smtp->lacks_utf8)
 	{
 		result->outcome = MA_OUTCOME_PERMANENT;
+		result->code = 0;
 		snprintf(result->text, sizeof(result->text),
 				 "an address is not ASCII and the server cannot take it");
 		return;
