@@ -1,5 +1,7 @@
 -- channels: definition, and every setting that cannot be
+set client_min_messages = warning;
 create extension if not exists mautomate;
+reset client_min_messages;
 select mautomate.create_channel('d_log', 'log');
 select mautomate.create_channel('d_log', 'log', '{}');
 select mautomate.create_channel('d_mail', 'smtp', '{"host": "127.0.0.1", "port": 2525, "tls": "none", "from": "Shop@Example.COM", "from_name": "Shop"}');
