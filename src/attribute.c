@@ -247,6 +247,18 @@ ma_profile_describe(MaProfile *person, Jsonb *attributes, bool soft)
 	return first;
 }
 
+/* Refuses a name that no attribute can have. */
+void
+ma_attribute_check_given(const char *name)
+{
+	const char *hint = reserved_hint(name);
+
+	if (hint != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
+						errmsg("\"%s\" is not an attribute", name),
+						errhint("%s", hint)));
+}
+
 /* Takes over one attribute, if it is a column, or checks it. */
 static ErrorData *
 describe_one(MaProfile *person, const char *name, JsonbValue *value,

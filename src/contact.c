@@ -102,6 +102,25 @@ ma_problem(int code, const char *message, const char *detail, const char *hint)
 }
 
 /*
+ * Of what a profile gives, keeps what differs from how the same person was
+ * described before: what is no longer given is removed.
+ */
+void
+ma_profile_keep_changes(MaProfile *profile, const MaProfile *before)
+{
+	for (int c = 0; c < MA_CONTACT_COLUMNS; c++)
+	{
+		const char *now = profile->columns[c];
+		const char *then = before->columns[c];
+
+		if ((profile->given & (1 << c)) == 0 && then != NULL)
+			ma_profile_set(profile, c, NULL);
+		else if (now != NULL && then != NULL && strcmp(now, then) == 0)
+			profile->given &= ~(1 << c);
+	}
+}
+
+/*
  * Finds out who the persons are. contact_id stays 0 for those nobody knows,
  * and for those whose address several contacts share (with a problem). Looks
  * with the latest snapshot, so that under REPEATABLE READ too a contact that
@@ -357,4 +376,13 @@ ma_contact_bad_email(const char *email, const char *reason)
 	return ma_problem(ERRCODE_INVALID_PARAMETER_VALUE,
 					  psprintf("invalid e-mail address \"%s\"", email), reason,
 					  NULL);
+}
+
+/* The problem of a phone number that is none. */
+ErrorData *
+ma_contact_bad_phone(const char *phone, const char *reason)
+{
+	return ma_problem(ERRCODE_INVALID_PARAMETER_VALUE,
+					  psprintf("invalid phone number \"%s\"", phone), reason,
+					  "Write it with the country, such as +44 20 7946 0000.");
 }

@@ -48,11 +48,7 @@ mautomate_identify(PG_FUNCTION_ARGS)
 		char *phone = text_to_cstring(PG_GETARG_TEXT_PP(2));
 
 		if (!ma_profile_set_phone(&person, phone, &reason))
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("invalid phone number \"%s\"", phone),
-							reason ? errdetail("%s", reason) : 0,
-							errhint("Write it with the country, such as "
-									"+44 20 7946 0000.")));
+			ThrowErrorData(ma_contact_bad_phone(phone, reason));
 	}
 	if (!PG_ARGISNULL(3))
 		(void) ma_profile_describe(&person, PG_GETARG_JSONB_P(3), false);
@@ -141,7 +137,7 @@ find_living(const char *external_id, int64 *named)
 		"select contact_id from mautomate.contact where external_id = $1",
 		1,
 		{TEXTOID}};
-	MaProfile   person = {.external_id = external_id};
+	MaProfile  person = {.external_id = external_id};
 	Datum	   value = CStringGetTextDatum(external_id);
 	MaSqlScope scope;
 	bool	   isnull;

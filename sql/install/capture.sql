@@ -1,0 +1,81 @@
+-- Sources: tables of the application whose rows become contacts and events.
+
+create table mautomate_internal.source (
+  source text primary key,
+  relation regclass not null,
+  kind text,
+  contact text,
+  email text,
+  phone text,
+  occurred_at text,
+  condition text,
+  fields text,
+  zone text,
+  key_prefix text unique,
+  key int2[] not null,
+  columns text[] not null
+);
+comment on table mautomate_internal.source is
+  'what the rows of a table of the application mean; kind null: contacts, else events of that kind';
+comment on column mautomate_internal.source.fields is
+  'select list of attributes or properties';
+comment on column mautomate_internal.source.key_prefix is
+  'with the primary key of the row the dedupe key of its event';
+comment on column mautomate_internal.source.columns is
+  'names of the columns by number when the source was attached: expressions mean these, whatever they are called now';
+create trigger invalidate
+  after insert or update or delete or truncate on mautomate_internal.source
+  for each statement execute function mautomate_internal.invalidate();
+select pg_catalog.pg_extension_config_dump('mautomate_internal.source', '');
+
+create function mautomate_internal.capture() returns trigger
+  language c as 'MODULE_PATHNAME', 'mautomate_capture';
+comment on function mautomate_internal.capture() is
+  'statement trigger on the application''s tables: rows become contacts and events';
+
+create function mautomate.attach_contacts(relation regclass, external_id text,
+    email text default null, phone text default null, attributes text default null,
+    source text default null, backfill boolean default true)
+  returns text language c
+  as 'MODULE_PATHNAME', 'mautomate_attach_contacts';
+comment on function mautomate.attach_contacts(regclass, text, text, text, text, text, boolean) is
+  'makes the rows of a table contacts, from now on and (backfill) those that are there; external_id, email and phone are expressions over the columns, attributes a select list such as ''dob as birthdate, lang as locale''; an inserted row adds what is not null, an updated one what changed, a null that is new removes; a deleted row changes nothing; source is the name, schema.relation by default; needs TRIGGER and (backfill) SELECT on the table; returns created, changed or unchanged';
+
+create function mautomate.attach_events(relation regclass, kind text,
+    contact text default null, email text default null, occurred_at text default null,
+    properties text default null, condition text default null, zone text default null,
+    source text default null, backfill boolean default true)
+  returns text language c
+  as 'MODULE_PATHNAME', 'mautomate_attach_events';
+comment on function mautomate.attach_events(regclass, text, text, text, text, text, text, text, text, boolean) is
+  'makes the rows of a table events of a kind, from now on and (backfill, which starts nothing) those that are there: a row counts once, when it first satisfies condition and is somebody''s, by INSERT or by UPDATE; contact (an external id) or else email says whose it is, an unknown person becomes a contact; both null: nobody''s, no event; occurred_at is when, by default mautomate.clock(), a time without zone is in zone or else in mautomate.timezone; properties is a select list such as ''total as amount, id as order_id''; what is deleted or truncated stays in the log; source is the name, schema.relation.kind by default; needs a primary key, TRIGGER and (backfill) SELECT on the table; returns created, changed or unchanged';
+
+create function mautomate.detach(source text)
+  returns void language c strict
+  as 'MODULE_PATHNAME', 'mautomate_detach';
+comment on function mautomate.detach(text) is
+  'ends the capture of a source; contacts and events stay, and attaching again under the same name does not double them; needs TRIGGER on the table';
+
+create view mautomate.sources as
+  select s.source, s.relation::text as relation,
+         case when s.kind is null then 'contacts' else 'events' end as becomes,
+         s.kind, s.contact, s.email, s.phone, s.occurred_at, s.condition,
+         s.fields, s.zone,
+         case
+           when c.oid is null then 'table dropped'
+           when t.enabled is null then 'trigger dropped'
+           when t.enabled then 'capturing'
+           else 'trigger disabled'
+         end as state
+  from mautomate_internal.source s
+    left join pg_class c on c.oid = s.relation
+    left join lateral (
+      select bool_and(g.tgenabled in ('O', 'A')) as enabled
+      from pg_trigger g
+      where g.tgrelid = s.relation
+        and g.tgname in ('mautomate_capture_insert', 'mautomate_capture_update')
+      having count(*) = 2
+    ) t on true;
+comment on view mautomate.sources is
+  'tables of the application that become contacts and events; state tells whether they do at present';
+

@@ -1,0 +1,588 @@
+/*
+ * capture_row.c
+ *	  Rows of a source, becoming contacts and events.
+ *
+ * Rows are collected in chunks. A chunk is evaluated in one subtransaction,
+ * as the user whose statement it is, by expressions that consist of built-in
+ * functions only; then it is written as our owner, with one statement per
+ * table. Nothing a row contains is an error of the application's statement:
+ * where an evaluation raises, the subtransaction is rolled back, this one row
+ * is evaluated expression by expression, each in a subtransaction of its own,
+ * and what failed is noted and taken as null, or the row is left out if it
+ * cannot do without. So a statement in which every row fails costs more per
+ * row, but no more than that.
+ *
+ * What goes into an index of ours is bounded here, because an index row that
+ * is too long would be an error.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/md5.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "attribute.h"
+#include "capture.h"
+#include "capture_value.h"
+#include "clock.h"
+#include "contact.h"
+#include "error.h"
+#include "event.h"
+#include "setting.h"
+
+#define ID_MAX	1000 /* bytes of an external id */
+#define KEY_MAX 1000 /* bytes of a dedupe key */
+
+/* What is to be noted, once the chunk is written. */
+typedef struct Note
+{
+	int		   person; /* in profiles; -1: none */
+	ErrorData *problem;
+} Note;
+
+/* A capture under way. */
+struct MaCaptureRun
+{
+	MaSource	   *source;
+	MemoryContext	cxt; /* of one chunk */
+	TupleTableSlot *row;
+	TupleTableSlot *old;
+	MinimalTuple	rows[MA_CHUNK]; /* collected, in cxt */
+	MinimalTuple	olds[MA_CHUNK]; /* their old versions, NULL: inserted */
+	int				nrows;
+	int				next;	  /* first row not yet evaluated */
+	MaProfile	   *profiles; /* of the rows that count */
+	MaEventRow	   *events;	  /* beside them, for events */
+	int				n;
+	List		   *notes;
+	bool			careful; /* each expression by itself */
+	bool			failed;	 /* one has raised */
+};
+
+static void	 evaluate(MaCaptureRun *run);
+static bool	 evaluate_rows(MaCaptureRun *run);
+static void	 evaluate_row(MaCaptureRun *run);
+static bool	 read_event(MaCaptureRun *run, bool has_old);
+static bool	 read_contact(MaCaptureRun *run, bool has_old);
+static bool	 identify_row(MaCaptureRun *run, TupleTableSlot *slot,
+						  MaProfile *profile);
+static bool	 is_event(MaCaptureRun *run, TupleTableSlot *slot,
+					  MaProfile *profile);
+static char *text_value(MaCaptureRun *run, MaExpr *expr, TupleTableSlot *slot);
+static bool	 time_value(MaCaptureRun *run, TimestampTz *result);
+static void	 read_fields(MaCaptureRun *run, TupleTableSlot *slot,
+						 JsonbValue *values);
+static Jsonb *object_of_fields(MaCaptureRun *run, const JsonbValue *values,
+							   const JsonbValue *old);
+static Datum  value_of(MaCaptureRun *run, MaExpr *expr, int i,
+					   TupleTableSlot *slot, bool *isnull);
+static char	 *row_key(MaCaptureRun *run);
+static const char *dedupe_key(MaCaptureRun *run);
+static void		   note(MaCaptureRun *run, int person, ErrorData *problem);
+static void		   write_notes(MaCaptureRun *run);
+
+/* Starts a capture from rows of the given type. */
+MaCaptureRun *
+ma_capture_begin(MaSource *source, TupleDesc desc)
+{
+	MaCaptureRun *run = palloc0(sizeof(MaCaptureRun));
+
+	run->source = source;
+	run->cxt = AllocSetContextCreate(CurrentMemoryContext, "mautomate capture",
+									 ALLOCSET_DEFAULT_SIZES);
+	run->row = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	run->old = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	if (source->broken != NULL)
+		ma_error_note(source->object, 0, source->broken);
+	return run;
+}
+
+/* Where the rows given to ma_capture_add() are to be made. */
+MemoryContext
+ma_capture_context(MaCaptureRun *run)
+{
+	return run->cxt;
+}
+
+/*
+ * Takes a row, with its old version if it was updated, in the context of
+ * ma_capture_context(). Returns false if no row of this source will count.
+ */
+bool
+ma_capture_add(MaCaptureRun *run, MinimalTuple row, MinimalTuple old)
+{
+	if (run->source->broken != NULL)
+		return false;
+	run->rows[run->nrows] = row;
+	run->olds[run->nrows++] = old;
+	if (run->nrows == MA_CHUNK)
+		ma_capture_flush(run);
+	return true;
+}
+
+/* Evaluates and writes what has been collected. */
+void
+ma_capture_flush(MaCaptureRun *run)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->cxt);
+
+	if (run->nrows > 0)
+	{
+		evaluate(run);
+		if (run->source->text.kind == NULL)
+			ma_contact_store(run->profiles, run->n);
+		else
+		{
+			ma_contact_obtain(run->profiles, run->n);
+			for (int i = 0; i < run->n; i++)
+				run->events[i].contact_id = run->profiles[i].contact_id;
+			ma_event_store(run->events, run->n);
+		}
+		write_notes(run);
+	}
+	MemoryContextSwitchTo(old);
+	ExecClearTuple(run->row);
+	ExecClearTuple(run->old);
+	MemoryContextReset(run->cxt);
+	run->nrows = run->n = 0;
+	run->notes = NIL;
+}
+
+/* Writes the rest, and that is it. */
+void
+ma_capture_end(MaCaptureRun *run)
+{
+	ma_capture_flush(run);
+	ExecDropSingleTupleTableSlot(run->row);
+	ExecDropSingleTupleTableSlot(run->old);
+	MemoryContextDelete(run->cxt);
+	pfree(run);
+}
+
+/* Evaluates a chunk, under our settings. */
+static void
+evaluate(MaCaptureRun *run)
+{
+	MaSetting own;
+
+	run->profiles = palloc0(sizeof(MaProfile) * run->nrows);
+	run->events = palloc0(sizeof(MaEventRow) * run->nrows);
+	run->next = 0;
+	ma_setting_enter(&own);
+	PG_TRY();
+	{
+		while (!evaluate_rows(run))
+		{
+			run->careful = true;
+			evaluate_row(run);
+			run->careful = false;
+		}
+	}
+	PG_FINALLY();
+	{
+		ma_setting_leave(&own);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Evaluates the rows from run->next on in one subtransaction. Returns false
+ * if the row now at run->next raised an error.
+ */
+static bool
+evaluate_rows(MaCaptureRun *run)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = false;
+
+	if (run->next == run->nrows)
+		return true;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(run->cxt);
+	PG_TRY();
+	{
+		while (run->next < run->nrows)
+			evaluate_row(run);
+		ReleaseCurrentSubTransaction();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(run->cxt);
+		if (!ma_capture_may_note(geterrcode()))
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(run->cxt);
+	CurrentResourceOwner = owner;
+	return done;
+}
+
+/* Evaluates the row at run->next and steps over it. */
+static void
+evaluate_row(MaCaptureRun *run)
+{
+	MinimalTuple old = run->olds[run->next];
+
+	ExecForceStoreMinimalTuple(run->rows[run->next], run->row, false);
+	if (old != NULL)
+		ExecForceStoreMinimalTuple(old, run->old, false);
+	run->failed = false;
+	memset(&run->profiles[run->n], 0, sizeof(MaProfile));
+	memset(&run->events[run->n], 0, sizeof(MaEventRow));
+	if (run->source->text.kind == NULL ? read_contact(run, old != NULL) :
+										 read_event(run, old != NULL))
+		run->n++;
+	run->next++;
+}
+
+/*
+ * Does the row count as an event now, and did it not before? Then it becomes
+ * the next one of the run.
+ */
+static bool
+read_event(MaCaptureRun *run, bool has_old)
+{
+	MaSource   *source = run->source;
+	MaEventRow *event = &run->events[run->n];
+	MaProfile	before = {0};
+
+	if (!is_event(run, run->row, &run->profiles[run->n]))
+		return false;
+	if (has_old && is_event(run, run->old, &before))
+		return false;
+	run->failed = false;
+	event->kind = source->text.kind;
+	if (!time_value(run, &event->occurred_at))
+		return false;
+	if (source->fields != NULL)
+	{
+		JsonbValue *values =
+			palloc(sizeof(JsonbValue) * ma_expr_count(source->fields));
+
+		read_fields(run, run->row, values);
+		event->properties = object_of_fields(run, values, NULL);
+	}
+	event->dedupe_key = dedupe_key(run);
+	return true;
+}
+
+/* Does a row satisfy the condition, and is it somebody's? */
+static bool
+is_event(MaCaptureRun *run, TupleTableSlot *slot, MaProfile *profile)
+{
+	MaSource *source = run->source;
+	bool	  isnull;
+
+	run->failed = false;
+	if (source->condition != NULL)
+	{
+		Datum holds = value_of(run, source->condition, 0, slot, &isnull);
+
+		if (isnull || !DatumGetBool(holds))
+			return false;
+	}
+	return identify_row(run, slot, profile) && !run->failed;
+}
+
+/* Whose row is it? False if nobody's, or if that cannot be told. */
+static bool
+identify_row(MaCaptureRun *run, TupleTableSlot *slot, MaProfile *profile)
+{
+	MaSource   *source = run->source;
+	const char *reason = NULL;
+	char	   *text;
+
+	profile->external_id = text_value(run, source->contact, slot);
+	if (profile->external_id != NULL && strlen(profile->external_id) > ID_MAX)
+	{
+		if (slot == run->row)
+			note(run, -1,
+				 ma_problem(
+					 ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+					 psprintf("external id is longer than %d bytes", ID_MAX),
+					 NULL, NULL));
+		return false;
+	}
+	if (run->failed)
+		return false;
+	text = text_value(run, source->email, slot);
+	if (text != NULL && !ma_profile_set_email(profile, text, &reason) &&
+		slot == run->row)
+		note(run, run->n, ma_contact_bad_email(text, reason));
+	text = text_value(run, source->phone, slot);
+	if (text != NULL && !ma_profile_set_phone(profile, text, &reason) &&
+		slot == run->row)
+		note(run, run->n, ma_contact_bad_phone(text, reason));
+	run->failed = false;
+	return ma_profile_is_named(profile);
+}
+
+/*
+ * What does the row say of a person, or say anew? It becomes the next one of
+ * the run if there is something to say.
+ */
+static bool
+read_contact(MaCaptureRun *run, bool has_old)
+{
+	MaSource   *source = run->source;
+	MaProfile  *profile = &run->profiles[run->n];
+	MaProfile	before = {0};
+	int			n = source->fields ? ma_expr_count(source->fields) : 0;
+	JsonbValue *values = palloc(sizeof(JsonbValue) * (n + 1));
+	JsonbValue *olds = NULL;
+
+	if (!identify_row(run, run->row, profile))
+		return false;
+	/* another id, or none before: as good as a new row */
+	has_old = has_old && identify_row(run, run->old, &before) &&
+			  profile->external_id != NULL && before.external_id != NULL &&
+			  strcmp(profile->external_id, before.external_id) == 0;
+	if (has_old)
+		ma_profile_keep_changes(profile, &before);
+	if (n > 0)
+	{
+		ErrorData *problem;
+		Jsonb	  *object;
+
+		read_fields(run, run->row, values);
+		if (has_old)
+		{
+			olds = palloc(sizeof(JsonbValue) * n);
+			read_fields(run, run->old, olds);
+		}
+		object = object_of_fields(run, values, olds);
+		problem = ma_profile_describe(profile, object, true);
+		if (problem != NULL)
+			note(run, run->n, problem);
+	}
+	return !has_old || profile->given != 0 || profile->attributes != NULL;
+}
+
+/* The value of an expression as a text; NULL for null and for empty. */
+static char *
+text_value(MaCaptureRun *run, MaExpr *expr, TupleTableSlot *slot)
+{
+	bool  isnull;
+	Datum value;
+	char *string;
+
+	if (expr == NULL)
+		return NULL;
+	value = value_of(run, expr, 0, slot, &isnull);
+	if (isnull)
+		return NULL;
+	string = TextDatumGetCString(value);
+	return *string == '\0' ? NULL : string;
+}
+
+/* When it happened; now where nothing says. False if that makes no sense. */
+static bool
+time_value(MaCaptureRun *run, TimestampTz *result)
+{
+	MaSource *source = run->source;
+	bool	  isnull = true;
+	Datum	  value = (Datum) 0;
+
+	if (source->occurred_at != NULL)
+		value = value_of(run, source->occurred_at, 0, run->row, &isnull);
+	if (run->failed)
+		return false;
+	if (isnull)
+	{
+		*result = ma_now();
+		return true;
+	}
+	if (ma_capture_time(value, ma_expr_type(source->occurred_at, 0),
+						source->zone ? source->zone : ma_timezone(), result))
+		return true;
+	note(run, -1,
+		 ma_problem(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE,
+					"occurred_at is out of range", NULL, NULL));
+	return false;
+}
+
+/* Reads the fields of a row as JSON values. */
+static void
+read_fields(MaCaptureRun *run, TupleTableSlot *slot, JsonbValue *values)
+{
+	MaExpr *fields = run->source->fields;
+
+	for (int i = 0; i < ma_expr_count(fields); i++)
+	{
+		bool  isnull;
+		Datum value = value_of(run, fields, i, slot, &isnull);
+
+		if (isnull)
+			values[i].type = jbvNull;
+		else
+			ma_capture_json(value, ma_expr_type(fields, i),
+							run->source->as_text[i], &values[i]);
+	}
+}
+
+/*
+ * The fields as an object. Nulls are left out; compared with old values, what
+ * did not change is left out, and a null that is new stays.
+ */
+static Jsonb *
+object_of_fields(MaCaptureRun *run, const JsonbValue *values,
+				 const JsonbValue *old)
+{
+	MaExpr			*fields = run->source->fields;
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < ma_expr_count(fields); i++)
+	{
+		JsonbValue key;
+		JsonbValue value = values[i];
+
+		if (old != NULL ? ma_capture_same(&value, &old[i]) :
+						  value.type == jbvNull)
+			continue;
+		key.type = jbvString;
+		key.val.string.val = unconstify(char *, ma_expr_name(fields, i));
+		key.val.string.len = strlen(key.val.string.val);
+		pushJsonbValue(&state, WJB_KEY, &key);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/*
+ * The value of a target for a row, valid until the expression is evaluated
+ * again. In a careful run an error is noted, sets run->failed, and the value
+ * is null.
+ */
+static Datum
+value_of(MaCaptureRun *run, MaExpr *expr, int i, TupleTableSlot *slot,
+		 bool *isnull)
+{
+	MaInput		   input = {.row = slot};
+	ResourceOwner  owner = CurrentResourceOwner;
+	volatile Datum value = (Datum) 0;
+	ErrorData	  *problem;
+
+	if (!run->careful)
+		return ma_expr_eval(expr, i, &input, isnull);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(run->cxt);
+	PG_TRY();
+	{
+		value = ma_expr_eval(expr, i, &input, isnull);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(run->cxt);
+		if (!ma_capture_may_note(geterrcode()))
+			PG_RE_THROW();
+		problem = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		run->failed = true;
+		*isnull = true;
+		if (slot == run->row)
+			note(run, -1, problem);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(run->cxt);
+	CurrentResourceOwner = owner;
+	return value;
+}
+
+/* The primary key of the row at hand as text. */
+static char *
+row_key(MaCaptureRun *run)
+{
+	MaSourceText  *text = &run->source->text;
+	StringInfoData key;
+
+	initStringInfo(&key);
+	for (int i = 0; i < text->nkey; i++)
+	{
+		bool  isnull;
+		Datum value = slot_getattr(run->row, text->key[i], &isnull);
+		char *part =
+			isnull ? "" :
+					 OutputFunctionCall(&run->source->key_output[i], value);
+
+		if (i > 0)
+			appendStringInfoChar(&key, ',');
+		if (text->nkey == 1)
+			appendStringInfoString(&key, part);
+		else
+			for (; *part != '\0'; part++)
+			{
+				if (*part == ',' || *part == '\\')
+					appendStringInfoChar(&key, '\\');
+				appendStringInfoChar(&key, *part);
+			}
+	}
+	return key.data;
+}
+
+/* Source, kind and primary key: the same row never counts twice. */
+static const char *
+dedupe_key(MaCaptureRun *run)
+{
+	const char *prefix = run->source->text.key_prefix;
+	char	   *key = row_key(run);
+
+	if (strlen(key) > KEY_MAX)
+	{
+		const char *error = NULL;
+		char		hash[33];
+
+		if (!pg_md5_hash(key, strlen(key), hash, &error))
+			elog(ERROR, "could not hash a key: %s", error);
+		key = pstrdup(hash);
+	}
+	return psprintf("%s:%s", prefix, key);
+}
+
+/* Remembers a problem of the row at hand. */
+static void
+note(MaCaptureRun *run, int person, ErrorData *problem)
+{
+	Note *entry = palloc(sizeof(Note));
+
+	if (problem->detail == NULL && run->source->text.nkey > 0)
+		problem->detail =
+			psprintf("Primary key of the row: %s.", row_key(run));
+	entry->person = person;
+	entry->problem = problem;
+	run->notes = lappend(run->notes, entry);
+}
+
+/* Writes the notes of a chunk, and the problems of its persons. */
+static void
+write_notes(MaCaptureRun *run)
+{
+	ListCell *lc;
+
+	foreach (lc, run->notes)
+	{
+		Note *entry = lfirst(lc);
+
+		ma_error_note(run->source->object,
+					  entry->person >= 0 && entry->person < run->n ?
+						  run->profiles[entry->person].contact_id :
+						  0,
+					  entry->problem);
+	}
+	for (int i = 0; i < run->n; i++)
+		if (run->profiles[i].problem != NULL)
+			ma_error_note(run->source->object, 0, run->profiles[i].problem);
+}
