@@ -86,7 +86,7 @@ struct MaTransport
 
 static dlist_head transports = DLIST_STATIC_INIT(transports);
 
-static void start_child(MaTransport *t, const char *path);
+static void				start_child(MaTransport *t, const char *path);
 pg_noreturn static void run_child(const char *path, int fd, pid_t parent);
 static void send_config(MaTransport *t, const MaTransportConfig *config);
 static void release(void *arg);
@@ -256,8 +256,16 @@ ma_transport_stop(MaTransport *t)
 static int
 frame_begin(MaTransport *t, MaFrameType type)
 {
-	int start = t->out.len;
+	int start;
 
+	if (t->out.cursor > BUFFER_KEEP && t->out.cursor > t->out.len / 2)
+	{
+		/* what is written need not be kept while the rest waits */
+		t->out.len -= t->out.cursor;
+		memmove(t->out.data, t->out.data + t->out.cursor, t->out.len);
+		t->out.cursor = 0;
+	}
+	start = t->out.len;
 	appendStringInfoSpaces(&t->out, sizeof(uint32));
 	appendStringInfoCharMacro(&t->out, (char) type);
 	return start;
@@ -357,7 +365,7 @@ ma_transport_send(MaTransport *t, const MaMail *mail)
 
 	if (t->npending >= t->maxpending || t->draining)
 		elog(ERROR, "no room in the transport");
-	if (mail->body_len > MA_FRAME_MAX / 2)
+	if (mail->body_len > MA_BODY_MAX)
 		elog(ERROR, "message of %zu bytes is too long", mail->body_len);
 	start = frame_begin(t, MA_FRAME_MAIL);
 	put_id(t, mail->id);
@@ -616,7 +624,8 @@ next_owed(MaTransport *t, MaTransportResult *result)
 						  pending->end > t->written ? MA_OUTCOME_UNTRIED :
 													  MA_OUTCOME_NOT_REACHED;
 		result->code = 0;
-		result->text = t->reason;
+		result->text =
+			t->reason[0] != '\0' ? t->reason : "the transport was told to end";
 		return true;
 	}
 	return false;

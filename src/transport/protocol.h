@@ -21,6 +21,9 @@
 /* A longer frame is a broken one. A message may have 25 MB, base64 included. */
 #define MA_FRAME_MAX (64 * 1024 * 1024)
 
+/* The longest body; the rest of its frame is addresses. */
+#define MA_BODY_MAX (MA_FRAME_MAX - 64 * 1024)
+
 /* The text of a result is not longer. */
 #define MA_TEXT_MAX 1000
 

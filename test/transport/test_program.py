@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 from client import BODY, Sink, WRAPPER, Transport, frame, mail_frame, string
 
@@ -226,18 +227,37 @@ def refuses_dangerous_addresses_and_bodies():
 
 # --- what the server says -------------------------------------------------
 
+def outcomes(cases):
+    """
+    Each case is the outcome wanted, the options of a sink and the settings:
+    all at the same time, since most of it is waiting.
+    """
+    def check(case):
+        wanted, options, settings = case
+        equal((options, outcome(*options, **settings)), (options, wanted))
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(check, cases))
+
+
+def faults(stages, what, wanted, **settings):
+    """The same fault at several stages."""
+    return [(wanted, ("--fault", stage + "=" + what), settings)
+            for stage in stages]
+
+
 @test
 def judges_replies():
+    cases = []
     for code, wanted in ((421, "temporary"), (451, "temporary"),
                          (550, "permanent"), (554, "permanent")):
-        for stage in ("mail", "rcpt", "data", "end"):
-            equal((stage, outcome("--fault", "%s=%d" % (stage, code))),
-                  (stage, (wanted, code)))
-        equal(outcome("--fault", "banner=%d" % code), ("not_reached", code))
-    equal(outcome("--fault", "mail=530"), ("not_reached", 530))
-    equal(outcome("--fault", "data=250"), ("not_reached", 0))
-    equal(outcome("--fault", "end=252"), ("sent", 252))
-    equal(outcome("--fault", "end=354"), ("in_doubt", 354))
+        cases += faults(("mail", "rcpt", "data", "end"), str(code),
+                        (wanted, code))
+        cases += faults(("banner",), str(code), ("not_reached", code))
+    cases += faults(("mail",), "530", ("not_reached", 530))
+    cases += faults(("data",), "250", ("not_reached", 0))
+    cases += faults(("end",), "252", ("sent", 252))
+    cases += faults(("end",), "354", ("in_doubt", 354))
+    outcomes(cases)
 
 
 @test
@@ -258,37 +278,36 @@ def shows_replies_as_plain_text():
     equal((result.outcome, len(result.text)), ("permanent", 1000))
 
 
+EARLY = ("banner", "ehlo", "mail", "rcpt", "data")
+LONG = b"x\r\n" * 6000000
+
+
 @test
 def survives_lost_connections():
-    for stage in ("banner", "ehlo", "mail", "rcpt", "data"):
-        for what in ("close", "reset"):
-            equal((stage, outcome("--fault", "%s=%s" % (stage, what))),
-                  (stage, ("not_reached", 0)))
+    cases = []
     for what in ("close", "reset"):
-        equal(outcome("--fault", "end=" + what), ("in_doubt", 0))
-        equal(outcome("--fault", "body=" + what, body=b"x\r\n" * 6000000),
-              ("not_reached", 0))
+        cases += faults(EARLY, what, ("not_reached", 0))
+        cases += faults(("end",), what, ("in_doubt", 0))
+        cases += faults(("body",), what, ("not_reached", 0), body=LONG)
+    outcomes(cases)
 
 
 @test
 def survives_mute_servers():
-    for stage in ("banner", "ehlo", "mail", "rcpt", "data"):
-        equal((stage, outcome("--fault", stage + "=mute", reply_ms=300)),
-              (stage, ("not_reached", 0)))
-    equal(outcome("--fault", "end=mute", final_ms=300), ("in_doubt", 0))
-    equal(outcome("--fault", "body=mute", reply_ms=300,
-                  body=b"x\r\n" * 6000000), ("not_reached", 0))
+    outcomes(
+        faults(EARLY, "mute", ("not_reached", 0), reply_ms=300) +
+        faults(("end",), "mute", ("in_doubt", 0), final_ms=300) +
+        faults(("body",), "mute", ("not_reached", 0), reply_ms=300,
+               body=LONG))
 
 
 @test
 def survives_endless_and_slow_replies():
-    for stage in ("banner", "ehlo", "mail", "rcpt"):
-        equal((stage, outcome("--fault", stage + "=endless")),
-              (stage, ("not_reached", 0)))
-        equal((stage, outcome("--fault", stage + "=drip", reply_ms=1200)),
-              (stage, ("not_reached", 0)))
-    equal(outcome("--fault", "end=endless"), ("in_doubt", 0))
-    equal(outcome("--fault", "end=drip", final_ms=1200), ("in_doubt", 0))
+    outcomes(
+        faults(EARLY[:4], "endless", ("not_reached", 0)) +
+        faults(EARLY[:4], "drip", ("not_reached", 0), reply_ms=1200) +
+        faults(("end",), "endless", ("in_doubt", 0)) +
+        faults(("end",), "drip", ("in_doubt", 0), final_ms=1200))
 
 
 @test
