@@ -9,8 +9,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "batch.h"
@@ -20,6 +23,7 @@
 
 static int64 store_chunk(MaEventRow **rows, int n);
 static int	 take_keys(MaEventRow **rows, int n);
+static void	 number_rows(MaEventRow **rows, int n);
 static int	 compare_keys(const void *a, const void *b);
 static void	 insert_rows(MaEventRow **rows, int n);
 
@@ -73,69 +77,67 @@ take_keys(MaEventRow **rows, int n)
 {
 	static MaStatement one = {
 		"insert into mautomate_internal.dedupe"
-		" (contact_id, dedupe_key, event_id)"
-		" values ($1, $2, nextval('mautomate.event_event_id_seq'))"
-		" on conflict do nothing returning contact_id, dedupe_key, event_id",
-		2,
-		{INT8OID, TEXTOID}};
-	static MaStatement many = {
-		"insert into mautomate_internal.dedupe"
-		" (contact_id, dedupe_key, event_id)"
-		" select contact_id, dedupe_key,"
-		" nextval('mautomate.event_event_id_seq')"
-		" from unnest($1, $2) u (contact_id, dedupe_key)"
-		" on conflict do nothing returning contact_id, dedupe_key, event_id",
-		2,
-		{INT8ARRAYOID, TEXTARRAYOID}};
-	MaEventRow **keyed = palloc(sizeof(MaEventRow *) * n);
-	Datum		 values[2];
-	bool		 isnull;
-	int			 count = 0;
-	int			 left = 0;
+		" (contact_id, dedupe_key, event_id) values ($1, $2, $3)"
+		" on conflict do nothing returning event_id",
+		3,
+		{INT8OID, TEXTOID, INT8OID}};
+	static MaStatement many = {"insert into mautomate_internal.dedupe"
+							   " (contact_id, dedupe_key, event_id)"
+							   " select * from unnest($1, $2, $3)"
+							   " on conflict do nothing returning event_id",
+							   3,
+							   {INT8ARRAYOID, TEXTARRAYOID, INT8ARRAYOID}};
+	MaEventRow		 **keyed = palloc(sizeof(MaEventRow *) * n);
+	MaColumn		   columns[3];
+	Datum			   values[3];
+	bool			   isnull;
+	uint64			   next = 0;
+	int				   count = 0;
+	int				   left = 0;
 
 	for (int i = 0; i < n; i++)
 		if (rows[i]->dedupe_key != NULL)
 			keyed[count++] = rows[i];
 	if (count == 0)
 		return n;
+	number_rows(keyed, count);
 	qsort(keyed, count, sizeof(MaEventRow *), compare_keys);
-	if (count == 1)
+	ma_column_init(&columns[0], INT8OID, count);
+	ma_column_init(&columns[1], TEXTOID, count);
+	ma_column_init(&columns[2], INT8OID, count);
+	for (int i = 0; i < count; i++)
 	{
-		values[0] = Int64GetDatum(keyed[0]->contact_id);
-		values[1] = CStringGetTextDatum(keyed[0]->dedupe_key);
-		ma_sql_exec(&one, values, NULL, 0);
+		ma_column_add(&columns[0], Int64GetDatum(keyed[i]->contact_id), false);
+		ma_column_add_text(&columns[1], keyed[i]->dedupe_key);
+		ma_column_add(&columns[2], Int64GetDatum(keyed[i]->event_id), false);
 	}
-	else
-	{
-		MaColumn columns[2];
-
-		ma_column_init(&columns[0], INT8OID, count);
-		ma_column_init(&columns[1], TEXTOID, count);
-		for (int i = 0; i < count; i++)
-		{
-			ma_column_add(&columns[0], Int64GetDatum(keyed[i]->contact_id),
-						  false);
-			ma_column_add_text(&columns[1], keyed[i]->dedupe_key);
-		}
-		values[0] = ma_column_array(&columns[0]);
-		values[1] = ma_column_array(&columns[1]);
-		ma_sql_exec(&many, values, NULL, 0);
-	}
+	for (int c = 0; c < 3; c++)
+		values[c] =
+			count == 1 ? columns[c].values[0] : ma_column_array(&columns[c]);
+	ma_sql_exec(count == 1 ? &one : &many, values, NULL, 0);
 	/* what came back is a subsequence of what went in */
-	for (uint64 row = 0, i = 0; row < SPI_processed; row++, i++)
-	{
-		int64 contact_id = DatumGetInt64(ma_sql_datum(row, 1, &isnull));
-		char *key = ma_sql_text(row, 2);
-
-		while (keyed[i]->contact_id != contact_id ||
-			   strcmp(keyed[i]->dedupe_key, key) != 0)
-			i++;
-		keyed[i]->event_id = DatumGetInt64(ma_sql_datum(row, 3, &isnull));
-	}
+	for (int i = 0; i < count; i++)
+		if (next < SPI_processed &&
+			keyed[i]->event_id ==
+				DatumGetInt64(ma_sql_datum(next, 1, &isnull)))
+			next++;
+		else
+			keyed[i]->event_id = 0;
 	for (int i = 0; i < n; i++)
 		if (rows[i]->dedupe_key == NULL || rows[i]->event_id != 0)
 			rows[left++] = rows[i];
 	return left;
+}
+
+/* Gives rows their event ids, ascending in the order given. */
+static void
+number_rows(MaEventRow **rows, int n)
+{
+	Oid sequence = get_relname_relid("event_event_id_seq",
+									 get_namespace_oid("mautomate", false));
+
+	for (int i = 0; i < n; i++)
+		rows[i]->event_id = nextval_internal(sequence, false);
 }
 
 /* qsort comparator of pointers to rows: by contact, key, position. */
