@@ -38,11 +38,11 @@ PROVE_TESTS = test/t/*.pl
 export LC_ALL = C.UTF-8
 
 .DEFAULT_GOAL = all
-.PHONY: test demo lint checkver
+.PHONY: test demo lint bench checkver
 
 # They do all the set-up themselves, as root or with sudo.
-test demo lint:
-	@MAKEFLAGS= PG_CONFIG='$(PG_CONFIG)' DATA='$(DEMO_DATA)' test/tool/$@
+test demo lint bench:
+	@MAKEFLAGS= PG_CONFIG='$(PG_CONFIG)' DATA='$(DEMO_DATA)' exec test/tool/$@
 
 checkver:
 	@grep -q '^## $(EXTVERSION) ' CHANGELOG.md || { \

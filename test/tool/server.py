@@ -1,4 +1,5 @@
-"""A private PostgreSQL server on a unix socket, gone when the demo is over."""
+"""A private PostgreSQL server on a unix socket, for demo and bench; the
+caller's private folder holds all of it."""
 import pathlib
 import subprocess
 import tempfile
@@ -7,9 +8,6 @@ SETTINGS = """
 listen_addresses = ''
 unix_socket_directories = '{socket}'
 shared_preload_libraries = 'mautomate'
-mautomate.databases = 'demo'
-mautomate.timezone = 'Europe/London'
-timezone = 'Europe/London'
 shared_buffers = '256MB'
 max_wal_size = '4GB'
 synchronous_commit = off
@@ -19,7 +17,8 @@ client_min_messages = warning
 
 
 class Server:
-    def __init__(self, pg_config, folder):
+    def __init__(self, pg_config, folder, settings=""):
+        self._settings = settings
         self._bin = subprocess.run([pg_config, "--bindir"], check=True,
                                    capture_output=True,
                                    text=True).stdout.strip()
@@ -32,7 +31,7 @@ class Server:
         self._run("initdb", "-D", self._data, "-A", "trust", "-E", "UTF8",
                   "--locale=C.UTF-8", "-N", "-U", "postgres")
         with open(self._data / "postgresql.conf", "a") as conf:
-            conf.write(SETTINGS.format(socket=self.socket))
+            conf.write(SETTINGS.format(socket=self.socket) + self._settings)
         self._run("pg_ctl", "-D", self._data, "-l", self._log, "-w", "start")
         return self
 
