@@ -12,7 +12,7 @@ TRANSPORT_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/transport/*.c)))
 TRANSPORT := $(if $(TRANSPORT_OBJS),mautomate-transport)
 
 # The install script, in dependency order.
-PARTS = header clock error address liquid definition contact event capture state \
+PARTS = header clock error address liquid mime definition contact event capture state \
 	predicate channel template suppression outbox worker \
 	owner
 FULL_PARTS = $(PARTS:%=sql/install/%.sql)

@@ -39,6 +39,7 @@ judge('e-mail addresses: the verdicts of isemail',
 	'addresses.py', 'email_addresses');
 judge('templates: 95 % of golden-liquid',
 	'liquid_conformance.py', 'golden_liquid/golden_liquid.json');
+judge('messages: read by Python\'s email', 'messages.py', 'mime');
 
 $node->stop;
 done_testing();

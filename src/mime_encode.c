@@ -1,0 +1,431 @@
+/*
+ * mime_encode.c
+ *	  Messages: the encodings that make 7-bit lines of any text.
+ */
+#include "postgres.h"
+
+#include <ctype.h>
+
+#include "catalog/pg_collation.h"
+#include "common/base64.h"
+#include "common/unicode_norm.h"
+#include "mb/pg_wchar.h"
+#include "utils/formatting.h"
+
+#include "mime_private.h"
+
+/* Bytes that become one line of base64. */
+#define BASE64_BYTES (MIME_LINE / 4 * 3)
+
+/* "=?utf-8?q?" and "?=" */
+#define WORD_FRAME 12
+#define WORD_MAX   75
+
+typedef enum TextForm
+{
+	FORM_PLAIN,	 /* as it is */
+	FORM_QUOTED, /* quoted-printable */
+	FORM_BASE64
+} TextForm;
+
+static char	   *canonical(const char *text);
+static TextForm choose_form(const char *text);
+static void		put_quoted(StringInfo out, const char *text);
+static bool		must_quote(const char *p, bool line_start);
+static bool		plain_in_word(unsigned char c);
+static int		word_length(const char *p, int len, bool base64);
+static void		put_word(StringInfo out, const char *p, int len, bool base64);
+static void		put_alabel(StringInfo out, const char *label, int len);
+static void		put_punycode(StringInfo out, const pg_wchar *label);
+static void		put_delta(StringInfo out, int delta, int bias);
+static int		adapt(int delta, int points, bool first);
+
+/*
+ * A text of the database in UTF-8.
+ */
+char *
+ma_mime_utf8(const char *text)
+{
+	return pg_server_to_any(text, strlen(text), PG_UTF8);
+}
+
+/*
+ * Is it 7-bit?
+ */
+bool
+ma_mime_ascii(const char *text)
+{
+	for (; *text; text++)
+	{
+		if (IS_HIGHBIT_SET(*text))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Append data in base64, in lines.
+ */
+void
+ma_mime_base64(StringInfo out, const char *data, int len)
+{
+	enlargeStringInfo(out, pg_b64_enc_len(len) / MIME_LINE * 2 +
+							   pg_b64_enc_len(len) + 8);
+	for (int i = 0; i < len; i += BASE64_BYTES)
+	{
+		int n = Min(BASE64_BYTES, len - i);
+
+		out->len +=
+			pg_b64_encode((const void *) (data + i), n, out->data + out->len,
+						  out->maxlen - out->len);
+		appendBinaryStringInfo(out, "\r\n", 2);
+	}
+	out->data[out->len] = '\0';
+}
+
+/*
+ * Append the rest of the headers of a text, and the text, in the form that
+ * suits it. The line end behind it belongs to the boundary that follows.
+ */
+void
+ma_mime_text(StringInfo out, const char *text)
+{
+	char	   *lines = canonical(text);
+	TextForm	form = choose_form(lines);
+	const char *names[] = {"7bit", "quoted-printable", "base64"};
+
+	appendStringInfo(out, "Content-Transfer-Encoding: %s\r\n\r\n",
+					 names[form]);
+	if (form == FORM_PLAIN)
+		appendStringInfoString(out, lines);
+	else if (form == FORM_QUOTED)
+		put_quoted(out, lines);
+	else
+	{
+		ma_mime_base64(out, lines, strlen(lines));
+		return;
+	}
+	appendBinaryStringInfo(out, "\r\n", 2);
+}
+
+/*
+ * A text with CRLF for any line end.
+ */
+static char *
+canonical(const char *text)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (const char *p = text; *p; p++)
+	{
+		if (*p == '\r' && p[1] == '\n')
+			continue;
+		if (*p == '\r' || *p == '\n')
+			appendBinaryStringInfo(&out, "\r\n", 2);
+		else
+			appendStringInfoChar(&out, *p);
+	}
+	return out.data;
+}
+
+/*
+ * As it is goes what is 7-bit, in short lines, and can be mistaken for nothing
+ * else; what is mostly not 7-bit is shorter in base64.
+ */
+static TextForm
+choose_form(const char *text)
+{
+	int	 quoted = 0;
+	int	 total = 0;
+	int	 column = 0;
+	bool plain = true;
+
+	for (const char *p = text; *p; p++, total++)
+	{
+		if (*p == '\r')
+			continue;
+		if (*p == '\n')
+		{
+			column = 0;
+			continue;
+		}
+		if (must_quote(p, column == 0) && *p != '=')
+			quoted++;
+		if (++column > MIME_LINE || (*p == '=' && p[1] == '_'))
+			plain = false;
+	}
+	if (plain && quoted == 0)
+		return FORM_PLAIN;
+	return quoted > total / 6 ? FORM_BASE64 : FORM_QUOTED;
+}
+
+/*
+ * Must this character be quoted? At the start of a line also what a mail
+ * server or mailbox might take for its own.
+ */
+static bool
+must_quote(const char *p, bool line_start)
+{
+	unsigned char c = *p;
+
+	if (c == ' ' || c == '\t')
+		return p[1] == '\r' || p[1] == '\0';
+	if (c < ' ' || c > '~' || c == '=')
+		return true;
+	return line_start && (c == '.' || strncmp(p, "From ", 5) == 0);
+}
+
+/*
+ * Append text in quoted-printable.
+ */
+static void
+put_quoted(StringInfo out, const char *text)
+{
+	int column = 0;
+
+	for (const char *p = text; *p; p++)
+	{
+		bool quote;
+		int	 width;
+
+		if (*p == '\r' && p[1] == '\n')
+		{
+			appendBinaryStringInfo(out, "\r\n", 2);
+			column = 0;
+			p++;
+			continue;
+		}
+		quote = must_quote(p, column == 0);
+		width = quote ? 3 : 1;
+		if (column + width > MIME_LINE - 1)
+		{
+			appendStringInfoString(out, "=\r\n");
+			column = 0;
+			quote = must_quote(p, true);
+			width = quote ? 3 : 1;
+		}
+		if (quote)
+			appendStringInfo(out, "=%02X", (unsigned char) *p);
+		else
+			appendStringInfoChar(out, *p);
+		column += width;
+	}
+}
+
+/*
+ * Any text as encoded words (RFC 2047) with a space between each, the first
+ * no longer than first_room. Characters are never split.
+ */
+char *
+ma_mime_encoded_words(const char *text, int first_room)
+{
+	const char	  *end = text + strlen(text);
+	bool		   base64;
+	int			   room = Max(Min(first_room, WORD_MAX), WORD_FRAME + 12);
+	StringInfoData out;
+
+	base64 = word_length(text, end - text, true) <
+			 word_length(text, end - text, false);
+	initStringInfo(&out);
+	while (text < end)
+	{
+		int len = 0;
+
+		while (text + len < end)
+		{
+			int next = len + pg_utf_mblen((const unsigned char *) text + len);
+
+			if (len > 0 && word_length(text, next, base64) > room)
+				break;
+			len = next;
+		}
+		if (out.len > 0)
+			appendStringInfoChar(&out, ' ');
+		put_word(&out, text, len, base64);
+		text += len;
+		room = WORD_MAX;
+	}
+	return out.data;
+}
+
+/*
+ * May this stand for itself in a word of any header?
+ */
+static bool
+plain_in_word(unsigned char c)
+{
+	return c < 0x80 && (isalnum(c) || (c != '\0' && strchr("!*+-/", c)));
+}
+
+/*
+ * How long some text becomes as an encoded word.
+ */
+static int
+word_length(const char *p, int len, bool base64)
+{
+	int n = WORD_FRAME;
+
+	if (base64)
+		return n + (len + 2) / 3 * 4;
+	for (int i = 0; i < len; i++)
+		n += plain_in_word(p[i]) || p[i] == ' ' ? 1 : 3;
+	return n;
+}
+
+/*
+ * Append one encoded word.
+ */
+static void
+put_word(StringInfo out, const char *p, int len, bool base64)
+{
+	appendStringInfo(out, "=?utf-8?%c?", base64 ? 'b' : 'q');
+	if (base64)
+	{
+		char *word = palloc(pg_b64_enc_len(len) + 1);
+		int	  n = pg_b64_encode((const void *) p, len, word,
+								pg_b64_enc_len(len) + 1);
+
+		appendBinaryStringInfo(out, word, n);
+		pfree(word);
+	}
+	for (int i = 0; i < len && !base64; i++)
+	{
+		if (p[i] == ' ')
+			appendStringInfoChar(out, '_');
+		else if (plain_in_word(p[i]))
+			appendStringInfoChar(out, p[i]);
+		else
+			appendStringInfo(out, "=%02X", (unsigned char) p[i]);
+	}
+	appendStringInfoString(out, "?=");
+}
+
+/*
+ * A domain as a header of a 7-bit message shows it: with A-labels (RFC 5891)
+ * for what is not ASCII.
+ */
+char *
+ma_mime_alabels(const char *domain)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (;;)
+	{
+		int len = strcspn(domain, ".");
+
+		put_alabel(&out, domain, len);
+		if (domain[len] == '\0')
+			return out.data;
+		appendStringInfoChar(&out, '.');
+		domain += len + 1;
+	}
+}
+
+/*
+ * Append one label of a domain: in lower case and composed form, so that the
+ * same name is always written the same.
+ */
+static void
+put_alabel(StringInfo out, const char *label, int len)
+{
+	char	 *text = pnstrdup(label, len);
+	pg_wchar *wide;
+
+	if (ma_mime_ascii(text))
+	{
+		appendStringInfoString(out, text);
+		return;
+	}
+	if (GetDatabaseEncoding() == PG_UTF8)
+		text = str_tolower(text, strlen(text), DEFAULT_COLLATION_OID);
+	wide = palloc((strlen(text) + 1) * sizeof(pg_wchar));
+	pg_encoding_mb2wchar_with_len(PG_UTF8, text, wide, strlen(text));
+	appendStringInfoString(out, "xn--");
+	put_punycode(out, unicode_normalize(UNICODE_NFC, wide));
+}
+
+/*
+ * Append a label in Punycode (RFC 3492): its ASCII letters, then the places
+ * of the others.
+ */
+static void
+put_punycode(StringInfo out, const pg_wchar *label)
+{
+	int		 length = 0;
+	int		 basic = 0;
+	int		 done;
+	int		 delta = 0;
+	int		 bias = 72;
+	pg_wchar n = 128;
+
+	for (const pg_wchar *p = label; *p; p++, length++)
+	{
+		if (*p >= 128)
+			continue;
+		appendStringInfoChar(out, pg_ascii_tolower((char) *p));
+		basic++;
+	}
+	if (basic > 0)
+		appendStringInfoChar(out, '-');
+
+	for (done = basic; done < length; n++, delta++)
+	{
+		pg_wchar next = 0x110000;
+
+		for (const pg_wchar *p = label; *p; p++)
+		{
+			if (*p >= n)
+				next = Min(next, *p);
+		}
+		delta += (int) (next - n) * (done + 1);
+		n = next;
+		for (const pg_wchar *p = label; *p; p++)
+		{
+			if (*p < n)
+				delta++;
+			if (*p != n)
+				continue;
+			put_delta(out, delta, bias);
+			bias = adapt(delta, done + 1, done == basic);
+			delta = 0;
+			done++;
+		}
+	}
+}
+
+/*
+ * Append a number of Punycode.
+ */
+static void
+put_delta(StringInfo out, int delta, int bias)
+{
+	for (int k = 36;; k += 36)
+	{
+		int threshold = Max(1, Min(26, k - bias));
+		int digit = delta;
+
+		if (delta >= threshold)
+			digit = threshold + (delta - threshold) % (36 - threshold);
+		appendStringInfoChar(out, digit < 26 ? 'a' + digit : '0' + digit - 26);
+		if (delta < threshold)
+			return;
+		delta = (delta - threshold) / (36 - threshold);
+	}
+}
+
+/*
+ * The next bias of Punycode.
+ */
+static int
+adapt(int delta, int points, bool first)
+{
+	int k = 0;
+
+	delta = first ? delta / 700 : delta / 2;
+	delta += delta / points;
+	for (; delta > 35 * 26 / 2; k += 36)
+		delta /= 35;
+	return k + 36 * delta / (delta + 38);
+}
