@@ -12,8 +12,27 @@ TRANSPORT_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/transport/*.c)))
 TRANSPORT := $(if $(TRANSPORT_OBJS),mautomate-transport)
 
 # The install script, in dependency order.
-PARTS = header clock error address liquid mime definition contact event capture state \
-	predicate channel template suppression outbox worker \
+PARTS = \
+	header \
+	clock \
+	error \
+	address \
+	liquid \
+	mime \
+	definition \
+	contact \
+	event \
+	capture \
+	state \
+	predicate \
+	list \
+	score \
+	channel \
+	template \
+	suppression \
+	outbox \
+	worker \
+	use \
 	owner
 FULL_PARTS = $(PARTS:%=sql/install/%.sql)
 FULL_SCRIPT = sql/mautomate--$(EXTVERSION).sql

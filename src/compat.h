@@ -34,4 +34,38 @@
 	DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz)
 #endif
 
+/* index_beginscan() takes instrumentation since 18 */
+#if PG_VERSION_NUM >= 180000
+#define ma_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#else
+#define ma_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+/* what an update tells about indexes is more than a boolean since 16 */
+#if PG_VERSION_NUM >= 160000
+#define MaUpdateIndexes TU_UpdateIndexes
+#define ma_needs_index_entries(indexes) ((indexes) != TU_None)
+#define ma_insert_index_tuples(info, slot, estate) \
+	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL, false)
+#else
+#define MaUpdateIndexes bool
+#define ma_needs_index_entries(indexes) (indexes)
+#define ma_insert_index_tuples(info, slot, estate) \
+	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL)
+#endif
+
+/* a range table comes with permissions since 16, with unpruned ids since 18 */
+#if PG_VERSION_NUM >= 180000
+#define ma_init_range_table(estate, rte) \
+	ExecInitRangeTable(estate, list_make1(rte), NIL, bms_make_singleton(1))
+#elif PG_VERSION_NUM >= 160000
+#define ma_init_range_table(estate, rte) \
+	ExecInitRangeTable(estate, list_make1(rte), NIL)
+#else
+#define ma_init_range_table(estate, rte) \
+	ExecInitRangeTable(estate, list_make1(rte))
+#endif
+
 #endif							/* MA_COMPAT_H */

@@ -1,15 +1,42 @@
 /*
  * definition.c
  *	  The cache of everything compiled.
+ *
+ * A backend loads all definitions on first use and again when the table
+ * `generation` changed: each definition table has a trigger that raises it.
+ * They are read with the latest snapshot, never the transaction's: a
+ * REPEATABLE READ session that loaded from its own would stay wrong for good.
+ * A cache that is replaced lives on until the end of the transaction, since
+ * the engine may be using it further up the stack.
+ *
+ * What is loaded is linked here: which cell answers which signal, who has to
+ * be woken when a cell, an attribute, a list or a score changes, and in which
+ * order lists and scores that use each other are evaluated
+ * (definition_link.c). A definition that does not compile any more is left
+ * out and noted; the others are not affected.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
 #include "commands/trigger.h"
-#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
+#include "definition_private.h"
+#include "error.h"
+#include "guard.h"
+#include "inval.h"
 #include "sql.h"
 
 PG_FUNCTION_INFO_V1(mautomate_definition_changed);
+
+static MaWatch watch = {"generation"};
+static MaDefinitions *current = NULL;
+
+static MaDefinitions *load(void);
 
 /* Statement trigger on each definition table: raises the generation. */
 Datum
@@ -29,4 +56,368 @@ mautomate_definition_changed(PG_FUNCTION_ARGS)
 	ma_sql_exec(&stmt, NULL, NULL, 0);
 	ma_sql_end(&scope);
 	return PointerGetDatum(NULL);
+}
+
+/* Locks all definitions against other changes and returns the generation. */
+int64
+ma_definition_generation(void)
+{
+	static MaStatement stmt = {
+		"update mautomate_internal.generation set value = value + 1"
+		" returning value", 0
+	};
+	MaSqlScope	scope;
+	bool		isnull;
+	int64		generation;
+
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, NULL, NULL, 1);
+	generation = DatumGetInt64(ma_sql_datum(0, 1, &isnull));
+	ma_sql_end(&scope);
+	return generation;
+}
+
+/* The definitions as they are now. */
+MaDefinitions *
+ma_definitions(void)
+{
+	if (!ma_inval_watch(&watch))
+		elog(ERROR, "extension mautomate is not installed");
+	if (current != NULL && !watch.stale)
+		return current;
+	return ma_definitions_reload();
+}
+
+/* Loads them anew; what was current stays valid until the transaction ends. */
+MaDefinitions *
+ma_definitions_reload(void)
+{
+	MaDefinitions *fresh;
+
+	/* a change that arrives while we load leaves the result stale */
+	watch.stale = false;
+	PG_TRY();
+	{
+		fresh = load();
+	}
+	PG_CATCH();
+	{
+		watch.stale = true;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (current != NULL)
+		MemoryContextSetParent(current->cxt, TopTransactionContext);
+	MemoryContextSetParent(fresh->cxt, TopMemoryContext);
+	current = fresh;
+	return current;
+}
+
+static int
+compare_kind(const void *a, const void *b)
+{
+	return strcmp(((const MaKindDef *) a)->kind,
+				  ((const MaKindDef *) b)->kind);
+}
+
+/* The cells of a kind; NULL if no definition asks about it. */
+MaKindDef *
+ma_definition_kind(MaDefinitions *definitions, const char *kind)
+{
+	MaKindDef	key = {.kind = kind};
+
+	if (definitions->nkinds == 0)
+		return NULL;
+	return bsearch(&key, definitions->kinds, definitions->nkinds,
+				   sizeof(MaKindDef), compare_kind);
+}
+
+/* An expression in use, by its id. */
+MaExpr *
+ma_definition_expr(int predicate_id)
+{
+	MaDefinitions *definitions = ma_definitions();
+
+	for (int i = 0; i < definitions->nexprs; i++)
+		if (definitions->exprs[i].predicate_id == predicate_id)
+			return definitions->exprs[i].expr;
+	return NULL;
+}
+
+/* The last result's text column in the context of the definitions. */
+static char *
+keep_text(MaDefinitions *definitions, uint64 row, int column)
+{
+	char	   *text = ma_sql_text(row, column);
+
+	return text == NULL ? NULL :
+		MemoryContextStrdup(definitions->cxt, text);
+}
+
+static int64
+get_int(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = ma_sql_datum(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static double
+get_float(uint64 row, int column)
+{
+	bool		isnull;
+
+	return DatumGetFloat8(ma_sql_datum(row, column, &isnull));
+}
+
+/* Reads the expressions in use, their texts for the moment. */
+static void
+read_exprs(MaDefinitions *definitions)
+{
+	static MaStatement stmt = {
+		"select p.predicate_id::bigint, p.names::bigint, p.event_kind,"
+		" p.entry_kind, p.type::bigint, p.text"
+		" from mautomate_internal.predicate p"
+		" join mautomate_internal.predicate_in_use using (predicate_id)"
+		" order by 1", 0
+	};
+	uint64		n = ma_sql_read(&stmt, NULL, NULL, 0);
+
+	definitions->nexprs = n;
+	definitions->exprs = MemoryContextAllocZero(definitions->cxt,
+												(n + 1) * sizeof(MaExprUse));
+	for (uint64 i = 0; i < n; i++)
+	{
+		MaExprUse  *use = &definitions->exprs[i];
+
+		use->predicate_id = get_int(i, 1);
+		use->source.names = get_int(i, 2);
+		use->source.event_kind = keep_text(definitions, i, 3);
+		use->source.entry_kind = keep_text(definitions, i, 4);
+		use->source.type = get_int(i, 5);
+		use->source.text = keep_text(definitions, i, 6);
+		if (use->source.event_kind[0] == '\0')
+			use->source.event_kind = NULL;
+		if (use->source.entry_kind[0] == '\0')
+			use->source.entry_kind = NULL;
+	}
+}
+
+/* Reads the lists; expr holds the predicate_id for the moment. */
+static void
+read_lists(MaDefinitions *definitions, int **predicate_ids)
+{
+	static MaStatement stmt = {
+		"select list_id::bigint, name, predicate_id::bigint, generation"
+		" from mautomate_internal.list order by list_id", 0
+	};
+	uint64		n = ma_sql_read(&stmt, NULL, NULL, 0);
+
+	definitions->nlists = n;
+	definitions->lists = MemoryContextAllocZero(definitions->cxt,
+												(n + 1) * sizeof(MaListDef));
+	*predicate_ids = MemoryContextAllocZero(definitions->cxt,
+											(n + 1) * sizeof(int));
+	for (uint64 i = 0; i < n; i++)
+	{
+		MaListDef  *list = &definitions->lists[i];
+
+		list->list_id = get_int(i, 1);
+		list->name = keep_text(definitions, i, 2);
+		(*predicate_ids)[i] = get_int(i, 3);
+		list->is_static = (*predicate_ids)[i] == 0;
+		list->generation = get_int(i, 4);
+		definitions->consumers_at = Max(definitions->consumers_at,
+										list->generation);
+	}
+}
+
+/* Reads the scores without their rules and tiers. */
+static void
+read_scores(MaDefinitions *definitions)
+{
+	static MaStatement stmt = {
+		"select score_id::bigint, name,"
+		" coalesce(minimum, '-infinity'), coalesce(maximum, 'infinity'),"
+		" generation from mautomate_internal.score order by score_id", 0
+	};
+	uint64		n = ma_sql_read(&stmt, NULL, NULL, 0);
+
+	definitions->nscores = n;
+	definitions->scores = MemoryContextAllocZero(definitions->cxt,
+												 (n + 1) *
+												 sizeof(MaScoreDef));
+	for (uint64 i = 0; i < n; i++)
+	{
+		MaScoreDef *score = &definitions->scores[i];
+
+		score->score_id = get_int(i, 1);
+		score->name = keep_text(definitions, i, 2);
+		score->minimum = get_float(i, 3);
+		score->maximum = get_float(i, 4);
+		score->generation = get_int(i, 5);
+		definitions->consumers_at = Max(definitions->consumers_at,
+										score->generation);
+	}
+}
+
+static MaScoreDef *
+find_score(MaDefinitions *definitions, int score_id)
+{
+	for (int i = 0; i < definitions->nscores; i++)
+		if (definitions->scores[i].score_id == score_id)
+			return &definitions->scores[i];
+	return NULL;
+}
+
+/* Reads the rules of all scores. */
+static void
+read_rules(MaDefinitions *definitions, int **predicate_ids)
+{
+	static MaStatement stmt = {
+		"select score_id::bigint, rule, points, predicate_id::bigint,"
+		" (event is not null)::int::bigint"
+		" from mautomate_internal.score_rule order by score_id, rule", 0
+	};
+	uint64		n = ma_sql_read(&stmt, NULL, NULL, 0);
+	MaRuleDef  *rules = MemoryContextAllocZero(definitions->cxt,
+											   (n + 1) * sizeof(MaRuleDef));
+
+	*predicate_ids = MemoryContextAllocZero(definitions->cxt,
+											(n + 1) * sizeof(int));
+	for (uint64 i = 0; i < n; i++)
+	{
+		MaScoreDef *score = find_score(definitions, get_int(i, 1));
+
+		if (score == NULL)
+			continue;
+		if (score->nrules++ == 0)
+			score->rules = &rules[i];
+		rules[i].name = keep_text(definitions, i, 2);
+		rules[i].points = get_float(i, 3);
+		(*predicate_ids)[i] = get_int(i, 4);
+		rules[i].counts = get_int(i, 5) != 0;
+	}
+}
+
+/* Reads the tiers of all scores, ascending. */
+static void
+read_tiers(MaDefinitions *definitions)
+{
+	static MaStatement stmt = {
+		"select score_id::bigint, tier, at_least, leave_below"
+		" from mautomate_internal.score_tier order by score_id, at_least", 0
+	};
+	uint64		n = ma_sql_read(&stmt, NULL, NULL, 0);
+	MaTierDef  *tiers = MemoryContextAllocZero(definitions->cxt,
+											   (n + 1) * sizeof(MaTierDef));
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		MaScoreDef *score = find_score(definitions, get_int(i, 1));
+
+		if (score == NULL)
+			continue;
+		if (score->ntiers++ == 0)
+			score->tiers = &tiers[i];
+		tiers[i].name = keep_text(definitions, i, 2);
+		tiers[i].at_least = get_float(i, 3);
+		tiers[i].leave_below = get_float(i, 4);
+	}
+}
+
+/* An expression to compile, for the guard. */
+typedef struct Compilation
+{
+	MaDefinitions *definitions;
+	MaExprUse  *use;
+} Compilation;
+
+static void
+compile_one(void *arg)
+{
+	Compilation *compilation = arg;
+
+	compilation->use->expr = ma_expr_compile(&compilation->use->source,
+											 compilation->definitions->cxt);
+}
+
+/*
+ * Compiles an expression so that one which does not compile any more leaves
+ * the others alone: it stays NULL, and the error is noted.
+ */
+static void
+compile_safely(MaDefinitions *definitions, MaExprUse *use)
+{
+	Compilation compilation = {definitions, use};
+	ErrorData  *edata = ma_guard(compile_one, &compilation);
+
+	if (edata == NULL)
+		return;
+	use->expr = NULL;
+	if (!XactReadOnly)
+		ma_error_note(psprintf("expression \"%s\"", use->source.text), 0,
+					  edata);
+}
+
+static MaExpr *
+expr_of(MaDefinitions *definitions, int predicate_id)
+{
+	for (int i = 0; i < definitions->nexprs; i++)
+		if (definitions->exprs[i].predicate_id == predicate_id)
+			return definitions->exprs[i].expr;
+	return NULL;
+}
+
+/* Compiles the expressions and hands them to lists and rules. */
+static void
+compile_all(MaDefinitions *definitions, int *list_predicates,
+			int *rule_predicates)
+{
+	int			rule = 0;
+
+	for (int i = 0; i < definitions->nexprs; i++)
+		compile_safely(definitions, &definitions->exprs[i]);
+	for (int i = 0; i < definitions->nlists; i++)
+		definitions->lists[i].expr = expr_of(definitions, list_predicates[i]);
+	for (int i = 0; i < definitions->nscores; i++)
+		for (int j = 0; j < definitions->scores[i].nrules; j++)
+			definitions->scores[i].rules[j].expr =
+				expr_of(definitions, rule_predicates[rule++]);
+}
+
+/* Loads, compiles and links everything; the context is the caller's child. */
+static MaDefinitions *
+load(void)
+{
+	static MaStatement generation = {
+		"select value from mautomate_internal.generation", 0
+	};
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
+											  "mautomate definitions",
+											  ALLOCSET_DEFAULT_SIZES);
+	MaDefinitions *definitions = MemoryContextAllocZero(cxt,
+														sizeof(MaDefinitions));
+	int		   *list_predicates;
+	int		   *rule_predicates;
+	MaSqlScope	scope;
+
+	definitions->cxt = cxt;
+	ma_sql_begin(&scope);
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (ma_sql_read(&generation, NULL, NULL, 1) == 1)
+		definitions->generation = get_int(0, 1);
+	read_exprs(definitions);
+	read_lists(definitions, &list_predicates);
+	read_scores(definitions);
+	read_rules(definitions, &rule_predicates);
+	read_tiers(definitions);
+	ma_definition_read_cells(definitions);
+	PopActiveSnapshot();
+	ma_sql_end(&scope);
+
+	compile_all(definitions, list_predicates, rule_predicates);
+	ma_definition_link(definitions);
+	return definitions;
 }

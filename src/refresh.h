@@ -37,7 +37,12 @@ extern int	ma_refresh_timers(int max);
 extern int	ma_refresh_sweep(int max);
 extern TimestampTz ma_refresh_next_due(void);
 
-/* Fold the passing of time, or everything anew from the log. */
+/* Put contacts into a static list, or take them out. */
+extern void ma_refresh_hand(int list_id, const int64 *contact_ids, int n,
+							bool entered);
+
+/* Evaluate all lists and scores, silently; fold anew from the log first. */
 extern void ma_refresh_contacts(const int64 *contact_ids, int n, bool rebuild);
+extern void ma_refresh_everybody(bool rebuild);
 
 #endif							/* MA_REFRESH_H */

@@ -61,6 +61,7 @@ ma_signal_require(MaCellDef *def, const MaSignal *signal)
 {
 	bool		whole = false;
 
+	def->counted = true;
 	switch (signal->function)
 	{
 		case MA_COUNT:

@@ -47,6 +47,7 @@ typedef struct MaCellDef
 	const char *filter;			/* canonical text; "" where all pass */
 	const char *property;		/* whose values are kept; "" for none */
 	int			newest;			/* so many newest timestamps are kept */
+	bool		counted;		/* somebody asks; the counter is always kept */
 	bool		keep_first;		/* the first timestamp too */
 	bool		keep_times;		/* all timestamps within the longest window */
 	bool		keep_pairs;		/* all (time, value) within it */

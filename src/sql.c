@@ -22,6 +22,7 @@
 
 #include "sql.h"
 
+static void prepare(MaStatement *stmt);
 static uint64 execute(MaStatement *stmt, Datum *values, const char *nulls,
 					  bool read_only, long count);
 
@@ -52,6 +53,7 @@ void
 ma_sql_begin(MaSqlScope *scope)
 {
 	ma_owner_enter(scope);
+	scope->cxt = CurrentMemoryContext;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }
@@ -82,23 +84,37 @@ ma_sql_read(MaStatement *stmt, Datum *values, const char *nulls, long count)
 	return execute(stmt, values, nulls, true, count);
 }
 
+/* Opens a cursor on a query, under a fresh snapshot as ma_sql_exec() does. */
+Portal
+ma_sql_open(MaStatement *stmt, Datum *values)
+{
+	prepare(stmt);
+	return SPI_cursor_open(NULL, stmt->plan, values, NULL, false);
+}
+
+/* Plans a statement on its first use in this backend. */
+static void
+prepare(MaStatement *stmt)
+{
+	SPIPlanPtr	plan;
+
+	if (stmt->plan != NULL)
+		return;
+	plan = SPI_prepare(stmt->text, stmt->nargs, stmt->argtypes);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", stmt->text,
+			 SPI_result_code_string(SPI_result));
+	SPI_keepplan(plan);
+	stmt->plan = plan;
+}
+
 static uint64
 execute(MaStatement *stmt, Datum *values, const char *nulls,
 		bool read_only, long count)
 {
 	int			rc;
 
-	if (stmt->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(stmt->text, stmt->nargs,
-									   stmt->argtypes);
-
-		if (plan == NULL)
-			elog(ERROR, "could not prepare \"%s\": %s", stmt->text,
-				 SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		stmt->plan = plan;
-	}
+	prepare(stmt);
 	rc = SPI_execute_plan(stmt->plan, values, nulls, read_only, count);
 	if (rc < 0)
 		elog(ERROR, "could not execute \"%s\": %s", stmt->text,

@@ -24,6 +24,7 @@ typedef struct MaSqlScope
 	Oid			userid;			/* the caller */
 	int			secctx;			/* and its security context */
 	int			guc_level;		/* nest level that holds the search_path */
+	MemoryContext cxt;			/* current before SPI: for results to keep */
 } MaSqlScope;
 
 extern void ma_owner_enter(MaSqlScope *scope);
@@ -34,6 +35,7 @@ extern uint64 ma_sql_exec(MaStatement *stmt, Datum *values,
 						  const char *nulls, long count);
 extern uint64 ma_sql_read(MaStatement *stmt, Datum *values,
 						  const char *nulls, long count);
+extern Portal ma_sql_open(MaStatement *stmt, Datum *values);
 extern Datum ma_sql_datum(uint64 row, int column, bool *isnull);
 extern char *ma_sql_text(uint64 row, int column);
 

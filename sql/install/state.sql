@@ -25,3 +25,43 @@ create table mautomate_internal.timer (
 comment on table mautomate_internal.timer is
   'contacts to look at again at due_at; never later than contact_state.due_at';
 
+-- Appended without waiting for anybody; a contact may stand here twice.
+create table mautomate_internal.dirty (
+  contact_id bigint not null,
+  rebuild boolean not null default false
+);
+comment on table mautomate_internal.dirty is
+  'contacts whose lists and scores the next sweep evaluates again; rebuild: from the log';
+
+create function mautomate_internal.event_changed() returns trigger
+  language c as 'MODULE_PATHNAME', 'mautomate_event_changed';
+comment on function mautomate_internal.event_changed() is
+  'statement trigger of mautomate.event: folds new events, rebuilds the contacts of changed and deleted ones';
+create trigger mautomate_insert after insert on mautomate.event
+  referencing new table as new_rows
+  for each statement execute function mautomate_internal.event_changed();
+create trigger mautomate_update after update on mautomate.event
+  referencing old table as old_rows new table as new_rows
+  for each statement execute function mautomate_internal.event_changed();
+create trigger mautomate_delete after delete on mautomate.event
+  referencing old table as old_rows
+  for each statement execute function mautomate_internal.event_changed();
+create trigger mautomate_truncate after truncate on mautomate.event
+  for each statement execute function mautomate_internal.event_changed();
+
+create function mautomate_internal.contact_changed() returns trigger
+  language c as 'MODULE_PATHNAME', 'mautomate_contact_changed';
+comment on function mautomate_internal.contact_changed() is
+  'statement trigger of mautomate.contact: states of new contacts, lists and scores that read a changed attribute';
+create trigger mautomate_insert after insert on mautomate.contact
+  referencing new table as new_rows
+  for each statement execute function mautomate_internal.contact_changed();
+create trigger mautomate_update after update on mautomate.contact
+  referencing old table as old_rows new table as new_rows
+  for each statement execute function mautomate_internal.contact_changed();
+create trigger mautomate_delete after delete on mautomate.contact
+  referencing old table as old_rows
+  for each statement execute function mautomate_internal.contact_changed();
+create trigger mautomate_truncate after truncate on mautomate.contact
+  for each statement execute function mautomate_internal.contact_changed();
+

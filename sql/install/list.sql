@@ -1,0 +1,98 @@
+-- Lists: contacts for whom a predicate holds, or who were put there.
+
+create table mautomate_internal.list (
+  list_id serial primary key,
+  name text not null unique check (name <> ''),
+  predicate text,
+  predicate_id int references mautomate_internal.predicate,
+  generation bigint not null default 0,
+  state text not null default 'ready' check (state in ('ready', 'building')),
+  built_at timestamptz,
+  created_at timestamptz not null default mautomate.clock(),
+  check ((predicate is null) = (predicate_id is null))
+);
+comment on table mautomate_internal.list is
+  'lists; without a predicate a static one';
+comment on column mautomate_internal.list.generation is
+  'the generation of definitions at which its predicate last changed';
+create trigger definition_changed
+  after insert or update or delete or truncate on mautomate_internal.list
+  for each statement execute function mautomate_internal.definition_changed();
+
+create table mautomate_internal.list_member (
+  list_id int not null,
+  contact_id bigint not null,
+  since timestamptz not null,
+  by text not null check (by in ('rule', 'hand')),
+  primary key (list_id, contact_id)
+);
+comment on table mautomate_internal.list_member is
+  'who is in which list, and since when: by the rule, or put there by hand';
+
+create table mautomate_internal.list_change (
+  contact_id bigint not null,
+  list_id int not null,
+  changed_at timestamptz not null,
+  entered boolean not null
+);
+create index list_change_contact on mautomate_internal.list_change (contact_id);
+comment on table mautomate_internal.list_change is
+  'every entry into and exit from a list; exits by time alone at the computed instant';
+
+select pg_catalog.pg_extension_config_dump('mautomate_internal.list', '');
+select pg_catalog.pg_extension_config_dump('mautomate_internal.list_list_id_seq', '');
+select pg_catalog.pg_extension_config_dump('mautomate_internal.list_member', 'where by = ''hand''');
+select pg_catalog.pg_extension_config_dump('mautomate_internal.list_change', '');
+
+create function mautomate.create_list(name text, predicate text)
+  returns text language c
+  as 'MODULE_PATHNAME', 'mautomate_create_list';
+comment on function mautomate.create_list(text, text) is
+  'creates or changes a list of the contacts for whom a SQL expression holds, and fills it before it returns: writers of contacts and events wait meanwhile. Returns created, changed or unchanged. Errors: a text that is no immutable boolean expression (with its position), an unknown list or score in it, a cycle';
+
+create function mautomate.create_static_list(name text)
+  returns text language c
+  as 'MODULE_PATHNAME', 'mautomate_create_static_list';
+comment on function mautomate.create_static_list(text) is
+  'creates a list whose members are put there by add_to_list() or a workflow. Returns created or unchanged';
+
+create function mautomate.drop_list(name text) returns void language c
+  as 'MODULE_PATHNAME', 'mautomate_drop_list';
+comment on function mautomate.drop_list(text) is
+  'drops a list, its members and their history. Error: it is used by a list, score or workflow (named)';
+
+create function mautomate.rename_list(name text, new_name text)
+  returns void language c
+  as 'MODULE_PATHNAME', 'mautomate_rename_list';
+comment on function mautomate.rename_list(text, text) is
+  'renames a list and rewrites the predicates that use it. Error: a workflow uses it, or the new name is taken';
+
+create function mautomate.add_to_list(list text, who text)
+  returns boolean language c
+  as 'MODULE_PATHNAME', 'mautomate_add_to_list';
+comment on function mautomate.add_to_list(text, text) is
+  'puts a contact into a static list; returns whether that is new. Errors: unknown list or contact, a list with a predicate';
+
+create function mautomate.remove_from_list(list text, who text)
+  returns boolean language c
+  as 'MODULE_PATHNAME', 'mautomate_remove_from_list';
+comment on function mautomate.remove_from_list(text, text) is
+  'takes a contact out of a static list; returns whether it was in it. Errors: unknown list or contact, a list with a predicate';
+
+create view mautomate.lists as
+  select l.name, l.predicate,
+         (select count(*) from mautomate_internal.list_member m
+          where m.list_id = l.list_id) as members,
+         l.state, l.built_at
+  from mautomate_internal.list l;
+comment on view mautomate.lists is
+  'lists; predicate is null for a static one; members are counted now';
+
+create view mautomate.list_members as
+  select l.name as list, c.external_id, m.since, m.by, m.contact_id
+  from mautomate_internal.list_member m
+  join mautomate_internal.list l using (list_id)
+  join mautomate.contact c using (contact_id);
+comment on view mautomate.list_members is
+  'who is in which list, since when, and whether by the rule or put there by hand';
+

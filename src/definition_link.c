@@ -1,0 +1,392 @@
+/*
+ * definition_link.c
+ *	  Links what is loaded: cells, whom they concern, and the order.
+ *
+ * Expressions say which signals they read. Signals about the same events
+ * share a cell; a cell keeps what the most demanding of them needs. A count
+ * that is only ever compared with constants goes to a switchboard: an event
+ * that moves it from a to b wakes those with a constant from a to b, and no
+ * one else.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "definition_private.h"
+#include "sql.h"
+
+static void link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer);
+static void order_consumers(MaDefinitions *definitions);
+
+/* Reads the numbers of the cells; called while the definitions are read. */
+void
+ma_definition_read_cells(MaDefinitions *definitions)
+{
+	static MaStatement stmt = {
+		"select cell_id::bigint, kind, filter, property"
+		" from mautomate_internal.cell order by cell_id", 0
+	};
+	uint64		n = ma_sql_read(&stmt, NULL, NULL, 0);
+	bool		isnull;
+
+	definitions->ncells = n;
+	definitions->cells = MemoryContextAllocZero(definitions->cxt,
+												(n + 1) * sizeof(MaCellUse));
+	for (uint64 i = 0; i < n; i++)
+	{
+		MaCellDef  *def = &definitions->cells[i].def;
+
+		def->id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
+		def->kind = MemoryContextStrdup(definitions->cxt, ma_sql_text(i, 2));
+		def->filter = MemoryContextStrdup(definitions->cxt,
+										  ma_sql_text(i, 3));
+		def->property = MemoryContextStrdup(definitions->cxt,
+											ma_sql_text(i, 4));
+	}
+}
+
+/* The cell for (kind, filter, property); an error if it has no number. */
+static int
+find_cell(MaDefinitions *definitions, const char *kind, const char *filter,
+		  const char *property)
+{
+	for (int i = 0; i < definitions->ncells; i++)
+	{
+		MaCellDef  *def = &definitions->cells[i].def;
+
+		if (strcmp(def->kind, kind) == 0 &&
+			strcmp(def->filter, filter) == 0 &&
+			strcmp(def->property, property) == 0)
+			return i;
+	}
+	elog(ERROR, "no cell for kind \"%s\", filter \"%s\", property \"%s\"",
+		 kind, filter, property);
+}
+
+static bool
+same_question(const MaSignal *a, const MaSignal *b)
+{
+	return a->cell == b->cell && a->windowed == b->windowed &&
+		(!a->windowed ||
+		 memcmp(&a->within, &b->within, sizeof(Interval)) == 0);
+}
+
+/* Adds a constant of a count to the switchboard of its cell. */
+static void
+add_switch(MaDefinitions *definitions, MaSlot *slot, int consumer)
+{
+	MaCellUse  *use = &definitions->cells[slot->signal->cell];
+	MaSwitchboard *board = NULL;
+
+	for (int i = 0; i < use->nboards && board == NULL; i++)
+		if (same_question(use->boards[i].signal, slot->signal))
+			board = &use->boards[i];
+	if (board == NULL)
+	{
+		use->boards = use->boards == NULL ?
+			palloc(sizeof(MaSwitchboard)) :
+			repalloc(use->boards, (use->nboards + 1) *
+					 sizeof(MaSwitchboard));
+		board = &use->boards[use->nboards++];
+		board->signal = slot->signal;
+		board->nswitches = 0;
+		board->switches = NULL;
+	}
+	if ((board->nswitches & (board->nswitches - 1)) == 0)
+		board->switches = board->switches == NULL ?
+			palloc(sizeof(MaSwitch)) :
+			repalloc(board->switches,
+					 2 * board->nswitches * sizeof(MaSwitch));
+	board->switches[board->nswitches].constant =
+		DatumGetInt64(slot->constant);
+	board->switches[board->nswitches++].consumer = consumer;
+}
+
+/* Adds a consumer to those of an attribute. */
+static void
+add_attribute(MaDefinitions *definitions, const char *name, int consumer)
+{
+	MaAttributeUse *use;
+
+	for (int i = 0; i < definitions->nattributes; i++)
+		if (strcmp(definitions->attributes[i].name, name) == 0)
+		{
+			use = &definitions->attributes[i];
+			use->consumers = bms_add_member(use->consumers, consumer);
+			return;
+		}
+	definitions->attributes = definitions->attributes == NULL ?
+		palloc(sizeof(MaAttributeUse)) :
+		repalloc(definitions->attributes, (definitions->nattributes + 1) *
+				 sizeof(MaAttributeUse));
+	use = &definitions->attributes[definitions->nattributes++];
+	use->name = name;
+	use->consumers = bms_make_singleton(consumer);
+}
+
+/* Binds a signal to its cell; who uses it is woken by its changes. */
+static void
+link_signal(MaDefinitions *definitions, MaSlot *slot, int consumer)
+{
+	MaSignal   *signal = slot->signal;
+	MaCellUse  *use;
+
+	signal->cell = find_cell(definitions, signal->kind, signal->filter_text,
+							 signal->property);
+	use = &definitions->cells[signal->cell];
+	if (use->filter == NULL)
+		use->filter = signal->filter;
+	ma_signal_require(&use->def, signal);
+	if (consumer < 0)
+		return;
+	if (slot->kind == MA_SLOT_COMPARE && signal->function == MA_COUNT)
+		add_switch(definitions, slot, consumer);
+	else
+		use->any = bms_add_member(use->any, consumer);
+}
+
+static int
+find_list(MaDefinitions *definitions, const char *name)
+{
+	for (int i = 0; i < definitions->nlists; i++)
+		if (strcmp(definitions->lists[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+static int
+find_score_index(MaDefinitions *definitions, const char *name)
+{
+	for (int i = 0; i < definitions->nscores; i++)
+		if (strcmp(definitions->scores[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+/* Links what an expression reads; consumer is -1 for one of a workflow. */
+static void
+link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer)
+{
+	MaSlot	   *slots;
+	int			n;
+
+	if (expr == NULL)
+		return;
+	n = ma_expr_slots(expr, &slots);
+	if (consumer >= 0 && ma_expr_is_timed(expr))
+		definitions->timed = bms_add_member(definitions->timed, consumer);
+	for (int i = 0; i < n; i++)
+	{
+		MaSlot	   *slot = &slots[i];
+
+		switch (slot->kind)
+		{
+			case MA_SLOT_SIGNAL:
+			case MA_SLOT_COMPARE:
+				link_signal(definitions, slot, consumer);
+				break;
+			case MA_SLOT_ATTRIBUTE:
+				if (consumer >= 0)
+					add_attribute(definitions, slot->path[0], consumer);
+				break;
+			case MA_SLOT_IN_LIST:
+				slot->index = find_list(definitions, slot->object);
+				if (slot->index >= 0 && consumer >= 0)
+					definitions->list_users[slot->index] =
+						bms_add_member(definitions->list_users[slot->index],
+									   consumer);
+				break;
+			case MA_SLOT_SCORE:
+			case MA_SLOT_TIER:
+				slot->index = find_score_index(definitions, slot->object);
+				if (slot->index >= 0 && consumer >= 0)
+					definitions->score_users[slot->index] =
+						bms_add_member(definitions->score_users[slot->index],
+									   consumer);
+				break;
+			default:
+				break;
+		}
+	}
+}
+
+/* event.nth and entry.nth need the count of all events of their kind. */
+static void
+link_nth(MaDefinitions *definitions, MaExprUse *use)
+{
+	MaSlot	   *slots;
+	int			n;
+
+	if (use->expr == NULL)
+		return;
+	n = ma_expr_slots(use->expr, &slots);
+	for (int i = 0; i < n; i++)
+	{
+		const char *kind = NULL;
+
+		if (slots[i].kind == MA_SLOT_EVENT_NTH)
+			kind = use->source.event_kind;
+		else if (slots[i].kind == MA_SLOT_ENTRY &&
+				 strcmp(slots[i].path[0], "nth") == 0)
+			kind = use->source.entry_kind;
+		if (kind != NULL)
+			definitions->cells[find_cell(definitions, kind, "", "")]
+				.def.counted = true;
+	}
+}
+
+static int
+compare_switches(const void *a, const void *b)
+{
+	int64		x = ((const MaSwitch *) a)->constant;
+	int64		y = ((const MaSwitch *) b)->constant;
+
+	return (x > y) - (x < y);
+}
+
+static int
+compare_kinds(const void *a, const void *b)
+{
+	return strcmp(((const MaKindDef *) a)->kind,
+				  ((const MaKindDef *) b)->kind);
+}
+
+/* Groups the used cells by kind and sorts the switchboards. */
+static void
+group_cells(MaDefinitions *definitions)
+{
+	definitions->kinds = palloc0((definitions->ncells + 1) *
+								 sizeof(MaKindDef));
+	for (int i = 0; i < definitions->ncells; i++)
+	{
+		MaCellUse  *use = &definitions->cells[i];
+		MaKindDef  *kind = NULL;
+
+		for (int j = 0; j < use->nboards; j++)
+			qsort(use->boards[j].switches, use->boards[j].nswitches,
+				  sizeof(MaSwitch), compare_switches);
+		if (!use->def.counted)
+			continue;
+		for (int j = 0; j < definitions->nkinds && kind == NULL; j++)
+			if (strcmp(definitions->kinds[j].kind, use->def.kind) == 0)
+				kind = &definitions->kinds[j];
+		if (kind == NULL)
+		{
+			kind = &definitions->kinds[definitions->nkinds++];
+			kind->kind = use->def.kind;
+			kind->cells = palloc(definitions->ncells * sizeof(int));
+			kind->counter = -1;
+		}
+		kind->cells[kind->ncells++] = i;
+		if (use->def.filter[0] == '\0' && use->def.property[0] == '\0')
+			kind->counter = i;
+	}
+	qsort(definitions->kinds, definitions->nkinds, sizeof(MaKindDef),
+		  compare_kinds);
+}
+
+/* Links everything that was loaded. */
+void
+ma_definition_link(MaDefinitions *definitions)
+{
+	MemoryContext old = MemoryContextSwitchTo(definitions->cxt);
+	int			consumers = definitions->nlists + definitions->nscores;
+
+	definitions->list_users = palloc0((definitions->nlists + 1) *
+									  sizeof(Bitmapset *));
+	definitions->score_users = palloc0((definitions->nscores + 1) *
+									   sizeof(Bitmapset *));
+	for (int i = 0; i < definitions->nlists; i++)
+		link_expr(definitions, definitions->lists[i].expr, i);
+	for (int i = 0; i < definitions->nscores; i++)
+		for (int j = 0; j < definitions->scores[i].nrules; j++)
+			link_expr(definitions, definitions->scores[i].rules[j].expr,
+					  definitions->nlists + i);
+	for (int i = 0; i < definitions->nexprs; i++)
+	{
+		link_expr(definitions, definitions->exprs[i].expr, -1);
+		link_nth(definitions, &definitions->exprs[i]);
+	}
+	group_cells(definitions);
+	definitions->order = palloc((consumers + 1) * sizeof(int));
+	order_consumers(definitions);
+	MemoryContextSwitchTo(old);
+}
+
+/* What a consumer is called in an error message. */
+static const char *
+consumer_name(MaDefinitions *definitions, int consumer)
+{
+	if (consumer < definitions->nlists)
+		return psprintf("list \"%s\"", definitions->lists[consumer].name);
+	return psprintf("score \"%s\"",
+					definitions->scores[consumer - definitions->nlists].name);
+}
+
+/* A depth-first search: the path under way, and what is done. */
+typedef struct Visit
+{
+	MaDefinitions *definitions;
+	int		   *path;
+	int			depth;
+	bool	   *done;
+	int			ordered;		/* filled from the end of order[] */
+} Visit;
+
+/* Refuses a cycle, naming its path. */
+static void
+refuse_cycle(Visit *visit, int consumer)
+{
+	StringInfoData path;
+	int			start = 0;
+
+	while (visit->path[start] != consumer)
+		start++;
+	initStringInfo(&path);
+	for (int i = start; i < visit->depth; i++)
+		appendStringInfo(&path, "%s is used by ",
+						 consumer_name(visit->definitions, visit->path[i]));
+	appendStringInfoString(&path, consumer_name(visit->definitions, consumer));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+			 errmsg("definitions depend on each other in a cycle"),
+			 errdetail("%s.", path.data)));
+}
+
+/* Orders a consumer before all that use it. */
+static void
+visit_consumer(Visit *visit, int consumer)
+{
+	MaDefinitions *definitions = visit->definitions;
+	Bitmapset  *users = consumer < definitions->nlists ?
+		definitions->list_users[consumer] :
+		definitions->score_users[consumer - definitions->nlists];
+	int			user = -1;
+
+	for (int i = 0; i < visit->depth; i++)
+		if (visit->path[i] == consumer)
+			refuse_cycle(visit, consumer);
+	if (visit->done[consumer])
+		return;
+	visit->path[visit->depth++] = consumer;
+	while ((user = bms_next_member(users, user)) >= 0)
+		visit_consumer(visit, user);
+	visit->depth--;
+	visit->done[consumer] = true;
+	definitions->order[--visit->ordered] = consumer;
+}
+
+/* Finds the order of evaluation; an error names a cycle. */
+static void
+order_consumers(MaDefinitions *definitions)
+{
+	int			consumers = definitions->nlists + definitions->nscores;
+	Visit		visit = {.definitions = definitions, .ordered = consumers};
+
+	visit.path = palloc((consumers + 1) * sizeof(int));
+	visit.done = palloc0((consumers + 1) * sizeof(bool));
+	for (int i = consumers - 1; i >= 0; i--)
+		visit_consumer(&visit, i);
+}

@@ -1,0 +1,21 @@
+/*
+ * definition_private.h
+ *	  What the parts of the definitions cache share.
+ */
+#ifndef MA_DEFINITION_PRIVATE_H
+#define MA_DEFINITION_PRIVATE_H
+
+#include "definition.h"
+
+/* An expression in use. */
+typedef struct MaExprUse
+{
+	int			predicate_id;
+	MaExprSource source;
+	MaExpr	   *expr;			/* NULL: does not compile any more */
+} MaExprUse;
+
+extern void ma_definition_read_cells(MaDefinitions *definitions);
+extern void ma_definition_link(MaDefinitions *definitions);
+
+#endif							/* MA_DEFINITION_PRIVATE_H */

@@ -1,0 +1,10 @@
+/*
+ * guard.h
+ *	  Calls what may raise an error where none may come through.
+ */
+#ifndef MA_GUARD_H
+#define MA_GUARD_H
+
+extern ErrorData *ma_guard(void (*function) (void *arg), void *arg);
+
+#endif							/* MA_GUARD_H */

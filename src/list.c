@@ -1,0 +1,441 @@
+/*
+ * list.c
+ *	  Lists: definition, membership by hand.
+ *
+ * A change of definitions takes the row lock on the generation first, so two
+ * of them never interleave. A new or changed predicate is evaluated for
+ * everybody before the call returns, like CREATE INDEX: whoever writes
+ * contacts or events meanwhile waits.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/varlena.h"
+
+#include "argument.h"
+#include "contact.h"
+#include "list.h"
+#include "refresh.h"
+#include "sql.h"
+#include "vocabulary.h"
+
+PG_FUNCTION_INFO_V1(mautomate_create_list);
+PG_FUNCTION_INFO_V1(mautomate_create_static_list);
+PG_FUNCTION_INFO_V1(mautomate_drop_list);
+PG_FUNCTION_INFO_V1(mautomate_rename_list);
+PG_FUNCTION_INFO_V1(mautomate_add_to_list);
+PG_FUNCTION_INFO_V1(mautomate_remove_from_list);
+
+/* Longer names are not compared: varstr_levenshtein() takes no more. */
+#define COMPARED_MAX	255
+
+/* What is stored of a list. */
+typedef struct StoredList
+{
+	int			list_id;
+	char	   *predicate;		/* NULL: static */
+} StoredList;
+
+/* Finds a list by name; false if there is none. */
+static bool
+find_list(const char *name, StoredList *list)
+{
+	static MaStatement stmt = {
+		"select list_id, predicate from mautomate_internal.list"
+		" where name = $1", 1, {TEXTOID}
+	};
+	MaSqlScope	scope;
+	Datum		value = CStringGetTextDatum(name);
+	bool		found;
+	bool		isnull;
+
+	ma_sql_begin(&scope);
+	found = ma_sql_exec(&stmt, &value, NULL, 1) > 0;
+	if (found)
+	{
+		char	   *predicate = ma_sql_text(0, 2);
+
+		list->list_id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
+		list->predicate = predicate ?
+			MemoryContextStrdup(scope.cxt, predicate) : NULL;
+	}
+	ma_sql_end(&scope);
+	return found;
+}
+
+/* The nearest of the names a query returns, NULL if none is near. */
+static char *
+nearest_name(MaStatement *stmt, const char *name)
+{
+	MaSqlScope	scope;
+	char	   *best = NULL;
+	int			distance = 1 + strlen(name) / 3;
+
+	ma_sql_begin(&scope);
+	ma_sql_exec(stmt, NULL, NULL, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char	   *known = ma_sql_text(i, 1);
+		int			d;
+
+		if (strlen(name) > COMPARED_MAX ||
+			strlen(known) > COMPARED_MAX)
+			continue;
+		d = varstr_levenshtein_less_equal(name, strlen(name), known,
+										  strlen(known), 1, 1, 1, distance,
+										  true);
+		if (d <= distance)
+		{
+			distance = d;
+			best = MemoryContextStrdup(scope.cxt, known);
+		}
+	}
+	ma_sql_end(&scope);
+	return best;
+}
+
+/* Refuses a name that nothing has. */
+static void
+unknown_object(const char *what, const char *name, MaStatement *names)
+{
+	char	   *nearest = nearest_name(names, name);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("%s \"%s\" does not exist", what, name),
+			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) : 0));
+}
+
+static MaStatement list_names = {
+	"select name from mautomate_internal.list", 0
+};
+
+/* The number of a list; an error if there is none of that name. */
+int
+ma_list_id(const char *name, bool *is_static)
+{
+	StoredList	list;
+
+	if (!find_list(name, &list))
+		unknown_object("list", name, &list_names);
+	*is_static = list.predicate == NULL;
+	return list.list_id;
+}
+
+/* Does a query with one text find anything? */
+static bool
+exists(MaStatement *stmt, const char *name)
+{
+	MaSqlScope	scope;
+	Datum		value = CStringGetTextDatum(name);
+	bool		found;
+
+	ma_sql_begin(&scope);
+	found = ma_sql_exec(stmt, &value, NULL, 1) > 0;
+	ma_sql_end(&scope);
+	return found;
+}
+
+/* A kind nobody declared nor ever used may be a slip of the pen. */
+static void
+notice_kind(const char *kind)
+{
+	static MaStatement seen = {
+		"select from mautomate_internal.event_kind where kind = $1"
+		" union all select from mautomate.event where kind = $1 limit 1",
+		1, {TEXTOID}
+	};
+	static MaStatement names = {
+		"select kind from mautomate_internal.event_kind"
+		" union select kind from mautomate_internal.cell", 0
+	};
+	char	   *nearest;
+
+	if (exists(&seen, kind))
+		return;
+	nearest = nearest_name(&names, kind);
+	if (nearest != NULL && strcmp(nearest, kind) == 0)
+		nearest = NULL;
+	ereport(NOTICE,
+			(errmsg("no event of kind \"%s\" was ever declared or seen",
+					kind),
+			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) : 0));
+}
+
+/* Likewise an attribute. */
+static void
+notice_attribute(const char *name)
+{
+	static MaStatement seen = {
+		"select from mautomate.contact where attributes ? $1 limit 1",
+		1, {TEXTOID}
+	};
+	static MaStatement names = {
+		"select attribute from mautomate_internal.attribute", 0
+	};
+	char	   *nearest;
+
+	if (OidIsValid(ma_vocabulary_attribute(name)) || exists(&seen, name))
+		return;
+	nearest = nearest_name(&names, name);
+	ereport(NOTICE,
+			(errmsg("no attribute \"%s\" was ever declared or seen", name),
+			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) : 0));
+}
+
+/*
+ * Checks the names in an expression that is being defined: lists and scores
+ * must exist; kinds and attributes that do not are worth a NOTICE.
+ */
+void
+ma_list_check_names(const MaExpr *expr)
+{
+	static MaStatement score = {
+		"select from mautomate_internal.score where name = $1", 1, {TEXTOID}
+	};
+	static MaStatement score_names = {
+		"select name from mautomate_internal.score", 0
+	};
+	MaSlot	   *slots;
+	int			n = ma_expr_slots(expr, &slots);
+
+	for (int i = 0; i < n; i++)
+	{
+		StoredList	list;
+
+		if (slots[i].kind == MA_SLOT_IN_LIST &&
+			!find_list(slots[i].object, &list))
+			unknown_object("list", slots[i].object, &list_names);
+		if ((slots[i].kind == MA_SLOT_SCORE ||
+			 slots[i].kind == MA_SLOT_TIER) &&
+			!exists(&score, slots[i].object))
+			unknown_object("score", slots[i].object, &score_names);
+		if (slots[i].signal != NULL)
+			notice_kind(slots[i].signal->kind);
+		if (slots[i].kind == MA_SLOT_ATTRIBUTE)
+			notice_attribute(slots[i].path[0]);
+	}
+}
+
+/* Stores a list of a predicate; an existing one is changed. */
+static void
+store_list(const char *name, const char *predicate, int predicate_id)
+{
+	static MaStatement stmt = {
+		"insert into mautomate_internal.list"
+		" (name, predicate, predicate_id, generation, built_at)"
+		" values ($1, $2, $3, $4, mautomate.clock())"
+		" on conflict (name) do update set predicate = excluded.predicate,"
+		" predicate_id = excluded.predicate_id,"
+		" generation = excluded.generation, built_at = excluded.built_at",
+		4, {TEXTOID, TEXTOID, INT4OID, INT8OID}
+	};
+	MaSqlScope	scope;
+	Datum		values[4];
+	char		nulls[5] = "    ";
+
+	values[0] = CStringGetTextDatum(name);
+	values[1] = CStringGetTextDatum(predicate ? predicate : "");
+	values[2] = Int32GetDatum(predicate_id);
+	values[3] = Int64GetDatum(ma_definition_generation());
+	if (predicate == NULL)
+		nulls[1] = nulls[2] = 'n';
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, values, nulls, 0);
+	ma_sql_end(&scope);
+}
+
+/* create_list(name, predicate) */
+Datum
+mautomate_create_list(PG_FUNCTION_ARGS)
+{
+	char	   *name = ma_argument_name(fcinfo, 0, "name");
+	char	   *predicate = ma_argument_text(fcinfo, 1, "predicate");
+	MaExprSource source = {
+		.text = predicate, .names = MA_NAMES_PERSON, .type = BOOLOID
+	};
+	MaExpr	   *expr = ma_expr_compile(&source, CurrentMemoryContext);
+	StoredList	list;
+	bool		existed = find_list(name, &list);
+
+	if (existed && list.predicate == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("\"%s\" is a static list", name),
+				 errhint("Drop it first, or choose another name.")));
+	if (existed && strcmp(list.predicate, predicate) == 0)
+		PG_RETURN_TEXT_P(cstring_to_text("unchanged"));
+	ma_list_check_names(expr);
+	store_list(name, predicate, ma_predicate_register(&source));
+	ma_refresh_everybody(false);
+	PG_RETURN_TEXT_P(cstring_to_text(existed ? "changed" : "created"));
+}
+
+/* create_static_list(name) */
+Datum
+mautomate_create_static_list(PG_FUNCTION_ARGS)
+{
+	char	   *name = ma_argument_name(fcinfo, 0, "name");
+	StoredList	list;
+
+	if (find_list(name, &list))
+	{
+		if (list.predicate != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("list \"%s\" has a predicate", name),
+					 errhint("Drop it first, or choose another name.")));
+		PG_RETURN_TEXT_P(cstring_to_text("unchanged"));
+	}
+	store_list(name, NULL, 0);
+	PG_RETURN_TEXT_P(cstring_to_text("created"));
+}
+
+/*
+ * Who uses an object by name in an expression, as "list "a", score "b"";
+ * NULL if nobody does. Slots of either kind count.
+ */
+char *
+ma_list_users(MaSlotKind kind, MaSlotKind other, const char *name,
+			  bool workflows_only)
+{
+	static MaStatement stmt = {
+		"select string_agg(u.users, ', ' order by u.users)"
+		" from mautomate_internal.predicate_user u"
+		" where u.predicate_id = any ($1)"
+		" and (not $2 or u.users like 'workflow %')",
+		2, {INT4ARRAYOID, BOOLOID}
+	};
+	MaSqlScope	scope;
+	Datum		values[2];
+	char	   *users;
+
+	values[0] = ma_definition_users(ma_definitions(), kind, other, name);
+	values[1] = BoolGetDatum(workflows_only);
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, values, NULL, 1);
+	users = ma_sql_text(0, 1);
+	if (users != NULL)
+		users = MemoryContextStrdup(scope.cxt, users);
+	ma_sql_end(&scope);
+	return users;
+}
+
+/* drop_list(name) */
+Datum
+mautomate_drop_list(PG_FUNCTION_ARGS)
+{
+	static MaStatement stmts[] = {
+		{"delete from mautomate_internal.list_member where list_id = $1",
+		1, {INT4OID}},
+		{"delete from mautomate_internal.list_change where list_id = $1",
+		1, {INT4OID}},
+		{"delete from mautomate_internal.list where list_id = $1",
+		1, {INT4OID}},
+	};
+	char	   *name = ma_argument_name(fcinfo, 0, "name");
+	bool		is_static;
+	Datum		id = Int32GetDatum(ma_list_id(name, &is_static));
+	char	   *users;
+	MaSqlScope	scope;
+
+	(void) ma_definition_generation();
+	users = ma_list_users(MA_SLOT_IN_LIST, MA_SLOT_IN_LIST, name, false);
+	if (users != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("list \"%s\" is in use", name),
+				 errdetail("It is used by %s.", users),
+				 errhint("Drop or change these first.")));
+	ma_sql_begin(&scope);
+	for (int i = 0; i < lengthof(stmts); i++)
+		ma_sql_exec(&stmts[i], &id, NULL, 0);
+	ma_sql_end(&scope);
+	PG_RETURN_VOID();
+}
+
+/* rename_list(name, new_name): the expressions that use it follow. */
+Datum
+mautomate_rename_list(PG_FUNCTION_ARGS)
+{
+	static MaStatement stmt = {
+		"update mautomate_internal.list set name = $2 where list_id = $1",
+		2, {INT4OID, TEXTOID}
+	};
+	char	   *name = ma_argument_name(fcinfo, 0, "name");
+	char	   *new_name = ma_argument_name(fcinfo, 1, "new_name");
+	bool		is_static;
+	StoredList	other;
+	char	   *users;
+	MaSqlScope	scope;
+	Datum		values[2];
+
+	values[0] = Int32GetDatum(ma_list_id(name, &is_static));
+	values[1] = CStringGetTextDatum(new_name);
+	(void) ma_definition_generation();
+	if (find_list(new_name, &other))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("list \"%s\" already exists", new_name)));
+	users = ma_list_users(MA_SLOT_IN_LIST, MA_SLOT_IN_LIST, name, true);
+	if (users != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("list \"%s\" is used by workflows", name),
+				 errdetail("It is used by %s.", users),
+				 errhint("A version of a workflow never changes: create "
+						 "versions without it first.")));
+	ma_definition_rename(MA_SLOT_IN_LIST, MA_SLOT_IN_LIST, name, new_name);
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, values, NULL, 0);
+	ma_sql_end(&scope);
+	PG_RETURN_VOID();
+}
+
+/* Puts somebody into a static list, or takes them out. */
+static Datum
+change_by_hand(FunctionCallInfo fcinfo, bool entered)
+{
+	static MaStatement member = {
+		"select from mautomate_internal.list_member"
+		" where list_id = $1 and contact_id = $2", 2, {INT4OID, INT8OID}
+	};
+	char	   *name = ma_argument_name(fcinfo, 0, "list");
+	char	   *who = ma_argument_text(fcinfo, 1, "who");
+	bool		is_static;
+	int			list_id = ma_list_id(name, &is_static);
+	int64		contact_id = ma_contact_resolve(who, false);
+	MaSqlScope	scope;
+	Datum		values[2];
+	bool		was;
+
+	if (!is_static)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("list \"%s\" has a predicate", name),
+				 errhint("Only static lists are changed by hand.")));
+	values[0] = Int32GetDatum(list_id);
+	values[1] = Int64GetDatum(contact_id);
+	ma_sql_begin(&scope);
+	was = ma_sql_exec(&member, values, NULL, 1) > 0;
+	ma_sql_end(&scope);
+	ma_refresh_hand(list_id, &contact_id, 1, entered);
+	PG_RETURN_BOOL(was != entered);
+}
+
+/* add_to_list(list, who) */
+Datum
+mautomate_add_to_list(PG_FUNCTION_ARGS)
+{
+	return change_by_hand(fcinfo, true);
+}
+
+/* remove_from_list(list, who) */
+Datum
+mautomate_remove_from_list(PG_FUNCTION_ARGS)
+{
+	return change_by_hand(fcinfo, false);
+}

@@ -1,0 +1,15 @@
+/*
+ * list.h
+ *	  Lists: definition, membership by hand.
+ */
+#ifndef MA_LIST_H
+#define MA_LIST_H
+
+#include "definition.h"
+
+extern int	ma_list_id(const char *name, bool *is_static);
+extern void ma_list_check_names(const MaExpr *expr);
+extern char *ma_list_users(MaSlotKind kind, MaSlotKind other,
+						   const char *name, bool workflows_only);
+
+#endif							/* MA_LIST_H */

@@ -1,0 +1,366 @@
+/*
+ * refresh.c
+ *	  The engine: load states, fold, evaluate, apply the difference.
+ *
+ * Statement triggers, timers, builds, changes of attributes, hand-made
+ * memberships and repair are all callers of one function, ma_refresh_run():
+ * it takes what there is to do for a set of contacts, locks their states in
+ * the order of ids, brings each to the present and writes the difference with
+ * one statement per table. Large sets go through it in chunks, so memory
+ * stays flat.
+ *
+ * For one contact: time passes, instant by instant, up to now; the events are
+ * folded; who is concerned is evaluated once, so a statement is one step
+ * whatever number of events it brings; events that follow from this (a list
+ * entered, a tier changed) are folded in turn, in bounded rounds; and then
+ * the workflows see all of these events.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "arm.h"
+#include "clock.h"
+#include "refresh_private.h"
+#include "sql.h"
+
+/* Contacts loaded, locked and written together. */
+#define CHUNK			1000
+
+/* Rounds of derived events; a chain of definitions is rarely longer. */
+#define ROUNDS_MAX		16
+
+/* From this (sub)transaction on the rule of silence holds. */
+static SubTransactionId silent_since = InvalidSubTransactionId;
+static int	silent_level;
+static bool silence_registered = false;
+
+static void process(MaRun *run, MaContact *contact, MaWork *work);
+
+/* Ends the silence with the transaction that asked for it. */
+static void
+silence_xact(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+		event == XACT_EVENT_PREPARE)
+		silent_since = InvalidSubTransactionId;
+}
+
+/* ... or with the subtransaction. */
+static void
+silence_subxact(SubXactEvent event, SubTransactionId id,
+				SubTransactionId parent, void *arg)
+{
+	if ((event == SUBXACT_EVENT_ABORT_SUB ||
+		 event == SUBXACT_EVENT_COMMIT_SUB) && silent_since == id)
+		silent_since = InvalidSubTransactionId;
+}
+
+/*
+ * The rule of silence holds for what the current (sub)transaction writes from
+ * here on: states and histories change, but nothing starts.
+ */
+void
+ma_refresh_silence(void)
+{
+	if (!silence_registered)
+	{
+		RegisterXactCallback(silence_xact, NULL);
+		RegisterSubXactCallback(silence_subxact, NULL);
+		silence_registered = true;
+	}
+	if (silent_since == InvalidSubTransactionId)
+	{
+		silent_since = GetCurrentSubTransactionId();
+		silent_level = GetCurrentTransactionNestLevel();
+	}
+}
+
+/* Does it hold, now or for as long as this database was never armed? */
+bool
+ma_refresh_is_silent(void)
+{
+	return silent_since != InvalidSubTransactionId || !ma_armed_ever();
+}
+
+/* The ids of works, which are sorted by them. */
+static int64 *
+work_ids(MaWork *works, int n)
+{
+	int64	   *ids = palloc(n * sizeof(int64));
+
+	for (int i = 0; i < n; i++)
+		ids[i] = works[i].contact_id;
+	return ids;
+}
+
+/*
+ * Loads the contacts of works. Where a state was written under definitions
+ * newer than ours, we have to know them too.
+ */
+static MaContactSet *
+load(MaRun *run, MaWork *works, int n, bool skip_locked)
+{
+	int64	   *ids = work_ids(works, n);
+
+	for (;;)
+	{
+		MaContactSet *set = ma_state_load(run->definitions, ids, n,
+										  skip_locked);
+		int64		newest = 0;
+
+		for (int i = 0; i < set->n; i++)
+			newest = Max(newest, set->contacts[i]->generation);
+		if (newest <= run->definitions->consumers_at)
+			return set;
+		AcceptInvalidationMessages();
+		run->definitions = ma_definitions_reload();
+		if (newest > run->definitions->consumers_at)
+			elog(ERROR, "contact state is of generation " INT64_FORMAT
+				 ", definitions are of " INT64_FORMAT,
+				 newest, run->definitions->consumers_at);
+	}
+}
+
+/* What a new contact is: nothing happened yet. */
+static void
+set_fresh(MaContact *contact)
+{
+	for (int i = 0; i < contact->set->definitions->ncells; i++)
+		ma_cell_reset(&contact->cells[i]);
+}
+
+/* Forgets what is folded, so that it is folded from the log. */
+static void
+set_unknown(MaContact *contact)
+{
+	for (int i = 0; i < contact->set->definitions->ncells; i++)
+		contact->cells[i].known = false;
+}
+
+/* Wakes every consumer of a contact. */
+static void
+wake_all(MaContact *contact)
+{
+	MaDefinitions *definitions = contact->set->definitions;
+	int			consumers = definitions->nlists + definitions->nscores;
+
+	if (consumers > 0)
+		contact->woken = bms_add_range(contact->woken, 0, consumers - 1);
+	contact->changed = true;
+}
+
+/* The work for a contact of the set; works are sorted by id. */
+static MaWork *
+find_work(MaWork *works, int n, int64 contact_id)
+{
+	int			low = 0;
+	int			high = n - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (works[middle].contact_id == contact_id)
+			return &works[middle];
+		if (works[middle].contact_id < contact_id)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	elog(ERROR, "no work for contact " INT64_FORMAT, contact_id);
+}
+
+/* Prepares each contact for its work: what is known, who is woken. */
+static void
+prepare(MaContactSet *set, MaWork *works, int n)
+{
+	for (int i = 0; i < set->n; i++)
+	{
+		MaContact  *contact = set->contacts[i];
+		MaWork	   *work = find_work(works, n, contact->id);
+
+		if (work->fresh)
+			set_fresh(contact);
+		if (work->rebuild)
+			set_unknown(contact);
+		if (work->fresh || work->rebuild || work->wake_all ||
+			contact->generation != set->definitions->consumers_at)
+			wake_all(contact);
+		if (work->woken != NULL)
+		{
+			contact->woken = bms_add_members(contact->woken, work->woken);
+			contact->changed = true;
+		}
+	}
+}
+
+/*
+ * Does the work for some contacts, sorted by id, each once, at most a chunk.
+ * They stay locked until the end of the transaction. Returns them, in the
+ * current memory context.
+ */
+MaContactSet *
+ma_refresh_run(MaWork *works, int n, bool silent, bool skip_locked)
+{
+	MaRun	   *run = palloc0(sizeof(MaRun));
+	MaContactSet *set;
+
+	run->definitions = ma_definitions();
+	run->cxt = CurrentMemoryContext;
+	run->silent = silent;
+	set = load(run, works, n, skip_locked);
+	if (set->nmissing > 0 && ma_adopt_missing(set, works, n))
+		set = load(run, works, n, skip_locked);
+	if (!silent)
+		run->entries = ma_entry_begin(run->definitions);
+	prepare(set, works, n);
+	ma_fold_from_log(run, set);
+	for (int i = 0; i < set->n; i++)
+		process(run, set->contacts[i],
+				find_work(works, n, set->contacts[i]->id));
+	ma_apply(run, set);
+	return set;
+}
+
+/* Works of any number, in chunks; the memory of each is freed. */
+void
+ma_refresh_chunks(MaWork *works, int n, bool silent)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
+											  "mautomate refresh",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+
+	for (int start = 0; start < n; start += CHUNK)
+	{
+		CHECK_FOR_INTERRUPTS();
+		(void) ma_refresh_run(works + start, Min(CHUNK, n - start), silent,
+							  false);
+		MemoryContextReset(cxt);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+}
+
+/*
+ * Folds what the engine derived for this contact since `from`, and evaluates
+ * what that changes, until nothing new follows.
+ */
+static void
+process_derived(MaRun *run, MaContact *contact, int from)
+{
+	for (int round = 0; run->nderived > from; round++)
+	{
+		int			until = run->nderived;
+
+		if (round == ROUNDS_MAX)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("definitions keep changing each other"),
+					 errdetail("Event \"%s\" of contact " INT64_FORMAT
+							   " came up in round %d.",
+							   run->derived[from].kind, contact->id, round)));
+		ma_fold_events(run, contact, run->derived + from, until - from);
+		ma_evaluate_woken(run, contact, contact->as_of);
+		from = until;
+	}
+}
+
+/* Does the work for one contact. */
+static void
+process(MaRun *run, MaContact *contact, MaWork *work)
+{
+	TimestampTz now = Max(ma_now(), contact->as_of);
+	int			derived = run->nderived;
+
+	ma_evaluate_time(run, contact, now);
+	contact->as_of = now;
+	if (contact->generation != run->definitions->consumers_at)
+	{
+		contact->generation = run->definitions->consumers_at;
+		contact->changed = true;
+	}
+	if (work->stage != NULL)
+		ma_derive_stage(run, contact, work->stage, work->previous, now);
+	if (work->list >= 0)
+		ma_evaluate_hand(run, contact, work->list, work->entered, now);
+	ma_fold_events(run, contact, work->events, work->nevents);
+	ma_evaluate_woken(run, contact, now);
+	process_derived(run, contact, derived);
+	if (run->entries == NULL)
+		return;
+	if (work->nevents > 0)
+		ma_entry_collect(run->entries, contact, work->events, work->nevents);
+	if (run->nderived > derived)
+		ma_entry_collect(run->entries, contact, run->derived + derived,
+						 run->nderived - derived);
+}
+
+/* A work that only brings a contact to the present. */
+static MaWork *
+plain_works(const int64 *contact_ids, int n)
+{
+	MaWork	   *works = palloc0(n * sizeof(MaWork));
+
+	for (int i = 0; i < n; i++)
+	{
+		works[i].contact_id = contact_ids[i];
+		works[i].list = -1;
+	}
+	return works;
+}
+
+/*
+ * Locks contacts (ids ascending, distinct, at most some thousands) until the
+ * end of the transaction and brings them to the present. With skip_locked
+ * those that others hold are not in the set.
+ */
+MaContactSet *
+ma_refresh_load(const int64 *contact_ids, int n, bool skip_locked)
+{
+	return ma_refresh_run(plain_works(contact_ids, n), n,
+						  ma_refresh_is_silent(), skip_locked);
+}
+
+/* Evaluates everything for contacts (ids ascending, distinct), silently. */
+void
+ma_refresh_contacts(const int64 *contact_ids, int n, bool rebuild)
+{
+	MaWork	   *works = plain_works(contact_ids, n);
+
+	for (int i = 0; i < n; i++)
+	{
+		works[i].wake_all = true;
+		works[i].rebuild = rebuild;
+	}
+	ma_refresh_chunks(works, n, true);
+}
+
+/* Puts contacts (ids ascending, distinct) into a static list, or out. */
+void
+ma_refresh_hand(int list_id, const int64 *contact_ids, int n, bool entered)
+{
+	MaDefinitions *definitions = ma_definitions();
+	MaWork	   *works = plain_works(contact_ids, n);
+	int			list = -1;
+
+	for (int i = 0; i < definitions->nlists; i++)
+		if (definitions->lists[i].list_id == list_id)
+			list = i;
+	if (list < 0 || !definitions->lists[list].is_static)
+		elog(ERROR, "list %d is not a static list", list_id);
+	for (int i = 0; i < n; i++)
+	{
+		works[i].list = list;
+		works[i].entered = entered;
+	}
+	ma_refresh_chunks(works, n, ma_refresh_is_silent());
+}

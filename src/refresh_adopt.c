@@ -1,0 +1,98 @@
+/*
+ * refresh_adopt.c
+ *	  Events that came for somebody without a state.
+ *
+ * A contact may lack a state because the state was not dumped and restored
+ * with it: then it gets one. It may have been merged into another one by a
+ * transaction that committed after the writer had found it: then its events
+ * move on to the survivor. Or there is no such contact: that is the writer's
+ * mistake.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+
+#include "refresh_private.h"
+#include "sql.h"
+
+static ArrayType *
+missing_ids(MaContactSet *set)
+{
+	Datum	   *ids = palloc(set->nmissing * sizeof(Datum));
+
+	for (int i = 0; i < set->nmissing; i++)
+		ids[i] = Int64GetDatum(set->missing[i]);
+	return construct_array(ids, set->nmissing, INT8OID, sizeof(int64), true,
+						   TYPALIGN_DOUBLE);
+}
+
+/* Refuses an event for a contact that does not exist. */
+static void
+check_exists(Datum ids, MaWork *works, int n)
+{
+	static MaStatement stmt = {
+		"select id from unnest($1) as id where not exists ("
+		" select from mautomate.contact c where c.contact_id = id) limit 1",
+		1, {INT8ARRAYOID}
+	};
+	bool		isnull;
+	int64		id;
+
+	if (ma_sql_exec(&stmt, &ids, NULL, 1) == 0)
+		return;
+	id = DatumGetInt64(ma_sql_datum(0, 1, &isnull));
+	for (int i = 0; i < n; i++)
+		if (works[i].contact_id == id && works[i].nevents > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+					 errmsg("contact " INT64_FORMAT " does not exist", id),
+					 errhint("identify() creates contacts.")));
+}
+
+/*
+ * Takes care of the works whose contacts have no state. Returns true if
+ * states were created, so that the set has to be loaded again.
+ */
+bool
+ma_adopt_missing(MaContactSet *set, MaWork *works, int n)
+{
+	static MaStatement create = {
+		"insert into mautomate_internal.contact_state (contact_id)"
+		" select c.contact_id from mautomate.contact c"
+		" where c.contact_id = any ($1) and c.merged_into is null"
+		" order by 1 on conflict do nothing", 1, {INT8ARRAYOID}
+	};
+	static MaStatement move = {
+		"with recursive survivor (contact_id, next) as ("
+		" select contact_id, merged_into from mautomate.contact"
+		" where contact_id = any ($1) and merged_into is not null"
+		" union all"
+		" select s.contact_id, c.merged_into from survivor s"
+		" join mautomate.contact c on c.contact_id = s.next"
+		" where c.merged_into is not null),"
+		" last as ("
+		" select distinct on (contact_id) contact_id, s.next as survivor"
+		" from survivor s join mautomate.contact c on c.contact_id = s.next"
+		" where c.merged_into is null),"
+		" moved as (delete from mautomate.event e using last"
+		" where e.contact_id = last.contact_id"
+		" returning last.survivor, e.kind, e.occurred_at, e.event_id,"
+		" e.properties)"
+		" insert into mautomate.event"
+		" (contact_id, kind, occurred_at, event_id, properties)"
+		" select * from moved order by event_id", 1, {INT8ARRAYOID}
+	};
+	MaSqlScope	scope;
+	Datum		ids = PointerGetDatum(missing_ids(set));
+	bool		created;
+
+	ma_sql_begin(&scope);
+	check_exists(ids, works, n);
+	created = ma_sql_exec(&create, &ids, NULL, 0) > 0;
+	ma_sql_exec(&move, &ids, NULL, 0);
+	ma_sql_end(&scope);
+	return created;
+}

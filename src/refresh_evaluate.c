@@ -1,0 +1,412 @@
+/*
+ * refresh_evaluate.c
+ *	  Evaluate lists and scores of a contact, and note what changed.
+ *
+ * Consumers are evaluated in an order in which each comes after those it
+ * depends on, so one pass settles them all; a change wakes the users, which
+ * come later. What time alone changes is evaluated for the very instants at
+ * which it changes, in order, up to the present: a contact that left a list
+ * while nobody looked has left it then, not now.
+ *
+ * An error in a definition leaves the membership as it is and is noted. After
+ * ERRORS_MAX of them in one statement the definition is not evaluated any
+ * more; its remaining contacts are looked at again later.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "commands/sequence.h"
+#include "catalog/namespace.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "error.h"
+#include "guard.h"
+#include "refresh_private.h"
+
+#define ERRORS_MAX		10
+
+/* More instants than this are left to the next pass. */
+#define INSTANTS_MAX	10000
+
+/* Errors of a consumer in the current statement. */
+static int	nerrors = 0;
+static int *errors = NULL;
+
+/* An expression to evaluate, for the guard. */
+typedef struct Evaluation
+{
+	MaExpr	   *expr;
+	MaInput		input;
+	Datum		value;
+	bool		isnull;
+} Evaluation;
+
+static void evaluate_list(MaRun *run, MaContact *contact, int list,
+						  TimestampTz at);
+static void evaluate_score(MaRun *run, MaContact *contact, int score,
+						   TimestampTz at);
+
+/* A new statement: every definition may fail again. */
+void
+ma_evaluate_forget_errors(void)
+{
+	if (errors != NULL)
+		memset(errors, 0, nerrors * sizeof(int));
+}
+
+/* Counts an error of a consumer. */
+static void
+count_error(int consumer)
+{
+	if (consumer >= nerrors)
+	{
+		int			n = consumer + 64;
+
+		errors = errors == NULL ?
+			MemoryContextAllocZero(TopMemoryContext, n * sizeof(int)) :
+			repalloc(errors, n * sizeof(int));
+		memset(errors + nerrors, 0, (n - nerrors) * sizeof(int));
+		nerrors = n;
+	}
+	errors[consumer]++;
+}
+
+/* Notes that a contact has to be looked at again later. */
+static void
+add_dirty(MaRun *run, int64 contact_id)
+{
+	if (run->ndirty > 0 && run->dirty[run->ndirty - 1] == contact_id)
+		return;
+	run->dirty = ma_run_grow(run->dirty, run->ndirty, &run->maxdirty,
+							 sizeof(int64));
+	run->dirty[run->ndirty++] = contact_id;
+}
+
+static void
+run_evaluation(void *arg)
+{
+	Evaluation *evaluation = arg;
+
+	evaluation->value = ma_expr_eval(evaluation->expr, 0, &evaluation->input,
+									 &evaluation->isnull);
+}
+
+/*
+ * Evaluates an expression of a consumer for a contact; false if it failed,
+ * now or too often before.
+ */
+static bool
+evaluate(MaRun *run, MaContact *contact, int consumer, Evaluation *evaluation,
+		 TimestampTz at)
+{
+	ErrorData  *edata;
+	const char *object;
+
+	if (evaluation->expr == NULL)
+		return false;
+	evaluation->input.contact = contact;
+	evaluation->input.now = at;
+	if (!ma_expr_can_raise(evaluation->expr))
+		run_evaluation(evaluation);
+	else
+	{
+		if (consumer < nerrors && errors[consumer] >= ERRORS_MAX)
+		{
+			add_dirty(run, contact->id);
+			return false;
+		}
+		edata = ma_guard(run_evaluation, evaluation);
+		if (edata != NULL)
+		{
+			count_error(consumer);
+			object = consumer < run->definitions->nlists ?
+				psprintf("list \"%s\"",
+						 run->definitions->lists[consumer].name) :
+				psprintf("score \"%s\"",
+						 run->definitions->scores[consumer -
+												  run->definitions->nlists]
+						 .name);
+			ma_error_note(object, contact->id, edata);
+			return false;
+		}
+	}
+	if (evaluation->input.horizon < contact->due_at)
+	{
+		contact->due_at = evaluation->input.horizon;
+		contact->changed = true;
+		contact->timer_needed = true;
+	}
+	return true;
+}
+
+/* Wakes those who use something. */
+static void
+wake(MaContact *contact, Bitmapset *users)
+{
+	MemoryContext old;
+
+	if (users == NULL)
+		return;
+	old = MemoryContextSwitchTo(contact->set->cxt);
+	contact->woken = bms_add_members(contact->woken, users);
+	MemoryContextSwitchTo(old);
+}
+
+/* A number for an event that the engine derives. */
+static int64
+next_event_id(void)
+{
+	Oid			schema = get_namespace_oid("mautomate", false);
+
+	return nextval_internal(get_relname_relid("event_event_id_seq", schema),
+							false);
+}
+
+/* Notes an event that the engine derived; takes "key", "value" pairs. */
+static void
+derive(MaRun *run, MaContact *contact, const char *kind, TimestampTz at,
+	   const char *const *pairs, int npairs)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue *object;
+	MaEvent    *event;
+
+	if (run->silent)
+		return;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < npairs; i++)
+	{
+		JsonbValue	word = {.type = jbvString};
+
+		word.val.string.val = unconstify(char *, pairs[2 * i]);
+		word.val.string.len = strlen(pairs[2 * i]);
+		pushJsonbValue(&state, WJB_KEY, &word);
+		word.type = pairs[2 * i + 1] ? jbvString : jbvNull;
+		if (pairs[2 * i + 1] != NULL)
+		{
+			word.val.string.val = unconstify(char *, pairs[2 * i + 1]);
+			word.val.string.len = strlen(pairs[2 * i + 1]);
+		}
+		pushJsonbValue(&state, WJB_VALUE, &word);
+	}
+	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	run->derived = ma_run_grow(run->derived, run->nderived,
+							   &run->maxderived, sizeof(MaEvent));
+	event = &run->derived[run->nderived++];
+	event->contact_id = contact->id;
+	event->event_id = next_event_id();
+	event->occurred_at = at;
+	event->kind = kind;
+	event->properties = JsonbValueToJsonb(object);
+	event->nth = 0;
+}
+
+/* A stage that was set from outside is an event of ours. */
+void
+ma_derive_stage(MaRun *run, MaContact *contact, const char *stage,
+				const char *previous, TimestampTz at)
+{
+	const char *pairs[] = {"stage", stage, "previous", previous};
+
+	derive(run, contact, "stage_changed", at, pairs, 2);
+}
+
+/* Makes a contact a member of a list, or no member any more. */
+static void
+change_list(MaRun *run, MaContact *contact, int list, TimestampTz at,
+			bool entered, bool by_hand)
+{
+	MaListChange *change;
+	const char *pairs[] = {"list", run->definitions->lists[list].name};
+
+	for (int i = run->nchanges - 1; i >= 0 &&
+		 run->changes[i].contact_id == contact->id; i--)
+		if (run->changes[i].list == list)
+			run->changes[i].superseded = true;
+	run->changes = ma_run_grow(run->changes, run->nchanges,
+							   &run->maxchanges, sizeof(MaListChange));
+	change = &run->changes[run->nchanges++];
+	memset(change, 0, sizeof(MaListChange));
+	change->contact_id = contact->id;
+	change->list = list;
+	change->at = at;
+	change->entered = entered;
+	change->by_hand = by_hand;
+	contact->member[list] = entered;
+	contact->changed = true;
+	wake(contact, run->definitions->list_users[list]);
+	derive(run, contact, entered ? "list_entered" : "list_left", at, pairs,
+		   1);
+}
+
+/* Puts a contact into a static list, or takes it out. */
+void
+ma_evaluate_hand(MaRun *run, MaContact *contact, int list, bool entered,
+				 TimestampTz at)
+{
+	if (contact->member[list] != entered)
+		change_list(run, contact, list, at, entered, true);
+}
+
+static void
+evaluate_list(MaRun *run, MaContact *contact, int list, TimestampTz at)
+{
+	Evaluation	evaluation = {.expr = run->definitions->lists[list].expr};
+	bool		member;
+
+	if (!evaluate(run, contact, list, &evaluation, at))
+		return;
+	member = !evaluation.isnull && DatumGetBool(evaluation.value);
+	if (member != contact->member[list])
+		change_list(run, contact, list, at, member, false);
+}
+
+/* The tier of a value, for one who is in `tier` (-1: none) so far. */
+static int
+tier_of(const MaScoreDef *score, double value, int tier)
+{
+	int			best = -1;
+
+	for (int i = 0; i < score->ntiers; i++)
+		if (value >= score->tiers[i].at_least)
+			best = i;
+	if (tier > best && value >= score->tiers[tier].leave_below)
+		return tier;
+	return best;
+}
+
+/* A coarse logarithm of a value, for top_leads(). */
+static int
+bucket_of(double value)
+{
+	int			bucket = (int) floor(4 * log2(1 + fabs(value)));
+
+	return value < 0 ? -bucket - 1 : bucket;
+}
+
+/* Notes what a new value of a score changes. */
+static void
+change_score(MaRun *run, MaContact *contact, int index, double value,
+			 TimestampTz at)
+{
+	MaScoreDef *score = &run->definitions->scores[index];
+	MaScoreState *state = &contact->scores[index];
+	int			tier = tier_of(score, value, state->tier);
+	int			bucket = bucket_of(value);
+
+	if (value == state->value && tier == state->tier &&
+		bucket == state->bucket)
+		return;
+	state->value = value;
+	contact->changed = true;
+	wake(contact, run->definitions->score_users[index]);
+	if (bucket != state->bucket)
+	{
+		MaBucketChange *change;
+
+		run->buckets = ma_run_grow(run->buckets, run->nbuckets,
+								   &run->maxbuckets, sizeof(MaBucketChange));
+		change = &run->buckets[run->nbuckets++];
+		change->contact_id = contact->id;
+		change->score = index;
+		change->bucket = bucket;
+		state->bucket = bucket;
+	}
+	if (tier != state->tier)
+	{
+		const char *pairs[] = {
+			"score", score->name,
+			"tier", tier < 0 ? NULL : score->tiers[tier].name,
+			"previous", state->tier < 0 ? NULL :
+			score->tiers[state->tier].name
+		};
+
+		state->tier = tier;
+		derive(run, contact, "tier_changed", at, pairs, 3);
+	}
+}
+
+/* How often a rule counts for a contact; false if it fails. */
+static bool
+rule_count(MaRun *run, MaContact *contact, int score, MaRuleDef *rule,
+		   TimestampTz at, int64 *count)
+{
+	Evaluation	evaluation = {.expr = rule->expr};
+
+	if (!evaluate(run, contact, run->definitions->nlists + score, &evaluation,
+				  at))
+		return false;
+	*count = evaluation.isnull ? 0 :
+		rule->counts ? DatumGetInt64(evaluation.value) :
+		DatumGetBool(evaluation.value);
+	return true;
+}
+
+static void
+evaluate_score(MaRun *run, MaContact *contact, int index, TimestampTz at)
+{
+	MaScoreDef *score = &run->definitions->scores[index];
+	double		value = 0;
+
+	for (int i = 0; i < score->nrules; i++)
+	{
+		int64		count;
+
+		if (!rule_count(run, contact, index, &score->rules[i], at, &count))
+			return;
+		value += score->rules[i].points * count;
+	}
+	value = Max(value, score->minimum);
+	value = Min(value, score->maximum);
+	change_score(run, contact, index, value, at);
+}
+
+/* Evaluates the woken consumers as of an instant. */
+void
+ma_evaluate_woken(MaRun *run, MaContact *contact, TimestampTz at)
+{
+	MaDefinitions *definitions = run->definitions;
+	int			consumers = definitions->nlists + definitions->nscores;
+
+	if (contact->woken == NULL)
+		return;
+	for (int i = 0; i < consumers; i++)
+	{
+		int			consumer = definitions->order[i];
+
+		if (!bms_is_member(consumer, contact->woken))
+			continue;
+		if (consumer < definitions->nlists)
+			evaluate_list(run, contact, consumer, at);
+		else
+			evaluate_score(run, contact, consumer - definitions->nlists, at);
+	}
+	contact->woken = NULL;
+}
+
+/* Lets time pass for a contact, instant by instant, up to now. */
+void
+ma_evaluate_time(MaRun *run, MaContact *contact, TimestampTz now)
+{
+	for (int i = 0; contact->due_at <= now; i++)
+	{
+		TimestampTz at = contact->due_at;
+
+		contact->changed = true;
+		if (i == INSTANTS_MAX)
+		{
+			contact->timer_needed = true;
+			return;
+		}
+		contact->due_at = DT_NOEND;
+		wake(contact, run->definitions->timed);
+		ma_evaluate_woken(run, contact, at);
+	}
+}

@@ -1,0 +1,285 @@
+/*
+ * refresh_pass.c
+ *	  What the engine does in the background: timers, sweeps, everybody.
+ *
+ * The passes are plain functions with a limit, called by the scheduler and by
+ * run(). They never wait for a contact that somebody else holds: it is left
+ * for the next pass.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "refresh_private.h"
+#include "sql.h"
+
+/* Contacts a pass takes at a time. */
+#define CHUNK	1000
+
+/* Ids of the last result's first column, ascending and distinct. */
+static int
+result_ids(int64 **ids, MemoryContext cxt)
+{
+	bool		isnull;
+	int			n = 0;
+
+	*ids = MemoryContextAlloc(cxt, (SPI_processed + 1) * sizeof(int64));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		int64		id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
+
+		if (n == 0 || (*ids)[n - 1] != id)
+			(*ids)[n++] = id;
+	}
+	return n;
+}
+
+/* Contacts of `ids` that were not loaded but exist: somebody holds them. */
+static ArrayType *
+held_by_others(MaContactSet *set, const int64 *ids, int n)
+{
+	Datum	   *held = palloc((n + 1) * sizeof(Datum));
+	int			nheld = 0;
+	int			missing = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (missing < set->nmissing && set->missing[missing] == ids[i])
+			missing++;
+		else if (ma_contact_find(set, ids[i]) == NULL)
+			held[nheld++] = Int64GetDatum(ids[i]);
+	}
+	return nheld == 0 ? NULL :
+		construct_array(held, nheld, INT8OID, sizeof(int64), true,
+						TYPALIGN_DOUBLE);
+}
+
+/* Works over ids; those held by others go through `again`. */
+static void
+run_chunk(const int64 *ids, int n, bool wake_all, bool rebuild, bool silent,
+		  MaStatement *again)
+{
+	MaWork	   *works = palloc0((n + 1) * sizeof(MaWork));
+	MaContactSet *set;
+	ArrayType  *held;
+
+	for (int i = 0; i < n; i++)
+	{
+		works[i].contact_id = ids[i];
+		works[i].list = -1;
+		works[i].wake_all = wake_all;
+		works[i].rebuild = rebuild;
+	}
+	set = ma_refresh_run(works, n, silent, true);
+	held = held_by_others(set, ids, n);
+	if (held != NULL)
+	{
+		MaSqlScope	scope;
+		Datum		values[2];
+
+		values[0] = PointerGetDatum(held);
+		values[1] = again->nargs == 2 && again->argtypes[1] == BOOLOID ?
+			BoolGetDatum(rebuild) : TimestampTzGetDatum(ma_now());
+		ma_sql_begin(&scope);
+		ma_sql_exec(again, values, NULL, 0);
+		ma_sql_end(&scope);
+	}
+}
+
+/*
+ * Lets time pass for contacts whose timer is due, at most max of them;
+ * returns how many it took.
+ */
+int
+ma_refresh_timers(int max)
+{
+	static MaStatement take = {
+		"with due as (select contact_id, due_at"
+		" from mautomate_internal.timer where due_at <= $1"
+		" order by due_at, contact_id limit $2 for update skip locked),"
+		" gone as (delete from mautomate_internal.timer t using due"
+		" where t.contact_id = due.contact_id and t.due_at = due.due_at"
+		" returning t.contact_id)"
+		" select contact_id from gone order by 1",
+		2, {TIMESTAMPTZOID, INT8OID}
+	};
+	static MaStatement again = {
+		"insert into mautomate_internal.timer (contact_id, due_at)"
+		" select id, $2 from unnest($1) as id on conflict do nothing",
+		2, {INT8ARRAYOID, TIMESTAMPTZOID}
+	};
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
+											  "mautomate timers",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	int			done = 0;
+
+	ma_evaluate_forget_errors();
+	while (done < max)
+	{
+		MaSqlScope	scope;
+		Datum		values[2];
+		int64	   *ids;
+		int			n;
+
+		CHECK_FOR_INTERRUPTS();
+		values[0] = TimestampTzGetDatum(ma_now());
+		values[1] = Int64GetDatum(Min(max - done, CHUNK));
+		ma_sql_begin(&scope);
+		ma_sql_exec(&take, values, NULL, 0);
+		n = result_ids(&ids, cxt);
+		ma_sql_end(&scope);
+		if (n == 0)
+			break;
+		run_chunk(ids, n, false, false, ma_refresh_is_silent(), &again);
+		done += n;
+		MemoryContextReset(cxt);
+		if (n < DatumGetInt64(values[1]))
+			break;
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+	return done;
+}
+
+/* Contacts that were marked, one chunk of a sort; false if there are none. */
+static bool
+sweep_chunk(bool rebuild, int max, int *done)
+{
+	static MaStatement take = {
+		"with some as (select ctid from mautomate_internal.dirty"
+		" where rebuild = $1 limit $2 for update skip locked),"
+		" gone as (delete from mautomate_internal.dirty d using some"
+		" where d.ctid = some.ctid returning d.contact_id)"
+		" select contact_id from gone order by 1", 2, {BOOLOID, INT8OID}
+	};
+	static MaStatement again = {
+		"insert into mautomate_internal.dirty (contact_id, rebuild)"
+		" select id, $2 from unnest($1) as id", 2, {INT8ARRAYOID, BOOLOID}
+	};
+	MaSqlScope	scope;
+	Datum		values[2];
+	int64	   *ids;
+	int			n;
+
+	values[0] = BoolGetDatum(rebuild);
+	values[1] = Int64GetDatum(Min(max, CHUNK));
+	ma_sql_begin(&scope);
+	ma_sql_exec(&take, values, NULL, 0);
+	n = result_ids(&ids, scope.cxt);
+	ma_sql_end(&scope);
+	if (n == 0)
+		return false;
+	run_chunk(ids, n, true, rebuild, true, &again);
+	*done += n;
+	return true;
+}
+
+/*
+ * Evaluates, silently, contacts that were marked to be looked at again, at
+ * most max of them; returns how many it took.
+ */
+int
+ma_refresh_sweep(int max)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
+											  "mautomate sweep",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	int			done = 0;
+
+	ma_evaluate_forget_errors();
+	while (done < max)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!sweep_chunk(true, max - done, &done) &&
+			!sweep_chunk(false, max - done, &done))
+			break;
+		MemoryContextReset(cxt);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+	return done;
+}
+
+/*
+ * When there is something to do next: the earliest timer, or at once where
+ * contacts are marked; infinity for nothing.
+ */
+TimestampTz
+ma_refresh_next_due(void)
+{
+	static MaStatement stmt = {
+		"select case when exists (select from mautomate_internal.dirty)"
+		" then '-infinity' else coalesce((select due_at"
+		" from mautomate_internal.timer order by due_at limit 1), 'infinity')"
+		" end", 0
+	};
+	MaSqlScope	scope;
+	bool		isnull;
+	TimestampTz due;
+
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, NULL, NULL, 1);
+	due = DatumGetTimestampTz(ma_sql_datum(0, 1, &isnull));
+	ma_sql_end(&scope);
+	return due;
+}
+
+/*
+ * Evaluates all lists and scores of everybody, silently, in this transaction,
+ * like CREATE INDEX: writers of contacts and events wait, so the result is
+ * exact, and who comes after us knows the new definitions.
+ */
+void
+ma_refresh_everybody(bool rebuild)
+{
+	static MaStatement lock[] = {
+		{"lock table mautomate.contact in share row exclusive mode", 0},
+		{"lock table mautomate.event in share row exclusive mode", 0},
+		{"lock table mautomate_internal.contact_state"
+		" in share row exclusive mode", 0},
+	};
+	static MaStatement page = {
+		"select contact_id from mautomate_internal.contact_state"
+		" where contact_id > $1 order by 1 limit $2", 2, {INT8OID, INT8OID}
+	};
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
+											  "mautomate build",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	int64		last = PG_INT64_MIN;
+	MaSqlScope	scope;
+
+	ma_sql_begin(&scope);
+	for (int i = 0; i < lengthof(lock); i++)
+		ma_sql_exec(&lock[i], NULL, NULL, 0);
+	ma_sql_end(&scope);
+	for (;;)
+	{
+		Datum		values[2];
+		int64	   *ids;
+		int			n;
+
+		CHECK_FOR_INTERRUPTS();
+		values[0] = Int64GetDatum(last);
+		values[1] = Int64GetDatum(CHUNK);
+		ma_sql_begin(&scope);
+		ma_sql_exec(&page, values, NULL, 0);
+		n = result_ids(&ids, cxt);
+		ma_sql_end(&scope);
+		if (n == 0)
+			break;
+		last = ids[n - 1];
+		ma_refresh_contacts(ids, n, rebuild);
+		MemoryContextReset(cxt);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+}

@@ -1,0 +1,551 @@
+/*
+ * refresh_trigger.c
+ *	  Statement triggers on events and contacts: from rows to work.
+ *
+ * The transition rows of a statement are sorted by contact and handed to the
+ * engine in chunks of contacts. A small statement is sorted in memory, a
+ * large one (COPY) by tuplesort, which spills to disk: memory stays flat.
+ */
+#include "postgres.h"
+
+#include "access/tupconvert.h"
+#include "access/xact.h"
+#include "catalog/pg_operator_d.h"
+#include "catalog/pg_type_d.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/tuplesort.h"
+
+#include "refresh_private.h"
+#include "sql.h"
+#include "vocabulary.h"
+
+PG_FUNCTION_INFO_V1(mautomate_event_changed);
+PG_FUNCTION_INFO_V1(mautomate_contact_changed);
+
+/* Contacts and rows that go through the engine together. */
+#define CHUNK_CONTACTS	1000
+#define CHUNK_ROWS		20000
+
+/* More rows than this are sorted by tuplesort. */
+#define SORT_IN_MEMORY	10000
+
+/* Columns of mautomate.event. */
+enum
+{
+	EVENT_CONTACT_ID,
+	EVENT_KIND,
+	EVENT_OCCURRED_AT,
+	EVENT_EVENT_ID,
+	EVENT_PROPERTIES
+};
+
+/* Kinds of events that the engine derives. */
+static const char *const reserved_kinds[] = {
+	"list_entered", "list_left", "stage_changed", "tier_changed"
+};
+
+/* Events on their way to the engine, contact by contact. */
+typedef struct EventStream
+{
+	MaDefinitions *definitions;
+	MemoryContext cxt;			/* of the chunk under way */
+	bool		silent;
+	int			nevents;
+	int			maxevents;
+	MaEvent    *events;
+	char		kind[NAMEDATALEN];	/* the kind asked about last */
+	bool		watched;		/* and the answer */
+} EventStream;
+
+/* Called as a trigger? Returns the data. */
+static TriggerData *
+trigger_data(FunctionCallInfo fcinfo, const char *name)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called as a trigger",
+						name)));
+	return (TriggerData *) fcinfo->context;
+}
+
+static bool
+is_reserved(const char *kind)
+{
+	for (int i = 0; i < lengthof(reserved_kinds); i++)
+		if (strcmp(kind, reserved_kinds[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Does any definition ask about events of this kind? */
+static bool
+is_watched(EventStream *stream, text *kind)
+{
+	int			length = VARSIZE_ANY_EXHDR(kind);
+
+	if (length >= NAMEDATALEN ||
+		strncmp(stream->kind, VARDATA_ANY(kind), length) != 0 ||
+		stream->kind[length] != '\0')
+	{
+		char	   *name = text_to_cstring(kind);
+
+		stream->watched =
+			ma_definition_kind(stream->definitions, name) != NULL ||
+			(!stream->silent &&
+			 ma_entry_watches(stream->definitions, name));
+		if (ma_apply_is_inserting() && is_reserved(name))
+			stream->watched = false;
+		strlcpy(stream->kind, length < NAMEDATALEN ? name : "",
+				NAMEDATALEN);
+		pfree(name);
+	}
+	return stream->watched;
+}
+
+/* Copies a row into an event of the chunk. */
+static void
+add_event(EventStream *stream, TupleTableSlot *slot)
+{
+	MemoryContext old = MemoryContextSwitchTo(stream->cxt);
+	MaEvent    *event;
+
+	stream->events = ma_run_grow(stream->events, stream->nevents,
+								 &stream->maxevents, sizeof(MaEvent));
+	event = &stream->events[stream->nevents++];
+	event->contact_id = DatumGetInt64(slot->tts_values[EVENT_CONTACT_ID]);
+	event->kind = TextDatumGetCString(slot->tts_values[EVENT_KIND]);
+	event->occurred_at =
+		DatumGetTimestampTz(slot->tts_values[EVENT_OCCURRED_AT]);
+	event->event_id = DatumGetInt64(slot->tts_values[EVENT_EVENT_ID]);
+	event->properties =
+		DatumGetJsonbPCopy(slot->tts_values[EVENT_PROPERTIES]);
+	event->nth = 0;
+	MemoryContextSwitchTo(old);
+}
+
+static int
+compare_events(const void *a, const void *b)
+{
+	const MaEvent *x = a;
+	const MaEvent *y = b;
+
+	if (x->contact_id != y->contact_id)
+		return x->contact_id < y->contact_id ? -1 : 1;
+	return (x->event_id > y->event_id) - (x->event_id < y->event_id);
+}
+
+/* Hands the collected events, sorted, to the engine and forgets them. */
+static void
+flush_events(EventStream *stream)
+{
+	MemoryContext old = MemoryContextSwitchTo(stream->cxt);
+	MaWork	   *works = palloc0((stream->nevents + 1) * sizeof(MaWork));
+	int			n = 0;
+
+	for (int i = 0; i < stream->nevents; i++)
+	{
+		if (n == 0 ||
+			works[n - 1].contact_id != stream->events[i].contact_id)
+		{
+			works[n].contact_id = stream->events[i].contact_id;
+			works[n].events = &stream->events[i];
+			works[n++].list = -1;
+		}
+		works[n - 1].nevents++;
+	}
+	if (n > 0)
+		ma_refresh_chunks(works, n, stream->silent);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(stream->cxt);
+	stream->events = NULL;
+	stream->nevents = stream->maxevents = 0;
+}
+
+/* All rows of a small statement. */
+static void
+stream_in_memory(EventStream *stream, Tuplestorestate *rows,
+				 TupleTableSlot *slot)
+{
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		slot_getallattrs(slot);
+		if (is_watched(stream,
+					   DatumGetTextPP(slot->tts_values[EVENT_KIND])))
+			add_event(stream, slot);
+	}
+	qsort(stream->events, stream->nevents, sizeof(MaEvent), compare_events);
+	flush_events(stream);
+}
+
+/* The rows of a large one, sorted outside memory. */
+static void
+stream_sorted(EventStream *stream, Tuplestorestate *rows,
+			  TupleTableSlot *slot, TupleDesc desc)
+{
+	AttrNumber	columns[] = {EVENT_CONTACT_ID + 1, EVENT_EVENT_ID + 1};
+	Oid			operators[] = {Int8LessOperator, Int8LessOperator};
+	Oid			collations[] = {InvalidOid, InvalidOid};
+	bool		nulls_first[] = {false, false};
+	Tuplesortstate *sort = tuplesort_begin_heap(desc, 2, columns, operators,
+												collations, nulls_first,
+												work_mem, NULL,
+												TUPLESORT_NONE);
+	int64		last = 0;
+	int			contacts = 0;
+
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		slot_getallattrs(slot);
+		if (is_watched(stream,
+					   DatumGetTextPP(slot->tts_values[EVENT_KIND])))
+			tuplesort_puttupleslot(sort, slot);
+	}
+	tuplesort_performsort(sort);
+	while (tuplesort_gettupleslot(sort, true, false, slot, NULL))
+	{
+		int64		id;
+
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		id = DatumGetInt64(slot->tts_values[EVENT_CONTACT_ID]);
+		if (id != last && (contacts >= CHUNK_CONTACTS ||
+						   stream->nevents >= CHUNK_ROWS))
+		{
+			flush_events(stream);
+			contacts = 0;
+		}
+		if (id != last)
+			contacts++;
+		last = id;
+		add_event(stream, slot);
+	}
+	tuplesort_end(sort);
+	flush_events(stream);
+}
+
+/* Events were inserted. */
+static void
+events_inserted(TriggerData *trigdata)
+{
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc,
+													&TTSOpsMinimalTuple);
+	EventStream stream = {0};
+
+	stream.definitions = ma_definitions();
+	stream.silent = ma_refresh_is_silent();
+	stream.cxt = AllocSetContextCreate(CurrentMemoryContext,
+									   "mautomate events",
+									   ALLOCSET_DEFAULT_SIZES);
+	if (tuplestore_tuple_count(trigdata->tg_newtable) <= SORT_IN_MEMORY)
+		stream_in_memory(&stream, trigdata->tg_newtable, slot);
+	else
+		stream_sorted(&stream, trigdata->tg_newtable, slot, desc);
+	ExecDropSingleTupleTableSlot(slot);
+	MemoryContextDelete(stream.cxt);
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* Sorts ids and drops repeated ones; returns how many are left. */
+static int
+sort_distinct(int64 *ids, int n)
+{
+	int			distinct = 0;
+
+	qsort(ids, n, sizeof(int64), compare_ids);
+	for (int i = 0; i < n; i++)
+		if (i == 0 || ids[i] != ids[i - 1])
+			ids[distinct++] = ids[i];
+	return distinct;
+}
+
+/* The first column (contact_id) of all rows, appended to ids. */
+static int
+collect_ids(Tuplestorestate *rows, TupleDesc desc, int64 **ids, int n)
+{
+	TupleTableSlot *slot;
+	int			max = n;
+	bool		isnull;
+
+	if (rows == NULL)
+		return n;
+	slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		*ids = ma_run_grow(*ids, n, &max, sizeof(int64));
+		(*ids)[n++] = DatumGetInt64(slot_getattr(slot, 1, &isnull));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return n;
+}
+
+/*
+ * Statement trigger on mautomate.event. Inserted rows are folded; after an
+ * UPDATE or DELETE the contacts concerned are folded anew from the log, after
+ * a TRUNCATE all of them, under the rule of silence.
+ */
+Datum
+mautomate_event_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = trigger_data(fcinfo, "event_changed");
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	int64	   *ids = NULL;
+	int			n;
+
+	ma_evaluate_forget_errors();
+	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+		events_inserted(trigdata);
+	else if (TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event))
+		ma_refresh_everybody(true);
+	else
+	{
+		n = collect_ids(trigdata->tg_oldtable, desc, &ids, 0);
+		n = collect_ids(trigdata->tg_newtable, desc, &ids, n);
+		n = sort_distinct(ids, n);
+		if (n > 0)
+			ma_refresh_contacts(ids, n, true);
+	}
+	return PointerGetDatum(NULL);
+}
+
+/* New contacts get a state, and the lists they are in from the start. */
+static void
+contacts_inserted(TriggerData *trigdata)
+{
+	static MaStatement stmt = {
+		"insert into mautomate_internal.contact_state (contact_id)"
+		" select * from unnest($1) order by 1 on conflict do nothing",
+		1, {INT8ARRAYOID}
+	};
+	int64	   *ids = NULL;
+	int			n = collect_ids(trigdata->tg_newtable,
+								RelationGetDescr(trigdata->tg_relation),
+								&ids, 0);
+	Datum	   *values = palloc((n + 1) * sizeof(Datum));
+	MaWork	   *works = palloc0((n + 1) * sizeof(MaWork));
+	MaSqlScope	scope;
+	Datum		array;
+
+	n = sort_distinct(ids, n);
+	for (int i = 0; i < n; i++)
+	{
+		values[i] = Int64GetDatum(ids[i]);
+		works[i].contact_id = ids[i];
+		works[i].fresh = true;
+		works[i].list = -1;
+	}
+	array = PointerGetDatum(construct_array(values, n, INT8OID, sizeof(int64),
+											true, TYPALIGN_DOUBLE));
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, &array, NULL, 0);
+	ma_sql_end(&scope);
+	ma_refresh_chunks(works, n, ma_refresh_is_silent());
+}
+
+/* Is a column the same in two rows? */
+static bool
+same_column(TupleTableSlot *a, TupleTableSlot *b, int attnum)
+{
+	Form_pg_attribute att = TupleDescAttr(a->tts_tupleDescriptor, attnum - 1);
+	bool		anull;
+	bool		bnull;
+	Datum		x = slot_getattr(a, attnum, &anull);
+	Datum		y = slot_getattr(b, attnum, &bnull);
+
+	if (anull || bnull)
+		return anull == bnull;
+	return datumIsEqual(x, y, att->attbyval, att->attlen);
+}
+
+/* The consumers that read an attribute in which two rows differ. */
+static Bitmapset *
+consumers_of_change(MaDefinitions *definitions, TupleDesc desc,
+					TupleTableSlot *before, TupleTableSlot *after)
+{
+	Bitmapset  *consumers = NULL;
+
+	for (int i = 0; i < definitions->nattributes; i++)
+	{
+		MaAttributeUse *use = &definitions->attributes[i];
+		const char *column = ma_vocabulary_column(use->name) >= 0 ?
+			use->name : "attributes";
+
+		if (!same_column(before, after, SPI_fnumber(desc, column)))
+			consumers = bms_add_members(consumers, use->consumers);
+	}
+	return consumers;
+}
+
+static char *
+text_column(TupleTableSlot *slot, TupleDesc desc, const char *column)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, SPI_fnumber(desc, column), &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* What an UPDATE of a contact asks the engine to do; false if nothing. */
+static bool
+work_of_update(MaDefinitions *definitions, TupleDesc desc,
+			   TupleTableSlot *before, TupleTableSlot *after, MaWork *work)
+{
+	bool		isnull;
+
+	memset(work, 0, sizeof(MaWork));
+	work->contact_id = DatumGetInt64(slot_getattr(after, 1, &isnull));
+	work->list = -1;
+	if (DatumGetInt64(slot_getattr(before, 1, &isnull)) != work->contact_id)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("contact_id of a contact cannot be updated"),
+				 errhint("alias() merges two contacts.")));
+	work->woken = consumers_of_change(definitions, desc, before, after);
+	if (!same_column(before, after, SPI_fnumber(desc, "stage")))
+	{
+		work->stage = text_column(after, desc, "stage");
+		work->previous = text_column(before, desc, "stage");
+	}
+	return work->woken != NULL || work->stage != NULL;
+}
+
+static int
+compare_works(const void *a, const void *b)
+{
+	return compare_ids(&((const MaWork *) a)->contact_id,
+					   &((const MaWork *) b)->contact_id);
+}
+
+/* Drops what the engine keeps of contacts that are gone. */
+static void
+forget(int64 *ids, int n)
+{
+	static MaStatement stmts[] = {
+		{"delete from mautomate_internal.list_member m using unnest($1) as id"
+			" where m.contact_id = id", 1, {INT8ARRAYOID}},
+		{"delete from mautomate_internal.contact_score s"
+			" using unnest($1) as id where s.contact_id = id",
+		1, {INT8ARRAYOID}},
+		{"delete from mautomate_internal.timer t using unnest($1) as id"
+			" where t.contact_id = id", 1, {INT8ARRAYOID}},
+		{"delete from mautomate_internal.contact_state s"
+			" using unnest($1) as id where s.contact_id = id",
+		1, {INT8ARRAYOID}},
+	};
+	Datum	   *values = palloc((n + 1) * sizeof(Datum));
+	MaSqlScope	scope;
+	Datum		array;
+
+	if (n == 0)
+		return;
+	for (int i = 0; i < n; i++)
+		values[i] = Int64GetDatum(ids[i]);
+	array = PointerGetDatum(construct_array(values, n, INT8OID, sizeof(int64),
+											true, TYPALIGN_DOUBLE));
+	ma_sql_begin(&scope);
+	for (int i = 0; i < lengthof(stmts); i++)
+		ma_sql_exec(&stmts[i], &array, NULL, 0);
+	ma_sql_end(&scope);
+}
+
+/* Contacts were changed: their attributes, stage, or that they are merged. */
+static void
+contacts_updated(TriggerData *trigdata)
+{
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	MaDefinitions *definitions = ma_definitions();
+	TupleTableSlot *before = MakeSingleTupleTableSlot(desc,
+													  &TTSOpsMinimalTuple);
+	TupleTableSlot *after = MakeSingleTupleTableSlot(desc,
+													 &TTSOpsMinimalTuple);
+	AttrNumber	merged = SPI_fnumber(desc, "merged_into");
+	MaWork	   *works = NULL;
+	int			nworks = 0;
+	int			maxworks = 0;
+	int64	   *gone = NULL;
+	int			ngone = 0;
+	int			maxgone = 0;
+
+	while (tuplestore_gettupleslot(trigdata->tg_oldtable, true, false,
+								   before) &&
+		   tuplestore_gettupleslot(trigdata->tg_newtable, true, false, after))
+	{
+		bool		isnull;
+
+		works = ma_run_grow(works, nworks, &maxworks, sizeof(MaWork));
+		(void) slot_getattr(after, merged, &isnull);
+		if (!isnull)
+		{
+			gone = ma_run_grow(gone, ngone, &maxgone, sizeof(int64));
+			gone[ngone++] = DatumGetInt64(slot_getattr(after, 1, &isnull));
+		}
+		else if (work_of_update(definitions, desc, before, after,
+								&works[nworks]))
+			nworks++;
+	}
+	ExecDropSingleTupleTableSlot(before);
+	ExecDropSingleTupleTableSlot(after);
+	qsort(works, nworks, sizeof(MaWork), compare_works);
+	ma_refresh_chunks(works, nworks, ma_refresh_is_silent());
+	forget(gone, ngone);
+}
+
+/* All contacts are gone, and with them what the engine keeps. */
+static void
+contacts_truncated(void)
+{
+	static MaStatement stmt = {
+		"truncate mautomate_internal.contact_state, mautomate_internal.timer,"
+		" mautomate_internal.list_member, mautomate_internal.contact_score",
+		0
+	};
+	MaSqlScope	scope;
+
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, NULL, NULL, 0);
+	ma_sql_end(&scope);
+}
+
+/*
+ * Statement trigger on mautomate.contact: new contacts get a state, changed
+ * attributes wake who reads them, deleted and merged ones leave everything.
+ */
+Datum
+mautomate_contact_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = trigger_data(fcinfo, "contact_changed");
+	int64	   *ids = NULL;
+	int			n;
+
+	ma_evaluate_forget_errors();
+	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+		contacts_inserted(trigdata);
+	else if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+		contacts_updated(trigdata);
+	else if (TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event))
+		contacts_truncated();
+	else
+	{
+		n = collect_ids(trigdata->tg_oldtable,
+						RelationGetDescr(trigdata->tg_relation), &ids, 0);
+		forget(ids, sort_distinct(ids, n));
+	}
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,573 @@
+/*
+ * state.c
+ *	  Load, lock and store what the engine remembers of contacts.
+ *
+ * The row of contact_state is the lock that makes two transactions on one
+ * contact safe: who has it reads everything the other one committed. Rows are
+ * locked in the order of contact ids, whoever comes first. They are read and
+ * written through the table access method directly, since SQL would cost more
+ * than all the rest of a refresh.
+ *
+ * Under READ COMMITTED the newest version of a row is locked, wherever the
+ * chain of updates leads. Under REPEATABLE READ and SERIALIZABLE a row that
+ * changed since the snapshot is a serialization failure, as for any UPDATE:
+ * lists are kept by statements that would not see what the other one wrote.
+ *
+ * The encoded state: a format version; the ids of the lists the contact is
+ * in; its scores with tier and bucket; its cells (cell.c). What it holds of
+ * definitions that are gone is dropped when it is written next.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "sql.h"
+#include "state.h"
+#include "value.h"
+#include "vocabulary.h"
+
+#define FORMAT_VERSION	1
+
+/* Columns of contact_state. */
+enum
+{
+	STATE_CONTACT_ID,
+	STATE_AS_OF,
+	STATE_DUE_AT,
+	STATE_GENERATION,
+	STATE_STATE,
+	STATE_COLUMNS
+};
+
+static MaContact *load_one(MaContactSet *set, Relation heap,
+						   IndexScanDesc scan, TupleTableSlot *slot,
+						   LockWaitPolicy wait);
+static void decode(MaContact *contact, const char *in, const char *end);
+
+/* The table and its key, by name. */
+static Relation
+open_table(LOCKMODE mode)
+{
+	Oid			schema = get_namespace_oid("mautomate_internal", false);
+
+	return table_open(get_relname_relid("contact_state", schema), mode);
+}
+
+static Relation
+open_key(Relation heap)
+{
+	Oid			key = RelationGetPrimaryKeyIndex(heap);
+
+	if (!OidIsValid(key))
+		elog(ERROR, "contact_state has no primary key");
+	return index_open(key, RowExclusiveLock);
+}
+
+static Datum contact_attribute(MaPerson *person, const MaSlot *slot,
+							   bool *isnull);
+static const MaCell *contact_cell(MaPerson *person, const MaSignal *signal);
+static bool contact_in_list(MaPerson *person, const MaSlot *slot);
+static Datum contact_score(MaPerson *person, const MaSlot *slot,
+						   bool *isnull);
+
+/* A contact without anything known, in the context of the set. */
+static MaContact *
+new_contact(MaContactSet *set, int64 id)
+{
+	MaDefinitions *definitions = set->definitions;
+	MaContact  *contact = palloc0(sizeof(MaContact));
+
+	contact->person.attribute = contact_attribute;
+	contact->person.cell = contact_cell;
+	contact->person.in_list = contact_in_list;
+	contact->person.score = contact_score;
+	contact->set = set;
+	contact->id = id;
+	contact->cells = palloc0((definitions->ncells + 1) * sizeof(MaCell));
+	contact->member = palloc0((definitions->nlists + 1) * sizeof(bool));
+	contact->scores = palloc0((definitions->nscores + 1) *
+							  sizeof(MaScoreState));
+	for (int i = 0; i < definitions->nscores; i++)
+	{
+		contact->scores[i].tier = -1;
+		contact->scores[i].bucket = INT_MIN;
+	}
+	return contact;
+}
+
+/*
+ * Locks and loads the states of contacts, ids ascending and distinct. With
+ * skip_locked those that another transaction holds are left out. Ids without
+ * a state are listed in the set as missing. The set lives in the current
+ * context.
+ */
+MaContactSet *
+ma_state_load(MaDefinitions *definitions, const int64 *ids, int n,
+			  bool skip_locked)
+{
+	MaContactSet *set = palloc0(sizeof(MaContactSet));
+	Relation	heap = open_table(RowExclusiveLock);
+	Relation	key = open_key(heap);
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	IndexScanDesc scan;
+
+	set->cxt = CurrentMemoryContext;
+	set->definitions = definitions;
+	set->contacts = palloc(n * sizeof(MaContact *));
+	set->missing = palloc(n * sizeof(int64));
+	if (IsolationUsesXactSnapshot())
+		PushActiveSnapshot(GetTransactionSnapshot());
+	else
+		PushActiveSnapshot(GetLatestSnapshot());
+	scan = ma_index_beginscan(heap, key, GetActiveSnapshot(), 1);
+	for (int i = 0; i < n; i++)
+	{
+		ScanKeyData condition;
+
+		ScanKeyInit(&condition, 1, BTEqualStrategyNumber, F_INT8EQ,
+					Int64GetDatum(ids[i]));
+		index_rescan(scan, &condition, 1, NULL, 0);
+		if (!index_getnext_slot(scan, ForwardScanDirection, slot))
+			set->missing[set->nmissing++] = ids[i];
+		else
+		{
+			MaContact  *contact = load_one(set, heap, scan, slot,
+										   skip_locked ? LockWaitSkip :
+										   LockWaitBlock);
+
+			if (contact != NULL)
+				set->contacts[set->n++] = contact;
+		}
+		ExecClearTuple(slot);
+	}
+	index_endscan(scan);
+	PopActiveSnapshot();
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(key, NoLock);
+	table_close(heap, NoLock);
+	return set;
+}
+
+/* Locks the row in the slot and reads its newest version. */
+static MaContact *
+load_one(MaContactSet *set, Relation heap, IndexScanDesc scan,
+		 TupleTableSlot *slot, LockWaitPolicy wait)
+{
+	bool		strict = IsolationUsesXactSnapshot();
+	ItemPointerData tid = slot->tts_tid;
+	TM_FailureData failure;
+	TM_Result	result;
+	MaContact  *contact;
+	bool		isnull;
+	bytea	   *state;
+
+	result = table_tuple_lock(heap, &tid, GetActiveSnapshot(), slot,
+							  GetCurrentCommandId(true),
+							  LockTupleNoKeyExclusive, wait,
+							  strict ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
+							  &failure);
+	if (result == TM_WouldBlock || (result == TM_Deleted && !strict))
+		return NULL;
+	if (result == TM_Updated || result == TM_Deleted)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update")));
+	if (result != TM_Ok)
+		elog(ERROR, "could not lock contact state: %d", (int) result);
+
+	slot_getallattrs(slot);
+	contact = new_contact(set, DatumGetInt64(slot->tts_values[STATE_CONTACT_ID]));
+	contact->tid = slot->tts_tid;
+	contact->as_of = DatumGetTimestampTz(slot->tts_values[STATE_AS_OF]);
+	contact->due_at = DatumGetTimestampTz(slot->tts_values[STATE_DUE_AT]);
+	contact->generation =
+		DatumGetInt64(slot_getattr(slot, STATE_GENERATION + 1, &isnull));
+	state = DatumGetByteaPP(slot->tts_values[STATE_STATE]);
+	decode(contact, VARDATA_ANY(state),
+		   VARDATA_ANY(state) + VARSIZE_ANY_EXHDR(state));
+	return contact;
+}
+
+/* Index of a list or score by its id, -1 if it is gone. */
+static int
+list_index(const MaDefinitions *definitions, int id)
+{
+	for (int i = 0; i < definitions->nlists; i++)
+		if (definitions->lists[i].list_id == id)
+			return i;
+	return -1;
+}
+
+static int
+score_index(const MaDefinitions *definitions, int id)
+{
+	for (int i = 0; i < definitions->nscores; i++)
+		if (definitions->scores[i].score_id == id)
+			return i;
+	return -1;
+}
+
+/* Reads the scores of an encoded state; returns how many. */
+static int
+get_scores(const char **in, const char *end, MaStoredScore **scores)
+{
+	uint64		n = ma_varint_get(in, end);
+
+	n = Min(n, (uint64) (end - *in));	/* each takes a byte at least */
+	*scores = palloc0((n + 1) * sizeof(MaStoredScore));
+	for (uint64 i = 0; i < n; i++)
+	{
+		MaStoredScore *score = &(*scores)[i];
+		int			bucket;
+
+		score->score_id = (int) ma_varint_get(in, end);
+		score->tier = (int) ma_varint_get(in, end) - 1;
+		bucket = (int) ma_varint_get(in, end);
+		score->bucket = (bucket >> 1) ^ -(bucket & 1);
+		if (end - *in >= sizeof(double))
+			memcpy(&score->value, *in, sizeof(double));
+		*in += Min(sizeof(double), end - *in);
+	}
+	return (int) n;
+}
+
+/* The scores of an encoded state, whatever definitions there are. */
+int
+ma_state_scores(const char *in, const char *end, MaStoredScore **scores)
+{
+	uint64		n;
+
+	if (in == end || *in++ != FORMAT_VERSION)
+		return 0;
+	n = ma_varint_get(&in, end);
+	for (uint64 i = 0; i < n; i++)
+		(void) ma_varint_get(&in, end);
+	return get_scores(&in, end, scores);
+}
+
+/* Reads an encoded state; an empty one says nothing. */
+static void
+decode(MaContact *contact, const char *in, const char *end)
+{
+	MaDefinitions *definitions = contact->set->definitions;
+	MaStoredScore *scores;
+	int			nscores;
+	uint64		n;
+	int			id = 0;
+	int			cell = 0;
+
+	if (in == end)
+		return;
+	if (*in++ != FORMAT_VERSION)
+		return;					/* of another version: folded anew */
+	n = ma_varint_get(&in, end);
+	for (uint64 i = 0; i < n; i++)
+	{
+		int			index = list_index(definitions,
+									   id += ma_varint_get(&in, end));
+
+		if (index >= 0)
+			contact->member[index] = true;
+	}
+	nscores = get_scores(&in, end, &scores);
+	for (int i = 0; i < nscores; i++)
+	{
+		int			index = score_index(definitions, scores[i].score_id);
+		MaScoreState *score;
+
+		if (index < 0)
+			continue;
+		score = &contact->scores[index];
+		score->value = scores[i].value;
+		score->bucket = scores[i].bucket;
+		score->tier = scores[i].tier < definitions->scores[index].ntiers ?
+			scores[i].tier : -1;
+	}
+	while (in < end)
+	{
+		id = (int) ma_varint_get(&in, end);
+		while (cell < definitions->ncells &&
+			   definitions->cells[cell].def.id < id)
+			cell++;
+		if (cell < definitions->ncells &&
+			definitions->cells[cell].def.id == id &&
+			definitions->cells[cell].def.counted)
+			ma_cell_decode(&definitions->cells[cell].def,
+						   &contact->cells[cell], &in, end);
+		else
+			ma_cell_skip(&in, end);
+	}
+}
+
+/* Writes the state of a contact; lists, scores, cells by ascending id. */
+static bytea *
+encode(MaContact *contact)
+{
+	MaDefinitions *definitions = contact->set->definitions;
+	StringInfoData out;
+	int			n = 0;
+	int			id = 0;
+
+	initStringInfo(&out);
+	appendStringInfoSpaces(&out, VARHDRSZ);
+	appendStringInfoChar(&out, FORMAT_VERSION);
+	for (int i = 0; i < definitions->nlists; i++)
+		n += contact->member[i];
+	ma_varint_put(&out, n);
+	for (int i = 0; i < definitions->nlists; i++)
+		if (contact->member[i])
+		{
+			ma_varint_put(&out, definitions->lists[i].list_id - id);
+			id = definitions->lists[i].list_id;
+		}
+	n = 0;
+	for (int i = 0; i < definitions->nscores; i++)
+		n += contact->scores[i].bucket != INT_MIN;
+	ma_varint_put(&out, n);
+	for (int i = 0; i < definitions->nscores; i++)
+	{
+		int			bucket = contact->scores[i].bucket;
+
+		if (bucket == INT_MIN)
+			continue;
+		ma_varint_put(&out, definitions->scores[i].score_id);
+		ma_varint_put(&out, contact->scores[i].tier + 1);
+		ma_varint_put(&out, (uint32) ((bucket << 1) ^ (bucket >> 31)));
+		appendBinaryStringInfo(&out, (char *) &contact->scores[i].value,
+							   sizeof(double));
+	}
+	for (int i = 0; i < definitions->ncells; i++)
+		if (contact->cells[i].known)
+		{
+			ma_cell_prune(&definitions->cells[i].def, &contact->cells[i],
+						  contact->as_of);
+			ma_cell_encode(&definitions->cells[i].def, &contact->cells[i],
+						   &out);
+		}
+	SET_VARSIZE(out.data, out.len);
+	return (bytea *) out.data;
+}
+
+/* Adds the new version of a row to the indexes, where it needs entries. */
+static void
+insert_index_entries(Relation heap, TupleTableSlot *slot)
+{
+	EState	   *estate = CreateExecutorState();
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	ResultRelInfo *info = makeNode(ResultRelInfo);
+
+	rte->rtekind = RTE_RELATION;
+	rte->relid = RelationGetRelid(heap);
+	rte->relkind = heap->rd_rel->relkind;
+	rte->rellockmode = RowExclusiveLock;
+	ma_init_range_table(estate, rte);
+	InitResultRelInfo(info, heap, 1, NULL, 0);
+	ExecOpenIndices(info, false);
+	ma_insert_index_tuples(info, slot, estate);
+	ExecCloseIndices(info);
+	ExecResetTupleTable(estate->es_tupleTable, false);
+	FreeExecutorState(estate);
+}
+
+/* Updates the row of one contact. */
+static void
+store_one(MaContact *contact, Relation heap, TupleTableSlot *slot)
+{
+	TM_FailureData failure;
+	TM_Result	result;
+	LockTupleMode mode;
+	MaUpdateIndexes indexes;
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, false, STATE_COLUMNS * sizeof(bool));
+	slot->tts_values[STATE_CONTACT_ID] = Int64GetDatum(contact->id);
+	slot->tts_values[STATE_AS_OF] = TimestampTzGetDatum(contact->as_of);
+	slot->tts_values[STATE_DUE_AT] = TimestampTzGetDatum(contact->due_at);
+	slot->tts_values[STATE_GENERATION] = Int64GetDatum(contact->generation);
+	slot->tts_values[STATE_STATE] = PointerGetDatum(encode(contact));
+	ExecStoreVirtualTuple(slot);
+	result = table_tuple_update(heap, &contact->tid, slot,
+								GetCurrentCommandId(true),
+								GetActiveSnapshot(), InvalidSnapshot, true,
+								&failure, &mode, &indexes);
+	if (result != TM_Ok)
+		elog(ERROR, "could not update contact state: %d", (int) result);
+	if (ma_needs_index_entries(indexes))
+		insert_index_entries(heap, slot);
+	contact->tid = slot->tts_tid;
+	contact->changed = false;
+}
+
+/*
+ * Stores the changed contacts of a set. Later commands of the transaction
+ * see what was stored.
+ */
+void
+ma_state_store(MaContactSet *set)
+{
+	Relation	heap = open_table(RowExclusiveLock);
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	bool		any = false;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	for (int i = 0; i < set->n; i++)
+		if (set->contacts[i]->changed)
+		{
+			store_one(set->contacts[i], heap, slot);
+			any = true;
+		}
+	PopActiveSnapshot();
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(heap, NoLock);
+	if (any)
+		CommandCounterIncrement();
+}
+
+/* A contact of the set; NULL if it is not in it. */
+MaContact *
+ma_contact_find(MaContactSet *set, int64 contact_id)
+{
+	int			low = 0;
+	int			high = set->n - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (set->contacts[middle]->id == contact_id)
+			return set->contacts[middle];
+		if (set->contacts[middle]->id < contact_id)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return NULL;
+}
+
+/*
+ * Reads the contact's own row. The snapshot is taken after the lock, so an
+ * attribute that another transaction changed under it is seen.
+ */
+static void
+read_attributes(MaContact *contact)
+{
+	static MaStatement stmt = {
+		"select external_id, email, phone, first_name, last_name, timezone,"
+		" locale, region, stage, owner, created_at, attributes"
+		" from mautomate.contact where contact_id = $1", 1, {INT8OID}
+	};
+	MemoryContext cxt = contact->set->cxt;
+	MaSqlScope	scope;
+	Datum		id = Int64GetDatum(contact->id);
+	int			n;
+
+	contact->attributes_read = true;
+	ma_sql_begin(&scope);
+	if (!IsolationUsesXactSnapshot())
+		PushActiveSnapshot(GetLatestSnapshot());
+	else
+		PushActiveSnapshot(GetTransactionSnapshot());
+	if (ma_sql_read(&stmt, &id, NULL, 1) == 1)
+	{
+		MemoryContext old = MemoryContextSwitchTo(cxt);
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		n = desc->natts - 1;
+		contact->columns = palloc(n * sizeof(Datum));
+		contact->nulls = palloc(n * sizeof(bool));
+		for (int i = 0; i < n; i++)
+		{
+			Datum		value = ma_sql_datum(0, i + 1, &contact->nulls[i]);
+			Form_pg_attribute att = TupleDescAttr(desc, i);
+
+			contact->columns[i] = contact->nulls[i] ? (Datum) 0 :
+				datumCopy(value, att->attbyval, att->attlen);
+		}
+		contact->attributes =
+			DatumGetJsonbPCopy(ma_sql_datum(0, n + 1, &contact->nulls[0]));
+		contact->nulls[0] = contact->columns[0] == (Datum) 0;
+		MemoryContextSwitchTo(old);
+	}
+	PopActiveSnapshot();
+	ma_sql_end(&scope);
+}
+
+/* MaPerson: contact.<column> or contact.<attribute>. */
+static Datum
+contact_attribute(MaPerson *person, const MaSlot *slot, bool *isnull)
+{
+	MaContact  *contact = (MaContact *) person;
+	JsonbValue	value;
+
+	if (!contact->attributes_read)
+		read_attributes(contact);
+	*isnull = true;
+	if (contact->columns == NULL)
+		return (Datum) 0;
+	if (slot->column >= 0)
+	{
+		*isnull = contact->nulls[slot->column];
+		return contact->columns[slot->column];
+	}
+	if (!ma_value_lookup(contact->attributes, slot->path, slot->npath,
+						 &value))
+		return (Datum) 0;
+	return ma_value_from_json(&value, slot->type, isnull);
+}
+
+/* MaPerson: the folded cell behind a signal. */
+static const MaCell *
+contact_cell(MaPerson *person, const MaSignal *signal)
+{
+	MaContact  *contact = (MaContact *) person;
+
+	Assert(contact->cells[signal->cell].known);
+	return &contact->cells[signal->cell];
+}
+
+/* MaPerson: in_list('x'); false for a list that is gone. */
+static bool
+contact_in_list(MaPerson *person, const MaSlot *slot)
+{
+	MaContact  *contact = (MaContact *) person;
+
+	return slot->index >= 0 && contact->member[slot->index];
+}
+
+/* MaPerson: score('x') or tier('x'). */
+static Datum
+contact_score(MaPerson *person, const MaSlot *slot, bool *isnull)
+{
+	MaContact  *contact = (MaContact *) person;
+	MaScoreState *state;
+
+	*isnull = slot->index < 0;
+	if (*isnull)
+		return (Datum) 0;
+	state = &contact->scores[slot->index];
+	if (slot->kind == MA_SLOT_SCORE)
+		return Float8GetDatum(state->value);
+	*isnull = state->tier < 0;
+	if (*isnull)
+		return (Datum) 0;
+	return CStringGetTextDatum(contact->set->definitions->
+							   scores[slot->index].tiers[state->tier].name);
+}
