@@ -175,6 +175,7 @@ reload(void)
 	MemoryContext	   old;
 	MaSqlScope		   scope;
 	bool			   isnull;
+	uint64			   n;
 
 	if (cache_cxt == NULL)
 		cache_cxt = AllocSetContextCreate(TopMemoryContext, "mautomate arm",
@@ -184,8 +185,10 @@ reload(void)
 	watch.stale = false;
 	ma_sql_begin(&scope);
 	PushActiveSnapshot(GetLatestSnapshot());
+	n = ma_sql_read(&stmt, NULL, NULL, 1);
+	/* executing has switched contexts */
 	old = MemoryContextSwitchTo(cache_cxt);
-	if (ma_sql_read(&stmt, NULL, NULL, 1) == 1)
+	if (n == 1)
 	{
 		Datum only;
 

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -208,14 +209,25 @@ mautomate_rename_channel(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* The channel of this id, dropped or not; valid until the next look-up. */
+/* All channels, dropped ones too; valid until the next look-up. */
 const MaChannel *
-ma_channel_find(int channel_id)
+ma_channel_all(int *n)
 {
 	if (!ma_inval_watch(&watch))
 		elog(ERROR, "mautomate is not installed");
 	if (watch.stale)
 		reload();
+	*n = channel_count;
+	return channels;
+}
+
+/* The channel of this id, dropped or not; valid until the next look-up. */
+const MaChannel *
+ma_channel_find(int channel_id)
+{
+	int n;
+
+	(void) ma_channel_all(&n);
 	for (int i = 0; i < channel_count; i++)
 		if (channels[i].channel_id == channel_id)
 			return &channels[i];
@@ -271,6 +283,7 @@ reload(void)
 	for (int i = 0; i < n; i++)
 	{
 		MaChannel *channel = &list[i];
+		Jsonb	  *object;
 		bool	   isnull;
 
 		channel->channel_id = DatumGetInt32(ma_sql_datum(i, 1, &isnull));
@@ -278,8 +291,10 @@ reload(void)
 		channel->transport = strcmp(ma_sql_text(i, 3), "smtp") == 0 ?
 								 MA_CHANNEL_SMTP :
 								 MA_CHANNEL_LOG;
-		read_settings(channel,
-					  DatumGetJsonbPCopy(ma_sql_datum(i, 4, &isnull)));
+		object = DatumGetJsonbP(ma_sql_datum(i, 4, &isnull));
+		channel->revision = DatumGetUInt32(hash_any(
+			(unsigned char *) VARDATA_ANY(object), VARSIZE_ANY_EXHDR(object)));
+		read_settings(channel, object);
 	}
 	MemoryContextSwitchTo(old);
 	PopActiveSnapshot();

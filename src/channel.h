@@ -18,6 +18,7 @@ typedef struct MaChannel
 	int				   channel_id;
 	MaChannelTransport transport;
 	char			  *name;
+	uint32			   revision; /* differs when the settings do */
 	char			  *host;
 	int				   port;
 	char			  *tls;
@@ -33,6 +34,7 @@ typedef struct MaChannel
 } MaChannel;
 
 extern const MaChannel *ma_channel_find(int channel_id);
+extern const MaChannel *ma_channel_all(int *n);
 extern const MaChannel *ma_channel_named(const char *name);
 
 #endif /* MA_CHANNEL_H */

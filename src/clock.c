@@ -27,20 +27,19 @@
 
 PG_FUNCTION_INFO_V1(mautomate_clock);
 
-static MaWatch watch = {"clock"};
-static bool set = false;		/* does the clock stand still? */
+static MaWatch	   watch = {"clock"};
+static bool		   set = false; /* does the clock stand still? */
 static TimestampTz set_to;		/* and where */
 
 /* Reads the clock's row under the latest snapshot. */
 static void
 reload(void)
 {
-	static MaStatement stmt = {
-		"select set_to from mautomate_internal.clock", 0
-	};
-	MaSqlScope	scope;
-	bool		isnull = true;
-	Datum		value = (Datum) 0;
+	static MaStatement stmt = {"select set_to from mautomate_internal.clock",
+							   0};
+	MaSqlScope		   scope;
+	bool			   isnull = true;
+	Datum			   value = (Datum) 0;
 
 	watch.stale = false;
 	ma_sql_begin(&scope);
@@ -82,7 +81,7 @@ mautomate_clock(PG_FUNCTION_ARGS)
 pg_tz *
 ma_zone(const char *name)
 {
-	pg_tz	   *zone = pg_tzset(name);
+	pg_tz *zone = pg_tzset(name);
 
 	return (zone != NULL && pg_tz_acceptable(zone)) ? zone : NULL;
 }
@@ -91,7 +90,7 @@ ma_zone(const char *name)
 pg_tz *
 ma_timezone(void)
 {
-	static char cached_name[TZ_STRLEN_MAX + 1];
+	static char	  cached_name[TZ_STRLEN_MAX + 1];
 	static pg_tz *cached = NULL;
 
 	if (cached == NULL || strcmp(cached_name, ma_guc_timezone) != 0)
@@ -113,25 +112,27 @@ ma_time_add(TimestampTz t, const Interval *span, int sign, pg_tz *zone)
 {
 	int			months = sign * span->month;
 	int			days = sign * span->day;
-	TimestampTz limit = sign * (span->month + span->day +
-								(span->time > 0) - (span->time < 0)) < 0 ?
-		DT_NOBEGIN : DT_NOEND;
+	TimestampTz limit = sign * (span->month + span->day + (span->time > 0) -
+								(span->time < 0)) <
+								0 ?
+							DT_NOBEGIN :
+							DT_NOEND;
 
 	if (TIMESTAMP_NOT_FINITE(t))
 		return t;
 	if (months != 0 || days != 0)
 	{
 		struct pg_tm tm;
-		fsec_t		fsec;
-		int			tz;
-		int			julian;
+		fsec_t		 fsec;
+		int			 tz;
+		int			 julian;
 
 		if (timestamp2tm(t, &tz, &tm, &fsec, NULL, zone) != 0)
 			return limit;
 		if (months != 0)
 		{
-			int			month = tm.tm_year * MONTHS_PER_YEAR +
-				(tm.tm_mon - 1) + months;
+			int month =
+				tm.tm_year * MONTHS_PER_YEAR + (tm.tm_mon - 1) + months;
 
 			tm.tm_year = month / MONTHS_PER_YEAR;
 			tm.tm_mon = month % MONTHS_PER_YEAR + 1;
@@ -140,8 +141,8 @@ ma_time_add(TimestampTz t, const Interval *span, int sign, pg_tz *zone)
 				tm.tm_mon += MONTHS_PER_YEAR;
 				tm.tm_year--;
 			}
-			tm.tm_mday = Min(tm.tm_mday,
-							 day_tab[isleap(tm.tm_year)][tm.tm_mon - 1]);
+			tm.tm_mday =
+				Min(tm.tm_mday, day_tab[isleap(tm.tm_year)][tm.tm_mon - 1]);
 		}
 		if (!IS_VALID_JULIAN(tm.tm_year, tm.tm_mon, tm.tm_mday))
 			return limit;
@@ -155,4 +156,21 @@ ma_time_add(TimestampTz t, const Interval *span, int sign, pg_tz *zone)
 		!IS_VALID_TIMESTAMP(t))
 		return limit;
 	return t;
+}
+
+/*
+ * How long, in ms of real time, until the database's clock reaches t; a clock
+ * that stands still never does. Less than a second if t has passed: whoever
+ * asks has just found nothing to do, so something is in the way.
+ */
+long
+ma_clock_ms_until(TimestampTz t)
+{
+	TimestampTz now = ma_now();
+
+	if (t <= now)
+		return 500;
+	if (ma_clock_is_set() || t == DT_NOEND)
+		return INT_MAX;
+	return (long) Min((t - now + 999) / 1000, INT_MAX);
 }

@@ -7,6 +7,7 @@
 #include "fmgr.h"
 
 #include "guc.h"
+#include "worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -17,4 +18,5 @@ void
 _PG_init(void)
 {
 	ma_guc_init();
+	ma_worker_init();
 }

@@ -117,16 +117,14 @@ canonical(const char *text)
 	StringInfoData out;
 
 	initStringInfo(&out);
-	for (;;)
+	for (const char *p = text; *p; p++)
 	{
-		int run = strcspn(text, "\r\n");
-
-		appendBinaryStringInfo(&out, text, run);
-		text += run;
-		if (*text == '\0')
-			break;
-		appendBinaryStringInfo(&out, "\r\n", 2);
-		text += text[0] == '\r' && text[1] == '\n' ? 2 : 1;
+		if (*p == '\r' && p[1] == '\n')
+			continue;
+		if (*p == '\r' || *p == '\n')
+			appendBinaryStringInfo(&out, "\r\n", 2);
+		else
+			appendStringInfoChar(&out, *p);
 	}
 	return out.data;
 }
@@ -184,44 +182,35 @@ must_quote(const char *p, bool line_start)
 static void
 put_quoted(StringInfo out, const char *text)
 {
-	static const char digits[] = "0123456789ABCDEF";
-	int				  column = 0;
+	int column = 0;
 
 	for (const char *p = text; *p; p++)
 	{
-		bool  quote = must_quote(p, column == 0);
-		char *to;
+		bool quote;
+		int	 width;
 
-		/* a soft line end, and a quoted character, or CRLF */
-		enlargeStringInfo(out, 8);
-		to = out->data + out->len;
 		if (*p == '\r' && p[1] == '\n')
 		{
-			*to++ = *p++;
-			*to++ = *p;
+			appendBinaryStringInfo(out, "\r\n", 2);
 			column = 0;
-			out->len = to - out->data;
+			p++;
 			continue;
 		}
-		if (column + (quote ? 3 : 1) > MIME_LINE - 1)
+		quote = must_quote(p, column == 0);
+		width = quote ? 3 : 1;
+		if (column + width > MIME_LINE - 1)
 		{
-			memcpy(to, "=\r\n", 3);
-			to += 3;
+			appendStringInfoString(out, "=\r\n");
 			column = 0;
 			quote = must_quote(p, true);
+			width = quote ? 3 : 1;
 		}
 		if (quote)
-		{
-			*to++ = '=';
-			*to++ = digits[(unsigned char) *p >> 4];
-			*to++ = digits[(unsigned char) *p & 15];
-		}
+			appendStringInfo(out, "=%02X", (unsigned char) *p);
 		else
-			*to++ = *p;
-		column += quote ? 3 : 1;
-		out->len = to - out->data;
+			appendStringInfoChar(out, *p);
+		column += width;
 	}
-	out->data[out->len] = '\0';
 }
 
 /*

@@ -317,7 +317,7 @@ ma_mime_file_headers(StringInfo out, const MaMailFile *file)
 static void
 put_file_name(StringInfo out, const char *name)
 {
-	if (!ma_mime_ascii(name) || strlen(name) > 50 || strstr(name, "=?"))
+	if (!ma_mime_ascii(name) || strlen(name) > 50)
 	{
 		put_extended_name(out, name);
 		return;

@@ -443,6 +443,34 @@ claim(MaStatement *stmt, MaLane *lane, int64 lease, int max, int64 *ids)
 	return n;
 }
 
+/* Is there anything to claim on this lane? */
+bool
+ma_outbox_has_due(const MaLane *lane)
+{
+	static MaStatement stmt = {
+		"select exists (select from mautomate_internal.outbox"
+		"  where channel_id = $1 and due_at <= $2"
+		"  and state in ('pending', 'retry', 'in_doubt'))"
+		" or exists (select from mautomate_internal.outbox"
+		"  where channel_id = $1 and message_id > $3"
+		"  and state = 'pending' and due_at is null)",
+		3,
+		{INT4OID, TIMESTAMPTZOID, INT8OID}};
+	Datum	   values[3] = {Int32GetDatum(lane->channel_id),
+							TimestampTzGetDatum(ma_now()),
+							Int64GetDatum(lane->mark)};
+	MaSqlScope scope;
+	bool	   isnull;
+	bool	   due;
+
+	ma_sql_begin(&scope);
+	ma_outbox_use_indexes();
+	ma_sql_exec(&stmt, values, NULL, 0);
+	due = DatumGetBool(ma_sql_datum(0, 1, &isnull));
+	ma_sql_end(&scope);
+	return due;
+}
+
 /*
  * Chooses the next place for the mark: the highest id drawn so far, as soon
  * as those have ended who write into the outbox now.

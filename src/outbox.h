@@ -72,6 +72,7 @@ extern void ma_outbox_enqueue(const MaIntent *intents, int n,
 
 extern int64 ma_outbox_open_lease(void);
 extern void	 ma_outbox_close_lease(int64 lease);
+extern bool	 ma_outbox_has_due(const MaLane *lane);
 extern int	 ma_outbox_claim(MaLane *lane, int64 lease, int max, int64 *ids);
 extern void	 ma_outbox_finish(int64 lease, const MaFinish *results, int n);
 extern int	 ma_outbox_rescue(int64 lease);

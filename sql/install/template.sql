@@ -48,6 +48,19 @@ create function mautomate_internal.contact_object(c mautomate.contact)
 comment on function mautomate_internal.contact_object(mautomate.contact) is
   'what templates see as contact: the attributes, and the columns over them';
 
+create function mautomate.create_template(name text, channel text,
+                                          subject text default null,
+                                          html text default null,
+                                          body text default null,
+                                          transactional boolean default false)
+  returns text
+  language c volatile as 'MODULE_PATHNAME', 'mautomate_create_template';
+comment on function mautomate.create_template(text, text, text, text, text, boolean) is
+  'a template in Liquid over contact, context, entry and event; returns created, changed (a new version) or unchanged. '
+  'body is the plain text, made from html when not given; subject is required on smtp channels, and html or body everywhere. '
+  'Messages that wait keep their version. Without a topic a template must be transactional => true. '
+  'Errors: 42601 for a mistake in Liquid, 22023 for what is missing, 42704 for an unknown channel.';
+
 create function mautomate.drop_template(name text) returns void
   language c volatile as 'MODULE_PATHNAME', 'mautomate_drop_template';
 comment on function mautomate.drop_template(text) is
@@ -57,6 +70,16 @@ create function mautomate.rename_template(name text, new_name text) returns void
   language c volatile as 'MODULE_PATHNAME', 'mautomate_rename_template';
 comment on function mautomate.rename_template(text, text) is
   'gives a template a new name; messages follow';
+
+create function mautomate.preview_template(template text, who text,
+                                           context jsonb default '{}',
+                                           entry jsonb default '{}',
+                                           event jsonb default '{}')
+  returns jsonb
+  language c stable as 'MODULE_PATHNAME', 'mautomate_preview_template';
+comment on function mautomate.preview_template(text, text, jsonb, jsonb, jsonb) is
+  'what the template says to this person: {"subject", "html", "body"}; nothing is sent. '
+  'An unknown variable is an error (42703) here, and empty in what is sent.';
 
 create view mautomate.templates as
   select t.name, c.name as channel, v.version, v.subject, v.html, v.body,

@@ -1,6 +1,8 @@
 -- suppression is by address, in any spelling
 set client_min_messages = warning;
+set client_min_messages = warning;
 create extension if not exists mautomate;
+reset client_min_messages;
 reset client_min_messages;
 select mautomate.suppress('Ann.Supp@Example.com', 'hard bounce');
 select mautomate.suppress('ann.supp@example.COM', 'again');

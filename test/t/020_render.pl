@@ -41,23 +41,5 @@ judge('templates: 95 % of golden-liquid',
 	'liquid_conformance.py', 'golden_liquid/golden_liquid.json');
 judge('messages: read by Python\'s email', 'messages.py', 'mime');
 
-# Another reader, where it can be had; it belongs to no release of ours.
-SKIP:
-{
-	my $folder = PostgreSQL::Test::Utils::tempdir();
-	skip "no $data/mime", 1 unless -e "$data/mime";
-	my $npm = IPC::Run::run([ qw(timeout 60 npm install --silent --no-audit
-			--no-fund --prefix), $folder, 'mailparser@3.7.2' ],
-		'>', '/dev/null', '2>', '/dev/null');
-	skip 'npm or mailparser 3.7.2 cannot be had', 1 unless $npm;
-	my $out = '';
-	my $good = IPC::Run::run([ 'python3', 'test/render/messages.py',
-			"$data/mime", '--write', "$folder/mails" ]);
-	local $ENV{NODE_PATH} = "$folder/node_modules";
-	$good &&= IPC::Run::run([ 'node', 'test/render/mailparser.js',
-			"$folder/mails" ], '>', \$out);
-	ok($good, 'messages: read by mailparser') or diag($out);
-}
-
 $node->stop;
 done_testing();

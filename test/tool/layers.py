@@ -7,11 +7,11 @@ import re
 
 LAYERS = [  # the bottom first; within a layer anything goes but a circle
     "compat guc inval sql error wake arm clock address batch setting argument lease",
-    "cell value vocabulary signal predicate score workflow liquid template mime transport",
-    "definition entry state outbox gate channel",
+    "cell value vocabulary signal predicate score workflow liquid channel template mime transport",
+    "definition entry state outbox gate",
     "refresh model contact merge attribute event",
-    "capture track identify kind journey delivery send list letter",
-    "worker mautomate",
+    "capture track identify kind journey delivery send list letter preview",
+    "launcher worker mautomate",
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS)
         for name in names.split()}

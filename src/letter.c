@@ -1,0 +1,242 @@
+/*
+ * letter.c
+ *	  A claimed message, ready to be sent or refused.
+ *
+ * For a set of messages of one channel: loads what is known, asks the gate,
+ * renders the template and composes what goes over the wire. An error while
+ * rendering one message is that message's failure and nobody else's, so each
+ * is rendered in a subtransaction.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "address.h"
+#include "arm.h"
+#include "batch.h"
+#include "clock.h"
+#include "gate.h"
+#include "letter.h"
+#include "mime.h"
+#include "outbox.h"
+#include "sql.h"
+#include "template_store.h"
+
+/* A message as it was loaded. */
+typedef struct Draft
+{
+	MaLetter   *letter;
+	int			template_id;
+	int			version;
+	TimestampTz enqueued_at;
+	MaRecipient recipient;
+	char	   *name; /* of the person */
+	Jsonb	   *data; /* contact, context, entry, event */
+} Draft;
+
+static Draft *load(const MaChannel *channel, const int64 *ids, int *n);
+static void	  judge(Draft *draft);
+static bool	  is_allowed(const MaArm *arm, const char *email);
+static void	  render(const MaChannel *channel, Draft *draft);
+static void	  compose(const MaChannel *channel, const Draft *draft,
+					  const MaRendered *said);
+
+/*
+ * Writes the letters of n claimed messages of a channel, in the current
+ * context; stores how many there are. Needs a transaction.
+ */
+MaLetter *
+ma_letter_write(const MaChannel *channel, const int64 *ids, int *n)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	MemoryContext scratch =
+		AllocSetContextCreate(cxt, "mautomate drafts", ALLOCSET_DEFAULT_SIZES);
+	MaLetter *letters;
+	Draft	 *drafts;
+
+	MemoryContextSwitchTo(scratch);
+	drafts = load(channel, ids, n);
+	letters = MemoryContextAllocZero(cxt, (*n + 1) * sizeof(MaLetter));
+	MemoryContextSwitchTo(cxt);
+	for (int i = 0; i < *n; i++)
+	{
+		letters[i] = *drafts[i].letter;
+		drafts[i].letter = &letters[i];
+		judge(&drafts[i]);
+		if (letters[i].refusal == NULL)
+			render(channel, &drafts[i]);
+	}
+	MemoryContextDelete(scratch);
+	return letters;
+}
+
+/* Loads the messages into the current context. */
+static Draft *
+load(const MaChannel *channel, const int64 *ids, int *n)
+{
+	static MaStatement stmt = {
+		"select m.message_id, m.template_id, m.version, m.enqueued_at,"
+		" o.attempt, o.first_tried_at, p.contact_id is not null, p.email,"
+		" s.reason, nullif(concat_ws(' ', p.first_name, p.last_name), ''),"
+		" coalesce(m.data, '{}') || jsonb_build_object('contact',"
+		"  mautomate_internal.contact_object(p))"
+		" from unnest($1) i(message_id)"
+		" join mautomate_internal.message m on m.message_id = i.message_id"
+		" join mautomate_internal.outbox o"
+		"  on o.channel_id = $2 and o.message_id = i.message_id"
+		" left join mautomate.contact c on c.contact_id = m.contact_id"
+		" left join mautomate.contact p"
+		"  on p.contact_id = coalesce(c.merged_into, c.contact_id)"
+		" left join mautomate_internal.suppression s"
+		"  on s.address_hash = mautomate_internal.address_hash(p.email)",
+		2,
+		{INT8ARRAYOID, INT4OID}};
+	MemoryContext cxt = CurrentMemoryContext;
+	MaColumn	  id;
+	Datum		  values[2];
+	MaSqlScope	  scope;
+	Draft		 *drafts;
+	bool		  isnull;
+
+	ma_sql_begin(&scope);
+	ma_outbox_use_indexes();
+	ma_column_init(&id, INT8OID, *n);
+	for (int i = 0; i < *n; i++)
+		ma_column_add(&id, Int64GetDatum(ids[i]), false);
+	values[0] = ma_column_array(&id);
+	values[1] = Int32GetDatum(channel->channel_id);
+	*n = (int) ma_sql_exec(&stmt, values, NULL, 0);
+	MemoryContextSwitchTo(cxt);
+	drafts = palloc0((*n + 1) * sizeof(Draft));
+	for (int i = 0; i < *n; i++)
+	{
+		Draft	 *draft = &drafts[i];
+		MaLetter *letter = palloc0(sizeof(MaLetter));
+
+		draft->letter = letter;
+		letter->message_id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
+		draft->template_id = DatumGetInt32(ma_sql_datum(i, 2, &isnull));
+		draft->version = DatumGetInt32(ma_sql_datum(i, 3, &isnull));
+		draft->enqueued_at = DatumGetTimestampTz(ma_sql_datum(i, 4, &isnull));
+		letter->attempt = DatumGetInt32(ma_sql_datum(i, 5, &isnull));
+		letter->first_tried_at =
+			DatumGetTimestampTz(ma_sql_datum(i, 6, &isnull));
+		draft->recipient.exists = DatumGetBool(ma_sql_datum(i, 7, &isnull));
+		draft->recipient.email = ma_sql_text(i, 8);
+		draft->recipient.suppressed = ma_sql_text(i, 9);
+		draft->name = ma_sql_text(i, 10);
+		draft->data = DatumGetJsonbPCopy(ma_sql_datum(i, 11, &isnull));
+	}
+	ma_sql_end(&scope);
+	MemoryContextSwitchTo(cxt);
+	return drafts;
+}
+
+/* Asks the gate, and where arm() lets the message go. */
+static void
+judge(Draft *draft)
+{
+	MaLetter	*letter = draft->letter;
+	const MaArm *arm = ma_arm();
+	const char	*refusal = ma_gate_refusal(&draft->recipient);
+
+	if (refusal == NULL && !is_allowed(arm, draft->recipient.email))
+		refusal = "armed for other addresses only";
+	if (refusal != NULL)
+	{
+		letter->refusal = pstrdup(refusal);
+		return;
+	}
+	letter->address = arm->redirect != NULL ?
+						  pstrdup(arm->redirect) :
+						  ma_address_normalise(draft->recipient.email, NULL);
+}
+
+/* Does arm(only) allow this address? */
+static bool
+is_allowed(const MaArm *arm, const char *email)
+{
+	const char *address;
+
+	if (arm->only_count < 0)
+		return true;
+	address = ma_address_normalise(email, NULL);
+	for (int i = 0; i < arm->only_count; i++)
+		if (pg_strcasecmp(arm->only[i], address) == 0)
+			return true;
+	return false;
+}
+
+/* Renders one letter in a subtransaction; an error is its failure. */
+static void
+render(const MaChannel *channel, Draft *draft)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(cxt);
+	PG_TRY();
+	{
+		MaRendered said;
+
+		ma_template_say(ma_template_find(draft->template_id, draft->version),
+						draft->data, false, &said);
+		if (channel->transport == MA_CHANNEL_SMTP)
+			compose(channel, draft, &said);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(cxt);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData *edata;
+
+		MemoryContextSwitchTo(cxt);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(cxt);
+		CurrentResourceOwner = owner;
+		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(edata);
+		draft->letter->failure =
+			edata->detail == NULL ?
+				edata->message :
+				psprintf("%s: %s", edata->message, edata->detail);
+	}
+	PG_END_TRY();
+}
+
+/* Composes what goes over the wire. */
+static void
+compose(const MaChannel *channel, const Draft *draft, const MaRendered *said)
+{
+	MaLetter *letter = draft->letter;
+	MaMail	  mail = {0};
+
+	mail.from.name = channel->from_name;
+	mail.from.address = channel->from;
+	mail.to.name = draft->name;
+	mail.to.address = letter->address;
+	mail.reply_to.address = channel->reply_to;
+	mail.subject = said->subject;
+	mail.text = said->body;
+	mail.html = said->html;
+	/* the same on each attempt */
+	mail.message_id = psprintf(INT64_FORMAT ".%llx@%s", letter->message_id,
+							   (unsigned long long) draft->enqueued_at,
+							   ma_address_domain(channel->from));
+	mail.date = ma_now();
+	mail.zone = ma_timezone();
+	mail.auto_submitted = "auto-generated";
+	letter->sender = pstrdup(channel->from);
+	initStringInfo(&letter->content);
+	ma_mail_compose(&mail, &letter->content);
+}
