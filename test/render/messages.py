@@ -319,15 +319,19 @@ def write(folder):
     """Messages for another reader, and what it must find in them."""
     folder.mkdir(exist_ok=True)
     texts = [t for t in HARD + list(random_texts(100)) if cleaned(t).strip()]
+    # mailparser decodes what looks encoded even where nothing is, in names of
+    # files
+    names = [t.replace("=?", "=") for t in texts]
     wanted = []
-    for n, (text, raw) in enumerate(zip(texts, compose([dict(
+    for n, (text, name, raw) in enumerate(zip(texts, names, compose([dict(
             BASE, subject=t, to_name=t, text=t, html="<p>é</p>",
-            files=[{"name": t, "data": "aGVsbG8="}]) for t in texts]))):
+            files=[{"name": f, "data": "aGVsbG8="}])
+            for t, f in zip(texts, names)]))):
         (folder / ("%d.eml" % n)).write_bytes(raw)
         wanted.append({
             "subject": cleaned(text), "text": lines(text),
             "name": " ".join(cleaned(text).replace("\t", " ").split()),
-            "file": cleaned(text).replace("\t", " ")})
+            "file": cleaned(name).replace("\t", " ")})
     (folder / "wanted.json").write_text(json.dumps(wanted))
 
 
