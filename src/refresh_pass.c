@@ -153,10 +153,10 @@ static bool
 sweep_chunk(bool rebuild, int max, int *done)
 {
 	static MaStatement take = {
-		"with some as (select ctid from mautomate_internal.dirty"
+		"with few as (select ctid from mautomate_internal.dirty"
 		" where rebuild = $1 limit $2 for update skip locked),"
-		" gone as (delete from mautomate_internal.dirty d using some"
-		" where d.ctid = some.ctid returning d.contact_id)"
+		" gone as (delete from mautomate_internal.dirty d using few"
+		" where d.ctid = few.ctid returning d.contact_id)"
 		" select contact_id from gone order by 1", 2, {BOOLOID, INT8OID}
 	};
 	static MaStatement again = {
