@@ -32,6 +32,7 @@ PARTS = \
 	suppression \
 	outbox \
 	worker \
+	workflow \
 	use \
 	owner
 FULL_PARTS = $(PARTS:%=sql/install/%.sql)

@@ -16,8 +16,17 @@ typedef struct MaEntryBatch MaEntryBatch;
 
 extern bool ma_entry_watches(MaDefinitions *definitions, const char *kind);
 extern MaEntryBatch *ma_entry_begin(MaDefinitions *definitions);
-extern void ma_entry_collect(MaEntryBatch *batch, MaContact *contact,
-							 MaEvent *events, int n);
-extern void ma_entry_apply(MaEntryBatch *batch);
+extern void			 ma_entry_collect(MaEntryBatch *batch, MaContact *contact,
+									  MaEvent *events, int n);
+extern void			 ma_entry_apply(MaEntryBatch *batch);
 
-#endif							/* MA_ENTRY_H */
+/* For contacts that enter one workflow without an event of theirs. */
+extern bool		   ma_entry_offer(MaEntryBatch *batch, int workflow_id,
+								  MaContact *contact, const MaEvent *event);
+extern bool		   ma_entry_enroll(MaEntryBatch *batch, int workflow_id,
+								   MaContact *contact, int64 contact_id,
+								   Jsonb *context);
+extern int		   ma_entry_accepted(const MaEntryBatch *batch);
+extern const char *ma_entry_refusal(const MaEntryBatch *batch);
+
+#endif /* MA_ENTRY_H */

@@ -7,7 +7,12 @@ create view mautomate_internal.predicate_user as
   union all
   select r.predicate_id, format('score "%s"', s.name)
   from mautomate_internal.score_rule r
-  join mautomate_internal.score s using (score_id);
+  join mautomate_internal.score s using (score_id)
+  union all
+  select unnest(v.predicates), format('workflow "%s"', w.name)
+  from mautomate_internal.workflow_version v
+  join mautomate_internal.workflow w using (workflow_id)
+  where v.in_use;
 comment on view mautomate_internal.predicate_user is
   'expressions of live definitions, and whose they are';
 

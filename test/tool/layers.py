@@ -6,11 +6,11 @@ import pathlib
 import re
 
 LAYERS = [  # the bottom first; within a layer anything goes but a circle
-    "compat guc inval sql error wake arm clock address batch setting argument lease",
-    "cell value vocabulary signal predicate score workflow liquid channel template mime transport",
-    "definition entry state outbox gate",
-    "refresh model contact merge attribute event",
-    "capture track identify kind journey delivery send list letter preview",
+    "compat guc inval sql error wake arm clock address batch setting argument lease attempt guard columns",
+    "cell value vocabulary signal predicate score document program workflow liquid channel template mime transport",
+    "definition state outbox gate",
+    "refresh entry model contact merge attribute event",
+    "capture track identify kind journey delivery send list letter preview workflow_store enrollment",
     "launcher worker mautomate",
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS)

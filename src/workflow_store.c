@@ -1,0 +1,569 @@
+/*
+ * workflow_store.c
+ *	  Workflows as users handle them: created, activated, paused, dropped.
+ *
+ * Creating a workflow only stores a version. Activating one makes its
+ * predicates part of what the engine folds (workflow_version.in_use) and lets
+ * contacts enter. A version stays in use while enrolments may be on it: it is
+ * given back by the activation after the one that superseded it, once nobody
+ * is on it any more.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "definition.h"
+#include "enrollment.h"
+#include "sql.h"
+#include "wake.h"
+#include "workflow.h"
+
+PG_FUNCTION_INFO_V1(mautomate_create_workflow);
+PG_FUNCTION_INFO_V1(mautomate_activate_workflow);
+PG_FUNCTION_INFO_V1(mautomate_pause_workflow);
+PG_FUNCTION_INFO_V1(mautomate_drop_workflow);
+PG_FUNCTION_INFO_V1(mautomate_rename_workflow);
+PG_FUNCTION_INFO_V1(mautomate_workflow_definition);
+PG_FUNCTION_INFO_V1(mautomate_workflow_id);
+
+/* The newest version of a workflow as stored. */
+typedef struct Newest
+{
+	int	   workflow_id; /* 0: there is no such workflow */
+	int	   version;
+	Jsonb *definition;
+} Newest;
+
+/* How the number of an object is found by its name. */
+static MaStatement object_statements[MA_OBJECTS] = {
+	[MA_OBJECT_KIND] =
+		{"select 1 where $1 in ('list_entered', 'list_left', 'tier_changed',"
+		 " 'stage_changed')"
+		 " or exists (select from mautomate_internal.event_kind"
+		 " where kind = $1)"
+		 " or exists (select from mautomate.event where kind = $1)",
+		 1,
+		 {TEXTOID}},
+	[MA_OBJECT_LIST] =
+		{"select list_id from mautomate_internal.list where name = $1",
+		 1,
+		 {TEXTOID}},
+	[MA_OBJECT_STATIC_LIST] = {"select list_id from mautomate_internal.list"
+							   " where name = $1 and predicate_id is null",
+							   1,
+							   {TEXTOID}},
+	[MA_OBJECT_TEMPLATE] =
+		{"select template_id from mautomate_internal.template"
+		 " where name = $1 and not dropped",
+		 1,
+		 {TEXTOID}},
+	[MA_OBJECT_WORKFLOW] =
+		{"select workflow_id from mautomate_internal.workflow"
+		 " where name = $1",
+		 1,
+		 {TEXTOID}},
+	[MA_OBJECT_SCORE] =
+		{"select score_id from mautomate_internal.score where name = $1",
+		 1,
+		 {TEXTOID}},
+	[MA_OBJECT_TIER] = {
+		"select s.score_id from mautomate_internal.score s"
+		" join mautomate_internal.score_tier t using (score_id)"
+		" where t.tier = $1 and s.name = $2",
+		2,
+		{TEXTOID, TEXTOID}}};
+
+/* The number of an object, 0 if there is none of that name. */
+static int
+find_object(MaObject object, const char *name, const char *within)
+{
+	MaSqlScope scope;
+	Datum	   values[2];
+	bool	   isnull;
+	int		   number = 0;
+
+	values[0] = CStringGetTextDatum(name);
+	values[1] = CStringGetTextDatum(within ? within : "");
+	ma_sql_begin(&scope);
+	if (ma_sql_exec(&object_statements[object], values, NULL, 1) > 0)
+		number = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
+	ma_sql_end(&scope);
+	return number;
+}
+
+static const MaNames names = {find_object, ma_predicate_register};
+
+/* Raises that there is no such workflow. */
+static void
+raise_unknown(const char *name)
+{
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("workflow \"%s\" does not exist", name),
+					errhint("The view mautomate.workflows shows them.")));
+}
+
+/*
+ * Locks a workflow's row against other changes of the workflow and returns
+ * its number; unknown is an error.
+ */
+static int
+lock_workflow(const char *name)
+{
+	static MaStatement stmt = {
+		"select workflow_id from mautomate_internal.workflow"
+		" where name = $1 for update",
+		1,
+		{TEXTOID}};
+	Datum values[1];
+	bool  isnull;
+
+	values[0] = CStringGetTextDatum(name);
+	if (ma_sql_exec(&stmt, values, NULL, 1) == 0)
+		raise_unknown(name);
+	return DatumGetInt32(ma_sql_datum(0, 1, &isnull));
+}
+
+/* The number of a workflow; unknown is an error. */
+static int
+get_workflow_id(const char *name)
+{
+	int workflow_id = find_object(MA_OBJECT_WORKFLOW, name, NULL);
+
+	if (workflow_id == 0)
+		raise_unknown(name);
+	return workflow_id;
+}
+
+/* workflow_id(name) -> int */
+Datum
+mautomate_workflow_id(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(get_workflow_id(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
+/* The newest version of a workflow, in the given context. */
+static Newest
+find_newest(const char *name, MemoryContext cxt)
+{
+	static MaStatement stmt = {
+		"select w.workflow_id, v.version, v.definition"
+		" from mautomate_internal.workflow w"
+		" join mautomate_internal.workflow_version v using (workflow_id)"
+		" where w.name = $1 order by v.version desc limit 1",
+		1,
+		{TEXTOID}};
+	Newest	   newest = {0};
+	Datum	   values[1];
+	bool	   isnull;
+	MaSqlScope scope;
+
+	ma_sql_begin(&scope);
+	values[0] = CStringGetTextDatum(name);
+	if (ma_sql_exec(&stmt, values, NULL, 1) > 0)
+	{
+		MemoryContext caller;
+
+		newest.workflow_id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
+		newest.version = DatumGetInt32(ma_sql_datum(0, 2, &isnull));
+		caller = MemoryContextSwitchTo(cxt);
+		newest.definition = DatumGetJsonbPCopy(ma_sql_datum(0, 3, &isnull));
+		MemoryContextSwitchTo(caller);
+	}
+	ma_sql_end(&scope);
+	return newest;
+}
+
+/* A list of numbers as int[]. */
+static Datum
+int_array(const List *numbers)
+{
+	Datum	 *values = palloc(sizeof(Datum) * (list_length(numbers) + 1));
+	ListCell *lc;
+	int		  n = 0;
+
+	foreach (lc, numbers)
+		values[n++] = Int32GetDatum(lfirst_int(lc));
+	return PointerGetDatum(construct_array(values, n, INT4OID, sizeof(int32),
+										   true, TYPALIGN_INT));
+}
+
+/* Inserts the next version of a workflow, and the workflow if it is new. */
+static void
+store_version(const char *name, Jsonb *definition, const MaWorkflow *workflow)
+{
+	static MaStatement insert_workflow = {
+		"insert into mautomate_internal.workflow (name) values ($1)"
+		" on conflict (name) do nothing",
+		1,
+		{TEXTOID}};
+	static MaStatement insert_version = {
+		"insert into mautomate_internal.workflow_version (workflow_id,"
+		" version, definition, program, predicates, lists, templates,"
+		" scores, workflows)"
+		" select $1, 1 + coalesce((select max(v.version)"
+		" from mautomate_internal.workflow_version v"
+		" where v.workflow_id = $1), 0), $2, $3, $4, $5, $6, $7, $8",
+		8,
+		{INT4OID, JSONBOID, JSONBOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
+		 INT4ARRAYOID, INT4ARRAYOID}};
+	MaSqlScope scope;
+	Datum	   values[8];
+
+	ma_sql_begin(&scope);
+	values[0] = CStringGetTextDatum(name);
+	ma_sql_exec(&insert_workflow, values, NULL, 0);
+	values[0] = Int32GetDatum(lock_workflow(name));
+	values[1] = JsonbPGetDatum(definition);
+	values[2] = JsonbPGetDatum(ma_program_write(&workflow->program));
+	values[3] = int_array(workflow->predicates);
+	values[4] =
+		int_array(list_union_int(workflow->used[MA_OBJECT_LIST],
+								 workflow->used[MA_OBJECT_STATIC_LIST]));
+	values[5] = int_array(workflow->used[MA_OBJECT_TEMPLATE]);
+	values[6] = int_array(workflow->used[MA_OBJECT_SCORE]);
+	values[7] = int_array(workflow->used[MA_OBJECT_WORKFLOW]);
+	ma_sql_exec(&insert_version, values, NULL, 0);
+	ma_sql_end(&scope);
+}
+
+/* create_workflow(name, definition) -> text */
+Datum
+mautomate_create_workflow(PG_FUNCTION_ARGS)
+{
+	char  *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Jsonb *definition = PG_GETARG_JSONB_P(1);
+	Newest newest;
+
+	if (name[0] == '\0')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("a workflow needs a name")));
+	newest = find_newest(name, CurrentMemoryContext);
+	if (newest.workflow_id != 0 &&
+		compareJsonbContainers(&newest.definition->root, &definition->root) ==
+			0)
+		PG_RETURN_TEXT_P(cstring_to_text("unchanged"));
+	store_version(name, definition,
+				  ma_workflow_compile(definition, name, &names));
+	PG_RETURN_TEXT_P(
+		cstring_to_text(newest.workflow_id == 0 ? "created" : "changed"));
+}
+
+/* Finds the version_id of a version, the newest where version is 0. */
+static int
+find_version(const char *name, int workflow_id, int version)
+{
+	static MaStatement stmt = {
+		"select version_id from mautomate_internal.workflow_version"
+		" where workflow_id = $1 and ($2 = 0 or version = $2)"
+		" order by version desc limit 1",
+		2,
+		{INT4OID, INT4OID}};
+	Datum values[2];
+	bool  isnull;
+
+	values[0] = Int32GetDatum(workflow_id);
+	values[1] = Int32GetDatum(version);
+	if (ma_sql_exec(&stmt, values, NULL, 1) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("workflow \"%s\" has no version %d", name, version)));
+	return DatumGetInt32(ma_sql_datum(0, 1, &isnull));
+}
+
+/* Makes a version the active one and gives back versions nobody is on. */
+static void
+activate_version(int workflow_id, int version_id)
+{
+	static MaStatement release = {
+		"update mautomate_internal.workflow_version v set in_use = false"
+		" where v.workflow_id = $1 and v.in_use and v.version_id <> $2"
+		" and v.version_id <> (select w.active_version"
+		" from mautomate_internal.workflow w where w.workflow_id = $1)"
+		" and not exists (select from mautomate_internal.enrollment e"
+		" where e.workflow_id = $1 and e.state = 'active'"
+		" and e.version_id = v.version_id)",
+		2,
+		{INT4OID, INT4OID}};
+	static MaStatement use = {
+		"update mautomate_internal.workflow_version set in_use = true"
+		" where version_id = $2 and not in_use and workflow_id = $1",
+		2,
+		{INT4OID, INT4OID}};
+	static MaStatement activate = {
+		"update mautomate_internal.workflow set state = 'active',"
+		" active_version = $2 where workflow_id = $1",
+		2,
+		{INT4OID, INT4OID}};
+	Datum values[2];
+
+	values[0] = Int32GetDatum(workflow_id);
+	values[1] = Int32GetDatum(version_id);
+	ma_sql_exec(&release, values, NULL, 0);
+	ma_sql_exec(&use, values, NULL, 0);
+	ma_sql_exec(&activate, values, NULL, 0);
+}
+
+/* activate_workflow(name, version, existing) -> bigint */
+Datum
+mautomate_activate_workflow(PG_FUNCTION_ARGS)
+{
+	char	  *name;
+	int		   version = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
+	bool	   existing = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
+	int		   workflow_id;
+	MaSqlScope scope;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("a workflow needs a name")));
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	ma_sql_begin(&scope);
+	workflow_id = lock_workflow(name);
+	activate_version(workflow_id, find_version(name, workflow_id, version));
+	ma_sql_end(&scope);
+	ma_wake_scheduler_at_commit();
+	PG_RETURN_INT64(ma_enrollment_existing(workflow_id, existing));
+}
+
+/* pause_workflow(name, entries) */
+Datum
+mautomate_pause_workflow(PG_FUNCTION_ARGS)
+{
+	static MaStatement stmt = {
+		"update mautomate_internal.workflow set state = 'paused',"
+		" entries = $2 where workflow_id = $1 and state <> 'draft'",
+		2,
+		{INT4OID, TEXTOID}};
+	char	  *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	  *entries = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Datum	   values[2];
+	MaSqlScope scope;
+
+	if (strcmp(entries, "drop") != 0 && strcmp(entries, "queue") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("unknown value \"%s\" for entries", entries),
+						errhint("Valid values are \"drop\" and \"queue\".")));
+	ma_sql_begin(&scope);
+	values[0] = Int32GetDatum(lock_workflow(name));
+	values[1] = CStringGetTextDatum(entries);
+	if (ma_sql_exec(&stmt, values, NULL, 0) == 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("workflow \"%s\" was never activated", name),
+						errhint("Use mautomate.activate_workflow.")));
+	ma_sql_end(&scope);
+	PG_RETURN_VOID();
+}
+
+/* Refuses to drop a workflow that is active or named by another one. */
+static void
+check_droppable(const char *name, int workflow_id)
+{
+	static MaStatement active = {
+		"select 1 from mautomate_internal.workflow"
+		" where workflow_id = $1 and state = 'active'",
+		1,
+		{INT4OID}};
+	static MaStatement users = {
+		"select string_agg(distinct w.name, ', ' order by w.name)"
+		" from mautomate_internal.workflow_version v"
+		" join mautomate_internal.workflow w using (workflow_id)"
+		" where $1 = any (v.workflows) and v.workflow_id <> $1"
+		" and (v.in_use or v.version = (select max(n.version)"
+		" from mautomate_internal.workflow_version n"
+		" where n.workflow_id = v.workflow_id))",
+		1,
+		{INT4OID}};
+	Datum values[1];
+	char *named_by;
+
+	values[0] = Int32GetDatum(workflow_id);
+	if (ma_sql_exec(&active, values, NULL, 1) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("workflow \"%s\" is active", name),
+				 errhint("Pause it first with mautomate.pause_workflow.")));
+	ma_sql_exec(&users, values, NULL, 1);
+	named_by = ma_sql_text(0, 1);
+	if (named_by != NULL)
+		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						errmsg("workflow \"%s\" is used", name),
+						errdetail("Workflows name it: %s.", named_by)));
+}
+
+/* drop_workflow(name) */
+Datum
+mautomate_drop_workflow(PG_FUNCTION_ARGS)
+{
+	static MaStatement statements[] = {
+		{"delete from mautomate_internal.wakeup u"
+		 " using mautomate_internal.enrollment e"
+		 " where e.workflow_id = $1 and u.contact_id = e.contact_id"
+		 " and u.enrollment_id = e.enrollment_id",
+		 1,
+		 {INT4OID}},
+		{"delete from mautomate_internal.enrollment_log l"
+		 " using mautomate_internal.enrollment e"
+		 " where e.workflow_id = $1 and l.contact_id = e.contact_id"
+		 " and l.enrollment_id = e.enrollment_id",
+		 1,
+		 {INT4OID}},
+		{"delete from mautomate_internal.enrollment"
+		 " where workflow_id = $1",
+		 1,
+		 {INT4OID}},
+		{"delete from mautomate_internal.entry_refused"
+		 " where workflow_id = $1",
+		 1,
+		 {INT4OID}},
+		{"delete from mautomate_internal.workflow_version"
+		 " where workflow_id = $1",
+		 1,
+		 {INT4OID}},
+		{"delete from mautomate_internal.workflow"
+		 " where workflow_id = $1",
+		 1,
+		 {INT4OID}}};
+	char	  *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int		   workflow_id;
+	Datum	   values[1];
+	MaSqlScope scope;
+
+	ma_sql_begin(&scope);
+	workflow_id = lock_workflow(name);
+	check_droppable(name, workflow_id);
+	values[0] = Int32GetDatum(workflow_id);
+	for (int i = 0; i < lengthof(statements); i++)
+		ma_sql_exec(&statements[i], values, NULL, 0);
+	ma_sql_end(&scope);
+	PG_RETURN_VOID();
+}
+
+/* A copy of a definition in which a workflow has its new name. */
+static Jsonb *
+rename_in_definition(Jsonb *definition, const char *old, const char *new)
+{
+	JsonbIterator	  *it = JsonbIteratorInit(&definition->root);
+	JsonbParseState	  *state = NULL;
+	JsonbValue		  *result = NULL;
+	JsonbIteratorToken token;
+	JsonbValue		   v;
+	bool			   names_workflow = false;
+
+	while ((token = JsonbIteratorNext(&it, &v, false)) != WJB_DONE)
+	{
+		if (token == WJB_VALUE && names_workflow && v.type == jbvString &&
+			v.val.string.len == strlen(old) &&
+			memcmp(v.val.string.val, old, v.val.string.len) == 0)
+		{
+			v.val.string.val = unconstify(char *, new);
+			v.val.string.len = strlen(new);
+		}
+		names_workflow = token == WJB_KEY &&
+						 ((v.val.string.len == 6 &&
+						   memcmp(v.val.string.val, "enroll", 6) == 0) ||
+						  (v.val.string.len == 8 &&
+						   memcmp(v.val.string.val, "unenroll", 8) == 0));
+		result = pushJsonbValue(&state, token,
+								token == WJB_KEY || token == WJB_VALUE ||
+										token == WJB_ELEM ?
+									&v :
+									NULL);
+	}
+	return JsonbValueToJsonb(result);
+}
+
+/* Rewrites the definitions of the workflows that name this one. */
+static void
+rename_in_users(int workflow_id, const char *old, const char *new)
+{
+	static MaStatement users = {"select version_id, definition"
+								" from mautomate_internal.workflow_version"
+								" where $1 = any (workflows)",
+								1,
+								{INT4OID}};
+	static MaStatement rewrite = {
+		"update mautomate_internal.workflow_version set definition = $2"
+		" where version_id = $1",
+		2,
+		{INT4OID, JSONBOID}};
+	Datum		   values[2];
+	SPITupleTable *rows;
+	bool		   isnull;
+
+	values[0] = Int32GetDatum(workflow_id);
+	ma_sql_exec(&users, values, NULL, 0);
+	rows = SPI_tuptable;
+	for (uint64 i = 0; i < rows->numvals; i++)
+	{
+		Jsonb *definition = DatumGetJsonbP(
+			SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
+
+		values[0] = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
+		values[1] = JsonbPGetDatum(rename_in_definition(definition, old, new));
+		ma_sql_exec(&rewrite, values, NULL, 0);
+	}
+}
+
+/* rename_workflow(name, new_name) */
+Datum
+mautomate_rename_workflow(PG_FUNCTION_ARGS)
+{
+	static MaStatement stmt = {
+		"update mautomate_internal.workflow set name = $2"
+		" where workflow_id = $1",
+		2,
+		{INT4OID, TEXTOID}};
+	char	  *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	  *new_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	int		   workflow_id;
+	Datum	   values[2];
+	MaSqlScope scope;
+
+	ma_sql_begin(&scope);
+	workflow_id = lock_workflow(name);
+	if (new_name[0] == '\0' ||
+		find_object(MA_OBJECT_WORKFLOW, new_name, NULL) != 0)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("workflow \"%s\" cannot be named \"%s\"", name,
+							   new_name),
+						errdetail("A name must be given, and be free.")));
+	values[0] = Int32GetDatum(workflow_id);
+	values[1] = CStringGetTextDatum(new_name);
+	ma_sql_exec(&stmt, values, NULL, 0);
+	rename_in_users(workflow_id, name, new_name);
+	ma_sql_end(&scope);
+	PG_RETURN_VOID();
+}
+
+/* workflow_definition(name, version) -> jsonb */
+Datum
+mautomate_workflow_definition(PG_FUNCTION_ARGS)
+{
+	static MaStatement stmt = {
+		"select definition from mautomate_internal.workflow_version"
+		" where version_id = $1",
+		1,
+		{INT4OID}};
+	char		 *name;
+	MemoryContext caller = CurrentMemoryContext;
+	Jsonb		 *definition;
+	Datum		  values[1];
+	bool		  isnull;
+	MaSqlScope	  scope;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	ma_sql_begin(&scope);
+	values[0] =
+		Int32GetDatum(find_version(name, get_workflow_id(name),
+								   PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1)));
+	ma_sql_exec(&stmt, values, NULL, 1);
+	MemoryContextSwitchTo(caller);
+	definition = DatumGetJsonbPCopy(ma_sql_datum(0, 1, &isnull));
+	ma_sql_end(&scope);
+	PG_RETURN_JSONB_P(definition);
+}
