@@ -45,6 +45,7 @@
 #include "delivery.h"
 #include "guc.h"
 #include "inval.h"
+#include "journey.h"
 #include "lease.h"
 #include "refresh.h"
 #include "sql.h"
@@ -89,6 +90,7 @@ typedef struct Pass
 } Pass;
 
 static const Pass passes[] = {{"timers", ma_refresh_timers},
+							  {"enrollments", ma_journey_pass},
 							  {"sweep", ma_refresh_sweep}};
 
 static Switch read_switch(bool wait);
@@ -513,7 +515,8 @@ scheduler_pass(long *sleep)
 		if (n == 0)
 		{
 			begin();
-			*sleep = limit_sleep(ma_clock_ms_until(ma_refresh_next_due()));
+			*sleep = limit_sleep(ma_clock_ms_until(
+				Min(ma_refresh_next_due(), ma_journey_next_due())));
 			end();
 		}
 		done = true;

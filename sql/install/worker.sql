@@ -62,8 +62,8 @@ create function mautomate.run(max_items int default 1000)
   set search_path = pg_catalog, pg_temp
   begin atomic
     select p, mautomate_internal.run_pass(p, max_items)
-    from unnest(array['timers', 'sweep']) as p;
+    from unnest(array['timers', 'enrollments', 'sweep']) as p;
   end;
 comment on function mautomate.run(int) is
-  'does in this transaction what the scheduler worker does: timers that are due, contacts to be brought up to date; '
+  'does in this transaction what the scheduler worker does: timers that are due, enrollments whose next step is, contacts to be brought up to date; '
   'at most max_items of each. Returns how many were done: call it again until all are 0.';

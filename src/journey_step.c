@@ -1,0 +1,600 @@
+/*
+ * journey_step.c
+ *	  Runs the steps of a batch in memory.
+ *
+ * The travellers of a batch are taken in the order in which they are due, up
+ * to the bound of the batch, so that over all batches everything runs in the
+ * order of its time. What steps do to the world is only noted here;
+ * journey_store.c writes it. A step that changes its contact (a list, an
+ * event) makes the loaded state of the contact stale: whoever reads that
+ * contact after it stops where it is, and the next batch goes on.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "lib/binaryheap.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "definition.h"
+#include "gate.h"
+#include "journey_private.h"
+
+/* Operations a traveller may run without a wait. */
+#define MAX_OPS_AT_ONCE 10000
+
+/* How late a runner on the real clock may be and still count from then. */
+#define MAX_LATENESS (USECS_PER_HOUR)
+
+typedef MaStop (*RunStep)(MaJourney *journey, MaTraveller *t, const MaOp *op);
+
+static MaStop run_send(MaJourney *journey, MaTraveller *t, const MaOp *op);
+static MaStop run_wait(MaJourney *journey, MaTraveller *t, const MaOp *op);
+static MaStop run_wait_event(MaJourney *journey, MaTraveller *t,
+							 const MaOp *op);
+static MaStop run_if(MaJourney *journey, MaTraveller *t, const MaOp *op);
+static MaStop run_switch(MaJourney *journey, MaTraveller *t, const MaOp *op);
+static MaStop run_case(MaJourney *journey, MaTraveller *t, const MaOp *op);
+static MaStop run_effect(MaJourney *journey, MaTraveller *t, const MaOp *op);
+static MaStop run_goto(MaJourney *journey, MaTraveller *t, const MaOp *op);
+static MaStop run_jump(MaJourney *journey, MaTraveller *t, const MaOp *op);
+static MaStop run_exit(MaJourney *journey, MaTraveller *t, const MaOp *op);
+static MaStop run_end(MaJourney *journey, MaTraveller *t, const MaOp *op);
+
+static const RunStep run_step[] = {[MA_OP_SEND] = run_send,
+								   [MA_OP_WAIT] = run_wait,
+								   [MA_OP_WAIT_EVENT] = run_wait_event,
+								   [MA_OP_IF] = run_if,
+								   [MA_OP_SWITCH] = run_switch,
+								   [MA_OP_CASE] = run_case,
+								   [MA_OP_ADD] = run_effect,
+								   [MA_OP_REMOVE] = run_effect,
+								   [MA_OP_EMIT] = run_effect,
+								   [MA_OP_ENROLL] = run_effect,
+								   [MA_OP_UNENROLL] = run_effect,
+								   [MA_OP_GOTO] = run_goto,
+								   [MA_OP_JUMP] = run_jump,
+								   [MA_OP_EXIT] = run_exit,
+								   [MA_OP_END] = run_end};
+
+/* Notes that a step was executed. */
+static void
+log_step(MaJourney *journey, MaTraveller *t, const MaOp *op,
+		 const char *result, int intent)
+{
+	MaLogRow *row = palloc0(sizeof(MaLogRow));
+
+	row->traveller = t;
+	row->step = op->step;
+	row->pass = t->pass;
+	row->verb = op->verb;
+	row->result = result;
+	row->intent = intent;
+	journey->log = lappend(journey->log, row);
+}
+
+/* What an expression of a traveller is evaluated against. */
+static MaInput
+traveller_input(MaJourney *journey, MaTraveller *t, MaExpr *expr)
+{
+	MaInput input = {0};
+	MaSlot *slots;
+	int		nslots = ma_expr_slots(expr, &slots);
+
+	input.contact = t->visited->contact;
+	input.entry = t->entry;
+	input.context = t->context;
+	input.now = journey->now;
+	for (int i = 0; i < nslots && input.steps == NULL; i++)
+		if (slots[i].kind == MA_SLOT_STEPS)
+			input.steps = ma_journey_steps(journey, t);
+	return input;
+}
+
+/* Does a predicate hold for a traveller (and an event)? */
+static bool
+holds(MaJourney *journey, MaTraveller *t, int predicate_id, MaEvent *event)
+{
+	MaExpr *expr = ma_definition_expr(predicate_id);
+	MaInput input = traveller_input(journey, t, expr);
+
+	input.event = event;
+	return ma_expr_holds(expr, &input);
+}
+
+/* Pushes a string as key, value or element. */
+static void
+push_string(JsonbParseState **state, JsonbIteratorToken token, char *text,
+			int length)
+{
+	JsonbValue v;
+
+	v.type = jbvString;
+	v.val.string.val = text;
+	v.val.string.len = length;
+	pushJsonbValue(state, token, &v);
+}
+
+/* Pushes a value of any SQL type as the JSON that fits it best. */
+static void
+push_datum(JsonbParseState **state, JsonbIteratorToken token, Datum value,
+		   Oid type)
+{
+	char	   time[MAXDATELEN + 1];
+	JsonbValue v;
+	Oid		   output;
+	bool	   is_varlena;
+	char	  *text;
+	int		   utc = 0;
+
+	getTypeOutputInfo(type, &output, &is_varlena);
+	switch (type)
+	{
+		case BOOLOID:
+			v.type = jbvBool;
+			v.val.boolean = DatumGetBool(value);
+			pushJsonbValue(state, token, &v);
+			break;
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+			text = OidOutputFunctionCall(output, value);
+			v.type = jbvNumeric;
+			v.val.numeric = DatumGetNumeric(DirectFunctionCall3(
+				numeric_in, CStringGetDatum(text),
+				ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+			if (numeric_is_nan(v.val.numeric) || numeric_is_inf(v.val.numeric))
+				push_string(state, token, text, strlen(text));
+			else
+				pushJsonbValue(state, token, &v);
+			break;
+		case JSONBOID:
+			if (JsonbExtractScalar(&DatumGetJsonbP(value)->root, &v))
+				pushJsonbValue(state, token, &v);
+			else
+			{
+				JsonbToJsonbValue(DatumGetJsonbP(value), &v);
+				pushJsonbValue(state, token, &v);
+			}
+			break;
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			JsonEncodeDateTime(time, value, type, &utc);
+			push_string(state, token, time, strlen(time));
+			break;
+		default:
+			text = OidOutputFunctionCall(output, value);
+			push_string(state, token, text, strlen(text));
+			break;
+	}
+}
+
+/* Pushes the value of an expression. */
+static void
+push_expression(MaJourney *journey, MaTraveller *t, JsonbParseState **state,
+				JsonbIteratorToken token, int predicate_id)
+{
+	MaExpr	  *expr = ma_definition_expr(predicate_id);
+	MaInput	   input = traveller_input(journey, t, expr);
+	Oid		   type = ma_expr_type(expr, 0);
+	bool	   isnull;
+	Datum	   value = ma_expr_eval(expr, 0, &input, &isnull);
+	JsonbValue v;
+
+	if (!isnull)
+	{
+		push_datum(state, token, value, type);
+		return;
+	}
+	v.type = jbvNull;
+	pushJsonbValue(state, token, &v);
+}
+
+static void push_computed(MaJourney *journey, MaTraveller *t,
+						  JsonbParseState **state, JsonbIteratorToken token,
+						  JsonbValue *value);
+
+/* Pushes the pairs of an object, computed. */
+static void
+push_pairs(MaJourney *journey, MaTraveller *t, JsonbParseState **state,
+		   JsonbContainer *object)
+{
+	JsonbIterator	  *it = JsonbIteratorInit(object);
+	JsonbIteratorToken token;
+	JsonbValue		   v;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			pushJsonbValue(state, WJB_KEY, &v);
+		else if (token == WJB_VALUE)
+			push_computed(journey, t, state, WJB_VALUE, &v);
+	}
+}
+
+/* Pushes a value of a document; {"=": n} becomes what expression n says. */
+static void
+push_computed(MaJourney *journey, MaTraveller *t, JsonbParseState **state,
+			  JsonbIteratorToken token, JsonbValue *value)
+{
+	JsonbContainer *container = value->val.binary.data;
+	JsonbValue		v;
+
+	if (value->type != jbvBinary)
+		pushJsonbValue(state, token, value);
+	else if (JsonContainerIsArray(container))
+	{
+		pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+		for (int i = 0; i < JsonContainerSize(container); i++)
+			push_computed(journey, t, state, WJB_ELEM,
+						  getIthJsonbValueFromContainer(container, i));
+		pushJsonbValue(state, WJB_END_ARRAY, NULL);
+	}
+	else if (getKeyJsonValueFromContainer(container, "=", 1, &v) != NULL)
+		push_expression(journey, t, state, token,
+						DatumGetInt32(DirectFunctionCall1(
+							numeric_int4, NumericGetDatum(v.val.numeric))));
+	else
+	{
+		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+		push_pairs(journey, t, state, container);
+		pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	}
+}
+
+/* The values of an operation, computed, on top of those of base (or NULL). */
+static Jsonb *
+compute_values(MaJourney *journey, MaTraveller *t, Jsonb *base, const MaOp *op)
+{
+	JsonbParseState	  *state = NULL;
+	JsonbIterator	  *it;
+	JsonbIteratorToken token;
+	JsonbValue		   v;
+
+	if (op->values == NULL)
+		return base;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (base != NULL)
+	{
+		it = JsonbIteratorInit(&base->root);
+		while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+			if (token == WJB_KEY || token == WJB_VALUE)
+				pushJsonbValue(&state, token, &v);
+	}
+	push_pairs(journey, t, &state, &op->values->root);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* Enqueues a message, or takes the branch for who cannot be reached. */
+static MaStop
+run_send(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	MaIntent   *intent;
+	const char *reason;
+
+	if (op->other != 0)
+	{
+		reason = ma_gate_reachable(t->visited->contact_id, op->object);
+		if (reason != NULL)
+		{
+			log_step(journey, t, op, psprintf("not reachable: %s", reason),
+					 -1);
+			t->op = op->other;
+			return MA_STOP_NOT;
+		}
+	}
+	if (journey->nintents == journey->maxintents)
+	{
+		journey->maxintents = Max(64, journey->maxintents * 2);
+		journey->intents =
+			journey->intents == NULL ?
+				palloc(sizeof(MaIntent) * journey->maxintents) :
+				repalloc(journey->intents,
+						 sizeof(MaIntent) * journey->maxintents);
+	}
+	intent = &journey->intents[journey->nintents];
+	memset(intent, 0, sizeof(MaIntent));
+	intent->contact_id = t->visited->contact_id;
+	intent->template_id = op->object;
+	intent->context = compute_values(journey, t, t->context, op);
+	intent->entry = t->entry;
+	intent->enrollment_id = t->enrollment_id;
+	intent->step = op->step;
+	intent->pass = t->pass;
+	log_step(journey, t, op, NULL, journey->nintents++);
+	t->op = op->next;
+	return MA_STOP_NOT;
+}
+
+/* The instant from which a wait of a traveller counts. */
+static TimestampTz
+wait_from(MaJourney *journey, const MaTraveller *t)
+{
+	if (!ma_clock_is_set() && journey->now - t->wake_at > MAX_LATENESS)
+		return journey->now;
+	return t->wake_at;
+}
+
+/* Waits for a span. */
+static MaStop
+run_wait(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	if (!t->arrived)
+	{
+		t->arrived = true;
+		t->wake_at =
+			ma_time_add(wait_from(journey, t), op->span, 1, ma_timezone());
+		return MA_STOP_WAIT;
+	}
+	log_step(journey, t, op, NULL, -1);
+	t->arrived = false;
+	t->op = op->next;
+	return MA_STOP_NOT;
+}
+
+/* Waits for an event; here its time-out. */
+static MaStop
+run_wait_event(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	if (!t->arrived)
+	{
+		t->arrived = true;
+		t->wake_at =
+			op->span == NULL ?
+				DT_NOEND :
+				ma_time_add(wait_from(journey, t), op->span, 1, ma_timezone());
+		return MA_STOP_WAIT;
+	}
+	log_step(journey, t, op, "timed out", -1);
+	t->arrived = false;
+	t->op = op->other;
+	return MA_STOP_NOT;
+}
+
+/* Takes one of two branches. */
+static MaStop
+run_if(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	bool yes = holds(journey, t, op->predicate, NULL);
+
+	log_step(journey, t, op, yes ? "true" : "false", -1);
+	t->op = yes ? op->next : op->other;
+	return MA_STOP_NOT;
+}
+
+/* Goes on to the first case. */
+static MaStop
+run_switch(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	log_step(journey, t, op, NULL, -1);
+	t->op = op->next;
+	return MA_STOP_NOT;
+}
+
+/* Takes this case or looks at the next. */
+static MaStop
+run_case(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	t->op = holds(journey, t, op->predicate, NULL) ? op->next : op->other;
+	return MA_STOP_NOT;
+}
+
+/* Notes something to be done to the contact. */
+static MaStop
+run_effect(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	MaEffect *effect = palloc0(sizeof(MaEffect));
+
+	effect->traveller = t;
+	effect->op = op;
+	effect->values = compute_values(journey, t, NULL, op);
+	journey->effects = lappend(journey->effects, effect);
+	t->visited->changed = true;
+	log_step(journey, t, op, NULL, -1);
+	t->op = op->next;
+	return MA_STOP_NOT;
+}
+
+/* Goes to a step, in a new pass. */
+static MaStop
+run_goto(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	log_step(journey, t, op, NULL, -1);
+	t->pass++;
+	t->op = op->next;
+	return MA_STOP_NOT;
+}
+
+/* Goes on elsewhere. */
+static MaStop
+run_jump(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	t->op = op->next;
+	return MA_STOP_NOT;
+}
+
+/* Ends with a reason. */
+static MaStop
+run_exit(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	log_step(journey, t, op, op->text, -1);
+	t->state = "exited";
+	t->reason = op->text;
+	return MA_STOP_END;
+}
+
+/* Ends after the last step. */
+static MaStop
+run_end(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	t->state = "completed";
+	return MA_STOP_END;
+}
+
+/* Runs a traveller up to a wait or the end. */
+static MaStop
+run_steps(MaJourney *journey, MaTraveller *t)
+{
+	MaStop stop = MA_STOP_NOT;
+
+	for (int i = 0; stop == MA_STOP_NOT; i++)
+	{
+		const MaOp *op = &t->program->ops[t->op];
+
+		if (i == MAX_OPS_AT_ONCE)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("workflow \"%s\" goes in circles without a wait",
+							t->workflow),
+					 errdetail("It is at step \"%s\".",
+							   op->step ? op->step : "")));
+		if (t->visited->changed &&
+			(op->when != 0 || op->predicate != 0 || op->values != NULL))
+			return MA_STOP_YIELD;
+		if (op->when != 0 && !t->arrived && !holds(journey, t, op->when, NULL))
+		{
+			log_step(journey, t, op, "skipped", -1);
+			t->op = op->skip;
+			continue;
+		}
+		stop = run_step[op->verb](journey, t, op);
+	}
+	return stop;
+}
+
+/* Does an event of a traveller's workflow end it? */
+static bool
+ends_by(MaJourney *journey, MaTraveller *t, MaEvent *event)
+{
+	for (int i = 0; i < t->program->nexits; i++)
+	{
+		MaTrigger *exit = &t->program->exits[i];
+
+		if (strcmp(exit->kind, event->kind) == 0 &&
+			(exit->when == 0 || holds(journey, t, exit->when, event)))
+			return true;
+	}
+	return false;
+}
+
+/* Tells a traveller of the first event that concerns it. */
+static MaStop
+take_signal(MaJourney *journey, MaTraveller *t)
+{
+	MaSignalled *signalled = linitial(t->signalled);
+	MaEvent		*event = &signalled->event;
+	const MaOp	*op = &t->program->ops[t->op];
+
+	if (t->visited->changed)
+		return MA_STOP_YIELD;
+	t->signalled = list_delete_first(t->signalled);
+	t->taken = lappend(t->taken, signalled);
+	if (signalled->restart)
+	{
+		static const MaOp restart = {.verb = MA_OP_RESTART, .step = ""};
+
+		t->pass++;
+		log_step(journey, t, &restart, NULL, -1);
+		t->op = 0;
+		t->arrived = false;
+		t->wake_at = event->occurred_at;
+		t->event_id = event->event_id;
+		t->entry = event->properties;
+		t->restarted = true;
+	}
+	else if (ends_by(journey, t, event))
+	{
+		t->state = "exited";
+		t->reason = event->kind;
+		return MA_STOP_END;
+	}
+	else if (op->verb == MA_OP_WAIT_EVENT && t->arrived &&
+			 strcmp(op->text, event->kind) == 0 &&
+			 (op->predicate == 0 || holds(journey, t, op->predicate, event)))
+	{
+		log_step(journey, t, op, "event", -1);
+		t->arrived = false;
+		t->op = op->next;
+		t->wake_at = event->occurred_at;
+	}
+	return MA_STOP_WAIT;
+}
+
+/* When a traveller goes on: at its time, or for the event before it. */
+static TimestampTz
+next_instant(const MaTraveller *t)
+{
+	if (t->signalled != NIL)
+	{
+		MaSignalled *signalled = linitial(t->signalled);
+
+		return Min(t->wake_at, signalled->event.occurred_at);
+	}
+	return t->wake_at;
+}
+
+/* Is an event the next thing that happens to a traveller? */
+static bool
+is_signalled(const MaJourney *journey, const MaTraveller *t)
+{
+	MaSignalled *signalled;
+
+	if (t->signalled == NIL)
+		return false;
+	signalled = linitial(t->signalled);
+	return t->wake_at > journey->now ||
+		   signalled->event.occurred_at < t->wake_at;
+}
+
+/* Orders travellers for the heap, which has the greatest on top. */
+static int
+compare_travellers(Datum a, Datum b, void *arg)
+{
+	const MaTraveller *x = (const MaTraveller *) DatumGetPointer(a);
+	const MaTraveller *y = (const MaTraveller *) DatumGetPointer(b);
+	TimestampTz		   at_x = next_instant(x);
+	TimestampTz		   at_y = next_instant(y);
+
+	if (at_x != at_y)
+		return at_x < at_y ? 1 : -1;
+	return x->enrollment_id < y->enrollment_id ? 1 :
+		   x->enrollment_id > y->enrollment_id ? -1 :
+												 0;
+}
+
+/* Runs all travellers of a batch in the order in which they are due. */
+void
+ma_journey_run(MaJourney *journey)
+{
+	binaryheap *heap = binaryheap_allocate(Max(journey->ntravellers, 1),
+										   compare_travellers, NULL);
+
+	for (int i = 0; i < journey->ntravellers; i++)
+		binaryheap_add(heap, PointerGetDatum(&journey->travellers[i]));
+	while (!binaryheap_empty(heap))
+	{
+		MaTraveller *t =
+			(MaTraveller *) DatumGetPointer(binaryheap_first(heap));
+		MaStop stop = MA_STOP_YIELD;
+
+		if (is_signalled(journey, t))
+			stop = take_signal(journey, t);
+		else if (t->wake_at <= journey->now)
+			stop = run_steps(journey, t);
+		if (stop == MA_STOP_WAIT &&
+			(t->signalled != NIL || t->wake_at <= journey->bound))
+			binaryheap_replace_first(heap, PointerGetDatum(t));
+		else
+			(void) binaryheap_remove_first(heap);
+	}
+	binaryheap_free(heap);
+}

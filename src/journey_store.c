@@ -1,0 +1,633 @@
+/*
+ * journey_store.c
+ *	  Reads and writes a batch of enrolments.
+ *
+ * Reading locks in the order of the whole house: the states of the contacts
+ * first, then the enrolments. What another session holds is left out. Writing
+ * is one statement per table, whatever the size of the batch.
+ *
+ * Programs are kept per backend by version: a version never changes. They are
+ * forgotten, between batches, when versions come or go.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "columns.h"
+#include "definition.h"
+#include "enrollment.h"
+#include "entry.h"
+#include "inval.h"
+#include "journey_private.h"
+#include "sql.h"
+
+/* A program kept. */
+typedef struct KeptProgram
+{
+	int		   version_id; /* hash key */
+	MaProgram *program;
+} KeptProgram;
+
+static MaWatch		 watch = {"workflow_version"};
+static MemoryContext programs_cxt = NULL;
+static HTAB			*programs = NULL;
+
+/* Forgets the programs if versions changed; none may be in use. */
+static void
+refresh_programs(void)
+{
+	HASHCTL ctl = {.keysize = sizeof(int), .entrysize = sizeof(KeptProgram)};
+
+	(void) ma_inval_watch(&watch);
+	if (programs != NULL && !watch.stale)
+		return;
+	watch.stale = false;
+	programs = NULL;
+	if (programs_cxt == NULL)
+		programs_cxt = AllocSetContextCreate(
+			TopMemoryContext, "mautomate programs", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(programs_cxt);
+	ctl.hcxt = programs_cxt;
+	programs = hash_create("mautomate programs", 64, &ctl,
+						   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* The program of a version. Between ma_sql_begin() and ma_sql_end(). */
+static const MaProgram *
+get_program(int version_id)
+{
+	static MaStatement stmt = {
+		"select program from mautomate_internal.workflow_version"
+		" where version_id = $1",
+		1,
+		{INT4OID}};
+	KeptProgram	 *kept = hash_search(programs, &version_id, HASH_FIND, NULL);
+	MaProgram	 *program;
+	MemoryContext caller;
+	Datum		  values[1];
+	bool		  isnull;
+
+	if (kept != NULL)
+		return kept->program;
+	values[0] = Int32GetDatum(version_id);
+	if (ma_sql_exec(&stmt, values, NULL, 1) == 0)
+		elog(ERROR, "workflow version %d does not exist", version_id);
+	caller = MemoryContextSwitchTo(programs_cxt);
+	program = ma_program_read(DatumGetJsonbP(ma_sql_datum(0, 1, &isnull)));
+	kept = hash_search(programs, &version_id, HASH_ENTER, NULL);
+	kept->program = program;
+	MemoryContextSwitchTo(caller);
+	return program;
+}
+
+/* Orders contact ids. */
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64 x = *(const int64 *) a;
+	int64 y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Sorts ids, leaves each once and returns how many are left. */
+static int
+sort_ids(int64 *ids, int n)
+{
+	int left = 0;
+
+	qsort(ids, n, sizeof(int64), compare_ids);
+	for (int i = 0; i < n; i++)
+		if (i == 0 || ids[i] != ids[i - 1])
+			ids[left++] = ids[i];
+	return left;
+}
+
+/* Locks and loads the contacts of what is due. */
+static void
+load_contacts(MaJourney *journey, const MaDue *due, int n)
+{
+	int64		 *ids = palloc(sizeof(int64) * n);
+	int			  nids;
+	MaContactSet *set;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = due[i].contact_id;
+	nids = sort_ids(ids, n);
+	set = ma_refresh_load(ids, nids, true);
+	journey->visited = palloc0(sizeof(MaVisited) * nids);
+	for (int i = 0; i < nids; i++)
+	{
+		MaContact *contact = ma_contact_find(set, ids[i]);
+
+		if (contact == NULL)
+			continue;
+		journey->visited[journey->nvisited].contact_id = ids[i];
+		journey->visited[journey->nvisited++].contact = contact;
+	}
+}
+
+/* A contact of the batch; NULL where another session holds it. */
+static MaVisited *
+find_visited(MaJourney *journey, int64 contact_id)
+{
+	return bsearch(&contact_id, journey->visited, journey->nvisited,
+				   sizeof(MaVisited), compare_ids);
+}
+
+/* Locks the enrolments of what is due whose contacts are loaded. */
+static uint64
+lock_enrollments(MaJourney *journey, const MaDue *due, int n)
+{
+	static MaStatement stmt = {
+		"select e.enrollment_id, e.contact_id, e.workflow_id, w.name,"
+		" e.version_id, e.op, e.arrived, e.pass, e.wake_at, e.event_id,"
+		" e.entry, e.context"
+		" from unnest($1, $2) d (contact_id, enrollment_id)"
+		" join mautomate_internal.enrollment e"
+		" using (contact_id, enrollment_id)"
+		" join mautomate_internal.workflow w using (workflow_id)"
+		" where e.state = 'active' and w.state = 'active'"
+		" order by e.enrollment_id for update of e skip locked",
+		2,
+		{INT8ARRAYOID, INT8ARRAYOID}};
+	MaColumns *columns = ma_columns_new(n, 2, (const Oid[]){INT8OID, INT8OID});
+
+	for (int i = 0; i < n; i++)
+	{
+		if (find_visited(journey, due[i].contact_id) == NULL)
+			continue;
+		columns->values[0][columns->nrows] = Int64GetDatum(due[i].contact_id);
+		columns->values[1][columns->nrows++] =
+			Int64GetDatum(due[i].enrollment_id);
+	}
+	return columns->nrows == 0 ? 0 : ma_columns_exec(&stmt, columns);
+}
+
+/* Reads the locked enrolments into the batch's memory. */
+static void
+read_travellers(MaJourney *journey, uint64 n, MemoryContext cxt)
+{
+	SPITupleTable *rows = SPI_tuptable;
+
+	journey->travellers =
+		MemoryContextAllocZero(cxt, sizeof(MaTraveller) * Max(n, 1));
+	for (uint64 i = 0; i < n; i++)
+	{
+		MaTraveller	 *t = &journey->travellers[journey->ntravellers++];
+		MemoryContext caller = MemoryContextSwitchTo(cxt);
+		Datum		  values[12];
+		bool		  isnull;
+
+		for (int column = 0; column < lengthof(values); column++)
+			values[column] = SPI_getbinval(rows->vals[i], rows->tupdesc,
+										   column + 1, &isnull);
+		t->enrollment_id = DatumGetInt64(values[0]);
+		t->visited = find_visited(journey, DatumGetInt64(values[1]));
+		t->workflow_id = DatumGetInt32(values[2]);
+		t->workflow = TextDatumGetCString(values[3]);
+		t->op = DatumGetInt32(values[5]);
+		t->arrived = DatumGetBool(values[6]);
+		t->pass = DatumGetInt32(values[7]);
+		t->wake_at = DatumGetTimestampTz(values[8]);
+		t->event_id = DatumGetInt64(values[9]);
+		t->entry = DatumGetJsonbPCopy(values[10]);
+		t->context = DatumGetJsonbPCopy(values[11]);
+		t->state = "active";
+		MemoryContextSwitchTo(caller);
+		t->program = get_program(DatumGetInt32(values[4]));
+	}
+}
+
+/* The traveller of an enrolment; they are in order of their numbers. */
+static MaTraveller *
+find_traveller(MaJourney *journey, int64 enrollment_id)
+{
+	int low = 0;
+	int high = journey->ntravellers;
+
+	while (low < high)
+	{
+		int middle = (low + high) / 2;
+
+		if (journey->travellers[middle].enrollment_id < enrollment_id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	Assert(low < journey->ntravellers);
+	return &journey->travellers[low];
+}
+
+/* Reads the events that concern the travellers. */
+static void
+read_signals(MaJourney *journey, MemoryContext cxt)
+{
+	static MaStatement stmt = {
+		"select u.enrollment_id, u.wakeup_id, u.restart, u.contact_id,"
+		" u.kind, u.nth, u.event_id, u.occurred_at, u.properties"
+		" from unnest($1, $2) d (contact_id, enrollment_id)"
+		" join mautomate_internal.wakeup u using (contact_id, enrollment_id)"
+		" order by u.wakeup_id",
+		2,
+		{INT8ARRAYOID, INT8ARRAYOID}};
+	MaColumns *columns = ma_columns_new(journey->ntravellers, 2,
+										(const Oid[]){INT8OID, INT8OID});
+	uint64	   n;
+
+	for (int i = 0; i < journey->ntravellers; i++)
+	{
+		MaTraveller *t = &journey->travellers[i];
+
+		columns->values[0][i] = Int64GetDatum(t->visited->contact_id);
+		columns->values[1][i] = Int64GetDatum(t->enrollment_id);
+	}
+	columns->nrows = journey->ntravellers;
+	n = ma_columns_exec(&stmt, columns);
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(cxt);
+		MaSignalled	 *signalled = palloc0(sizeof(MaSignalled));
+		bool		  isnull;
+		MaTraveller	 *t = find_traveller(
+			 journey, DatumGetInt64(ma_sql_datum(i, 1, &isnull)));
+
+		signalled->wakeup_id = DatumGetInt64(ma_sql_datum(i, 2, &isnull));
+		signalled->restart = DatumGetBool(ma_sql_datum(i, 3, &isnull));
+		signalled->event.contact_id =
+			DatumGetInt64(ma_sql_datum(i, 4, &isnull));
+		signalled->event.kind = ma_sql_text(i, 5);
+		signalled->event.nth = DatumGetInt64(ma_sql_datum(i, 6, &isnull));
+		signalled->event.event_id = DatumGetInt64(ma_sql_datum(i, 7, &isnull));
+		signalled->event.occurred_at =
+			DatumGetTimestampTz(ma_sql_datum(i, 8, &isnull));
+		signalled->event.properties =
+			DatumGetJsonbPCopy(ma_sql_datum(i, 9, &isnull));
+		t->signalled = lappend(t->signalled, signalled);
+		MemoryContextSwitchTo(caller);
+	}
+}
+
+/* Locks and reads a batch, in the current memory context. */
+MaJourney *
+ma_journey_read(const MaDue *due, int n)
+{
+	MaJourney	 *journey = palloc0(sizeof(MaJourney));
+	MemoryContext cxt = CurrentMemoryContext;
+	MaSqlScope	  scope;
+
+	refresh_programs();
+	journey->now = ma_now();
+	load_contacts(journey, due, n);
+	ma_sql_begin(&scope);
+	read_travellers(journey, lock_enrollments(journey, due, n), cxt);
+	if (journey->ntravellers > 0)
+		read_signals(journey, cxt);
+	ma_sql_end(&scope);
+	return journey;
+}
+
+/* Pushes what is known of a step, keyed by its name. */
+static void
+push_step(JsonbParseState **state, const char *step, const char *verb,
+		  const char *result)
+{
+	const char *pairs[] = {"verb", verb, "result", result};
+	JsonbValue	v;
+
+	v.type = jbvString;
+	v.val.string.val = unconstify(char *, step);
+	v.val.string.len = strlen(step);
+	pushJsonbValue(state, WJB_KEY, &v);
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < lengthof(pairs); i += 2)
+	{
+		if (pairs[i + 1] == NULL)
+			continue;
+		for (int j = 0; j < 2; j++)
+		{
+			v.val.string.val = unconstify(char *, pairs[i + j]);
+			v.val.string.len = strlen(pairs[i + j]);
+			pushJsonbValue(state, j == 0 ? WJB_KEY : WJB_VALUE, &v);
+		}
+	}
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+/*
+ * The steps a traveller has made, as {"id": {"verb", "result"}}; of a step
+ * made more than once the last time.
+ */
+Jsonb *
+ma_journey_steps(MaJourney *journey, const MaTraveller *t)
+{
+	static MaStatement stmt = {
+		"select step, verb, result from mautomate_internal.enrollment_log"
+		" where contact_id = $1 and enrollment_id = $2 order by log_id",
+		2,
+		{INT8OID, INT8OID}};
+	MemoryContext	 cxt = CurrentMemoryContext;
+	JsonbParseState *state = NULL;
+	Datum			 values[2];
+	MaSqlScope		 scope;
+	ListCell		*lc;
+
+	values[0] = Int64GetDatum(t->visited->contact_id);
+	values[1] = Int64GetDatum(t->enrollment_id);
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, values, NULL, 0);
+	MemoryContextSwitchTo(cxt);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		push_step(&state, ma_sql_text(i, 1), ma_sql_text(i, 2),
+				  ma_sql_text(i, 3));
+	foreach (lc, journey->log)
+	{
+		MaLogRow *row = lfirst(lc);
+
+		if (row->traveller == t)
+			push_step(&state, row->step, ma_verb_name(row->verb), row->result);
+	}
+	ma_sql_end(&scope);
+	MemoryContextSwitchTo(cxt);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* Writes where the travellers stand now. */
+static void
+write_enrollments(MaJourney *journey)
+{
+	static MaStatement stmt = {
+		"update mautomate_internal.enrollment e set op = c.op,"
+		" arrived = c.arrived, pass = c.pass, wake_at = c.wake_at,"
+		" event_id = c.event_id, entry = coalesce(c.entry, e.entry),"
+		" state = c.state, reason = c.reason, attempts = 0,"
+		" ended_at = case when c.state <> 'active' then c.at end"
+		" from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) c"
+		" (contact_id, enrollment_id, op, arrived, pass, wake_at, event_id,"
+		" entry, state, reason, at)"
+		" where e.contact_id = c.contact_id"
+		" and e.enrollment_id = c.enrollment_id",
+		11,
+		{INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, INT4ARRAYOID,
+		 TIMESTAMPTZARRAYOID, INT8ARRAYOID, JSONBARRAYOID, TEXTARRAYOID,
+		 TEXTARRAYOID, TIMESTAMPTZARRAYOID}};
+	MaColumns *columns = ma_columns_new(
+		journey->ntravellers, 11,
+		(const Oid[]){INT8OID, INT8OID, INT4OID, BOOLOID, INT4OID,
+					  TIMESTAMPTZOID, INT8OID, JSONBOID, TEXTOID, TEXTOID,
+					  TIMESTAMPTZOID});
+
+	for (int i = 0; i < journey->ntravellers; i++)
+	{
+		MaTraveller *t = &journey->travellers[i];
+
+		columns->values[0][i] = Int64GetDatum(t->visited->contact_id);
+		columns->values[1][i] = Int64GetDatum(t->enrollment_id);
+		columns->values[2][i] = Int32GetDatum(t->op);
+		columns->values[3][i] = BoolGetDatum(t->arrived);
+		columns->values[4][i] = Int32GetDatum(t->pass);
+		columns->values[5][i] = TimestampTzGetDatum(t->wake_at);
+		columns->values[6][i] = Int64GetDatum(t->event_id);
+		ma_columns_set(columns, 7, i,
+					   t->restarted ? JsonbPGetDatum(t->entry) : (Datum) 0,
+					   !t->restarted);
+		columns->values[8][i] = CStringGetTextDatum(t->state);
+		ma_columns_set(columns, 9, i,
+					   t->reason == NULL ? (Datum) 0 :
+										   CStringGetTextDatum(t->reason),
+					   t->reason == NULL);
+		columns->values[10][i] = TimestampTzGetDatum(journey->now);
+	}
+	columns->nrows = journey->ntravellers;
+	ma_columns_exec(&stmt, columns);
+}
+
+/* Writes the log; the messages have their numbers. */
+static void
+write_log(MaJourney *journey, const int64 *message_ids)
+{
+	static MaStatement stmt = {
+		"insert into mautomate_internal.enrollment_log (contact_id,"
+		" enrollment_id, step, pass, verb, executed_at, result)"
+		" select * from unnest($1, $2, $3, $4, $5, $6, $7)",
+		7,
+		{INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
+		 TIMESTAMPTZARRAYOID, TEXTARRAYOID}};
+	MaColumns *columns =
+		ma_columns_new(list_length(journey->log), 7,
+					   (const Oid[]){INT8OID, INT8OID, TEXTOID, INT4OID,
+									 TEXTOID, TIMESTAMPTZOID, TEXTOID});
+	ListCell *lc;
+
+	foreach (lc, journey->log)
+	{
+		MaLogRow   *row = lfirst(lc);
+		int			i = columns->nrows++;
+		const char *result =
+			row->intent < 0 ?
+				row->result :
+				psprintf("message " INT64_FORMAT, message_ids[row->intent]);
+
+		columns->values[0][i] =
+			Int64GetDatum(row->traveller->visited->contact_id);
+		columns->values[1][i] = Int64GetDatum(row->traveller->enrollment_id);
+		columns->values[2][i] = CStringGetTextDatum(row->step);
+		columns->values[3][i] = Int32GetDatum(row->pass);
+		columns->values[4][i] = CStringGetTextDatum(ma_verb_name(row->verb));
+		columns->values[5][i] = TimestampTzGetDatum(journey->now);
+		ma_columns_set(columns, 6, i,
+					   result == NULL ? (Datum) 0 :
+										CStringGetTextDatum(result),
+					   result == NULL);
+	}
+	if (columns->nrows > 0)
+		ma_columns_exec(&stmt, columns);
+}
+
+/* Deletes the wake-ups that were taken, and all of those who ended. */
+static void
+delete_signals(MaJourney *journey)
+{
+	static MaStatement stmt = {
+		"delete from mautomate_internal.wakeup u"
+		" using unnest($1, $2, $3) d (contact_id, enrollment_id, wakeup_id)"
+		" where u.contact_id = d.contact_id"
+		" and u.enrollment_id = d.enrollment_id"
+		" and u.wakeup_id = d.wakeup_id",
+		3,
+		{INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}};
+	int		   max = 0;
+	MaColumns *columns;
+	ListCell  *lc;
+
+	for (int i = 0; i < journey->ntravellers; i++)
+		max += list_length(journey->travellers[i].signalled) +
+			   list_length(journey->travellers[i].taken);
+	if (max == 0)
+		return;
+	columns = ma_columns_new(max, 3, (const Oid[]){INT8OID, INT8OID, INT8OID});
+	for (int i = 0; i < journey->ntravellers; i++)
+	{
+		MaTraveller *t = &journey->travellers[i];
+		bool		 ended = strcmp(t->state, "active") != 0;
+
+		foreach (lc, list_concat_copy(t->taken, ended ? t->signalled : NIL))
+		{
+			int			 row = columns->nrows++;
+			MaSignalled *signalled = lfirst(lc);
+
+			columns->values[0][row] = Int64GetDatum(t->visited->contact_id);
+			columns->values[1][row] = Int64GetDatum(t->enrollment_id);
+			columns->values[2][row] = Int64GetDatum(signalled->wakeup_id);
+		}
+	}
+	if (columns->nrows > 0)
+		ma_columns_exec(&stmt, columns);
+}
+
+/* Puts contacts into, or takes them out of, the lists of adjoining effects. */
+static ListCell *
+write_list_effects(MaJourney *journey, ListCell *first)
+{
+	const MaOp *op = ((MaEffect *) lfirst(first))->op;
+	int64	   *ids = palloc(sizeof(int64) * list_length(journey->effects));
+	int			n = 0;
+	ListCell   *lc;
+
+	for (lc = first; lc != NULL; lc = lnext(journey->effects, lc))
+	{
+		MaEffect *effect = lfirst(lc);
+
+		if (effect->op->verb != op->verb || effect->op->object != op->object)
+			break;
+		ids[n++] = effect->traveller->visited->contact_id;
+	}
+	ma_refresh_hand(op->object, ids, n, op->verb == MA_OP_ADD);
+	return lc;
+}
+
+/* Inserts the events of adjoining effects. */
+static ListCell *
+write_event_effects(MaJourney *journey, ListCell *first)
+{
+	static MaStatement stmt = {
+		"insert into mautomate.event (contact_id, kind, occurred_at,"
+		" properties) select * from unnest($1, $2, $3, $4)",
+		4,
+		{INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, JSONBARRAYOID}};
+	MaColumns *columns = ma_columns_new(
+		list_length(journey->effects), 4,
+		(const Oid[]){INT8OID, TEXTOID, TIMESTAMPTZOID, JSONBOID});
+	Datum	  empty = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+	ListCell *lc;
+
+	for (lc = first; lc != NULL; lc = lnext(journey->effects, lc))
+	{
+		MaEffect *effect = lfirst(lc);
+		int		  row = columns->nrows;
+
+		if (effect->op->verb != MA_OP_EMIT)
+			break;
+		columns->nrows++;
+		columns->values[0][row] =
+			Int64GetDatum(effect->traveller->visited->contact_id);
+		columns->values[1][row] = CStringGetTextDatum(effect->op->text);
+		columns->values[2][row] = TimestampTzGetDatum(journey->now);
+		columns->values[3][row] =
+			effect->values == NULL ? empty : JsonbPGetDatum(effect->values);
+	}
+	ma_columns_exec(&stmt, columns);
+	return lc;
+}
+
+/* Enters contacts into the workflow of adjoining effects. */
+static ListCell *
+write_enroll_effects(MaJourney *journey, ListCell *first)
+{
+	int			  workflow_id = ((MaEffect *) lfirst(first))->op->object;
+	int			  n = list_length(journey->effects);
+	int64		 *ids = palloc(sizeof(int64) * n);
+	MaContactSet *set;
+	MaEntryBatch *batch;
+	ListCell	 *lc;
+
+	n = 0;
+	foreach (lc, journey->effects)
+		ids[n++] = ((MaEffect *) lfirst(lc))->traveller->visited->contact_id;
+	n = sort_ids(ids, n);
+	set = ma_refresh_load(ids, n, false);
+	batch = ma_entry_begin(ma_definitions());
+	for (lc = first; lc != NULL; lc = lnext(journey->effects, lc))
+	{
+		MaEffect	*effect = lfirst(lc);
+		MaTraveller *t = effect->traveller;
+
+		if (effect->op->verb != MA_OP_ENROLL ||
+			effect->op->object != workflow_id)
+			break;
+		(void) ma_entry_enroll(batch, workflow_id,
+							   ma_contact_find(set, t->visited->contact_id),
+							   t->visited->contact_id, t->context);
+	}
+	ma_entry_apply(batch);
+	return lc;
+}
+
+/* Does what steps want done to contacts, runs of alike ones together. */
+static void
+write_effects(MaJourney *journey)
+{
+	ListCell *lc = list_head(journey->effects);
+
+	while (lc != NULL)
+	{
+		MaEffect *effect = lfirst(lc);
+
+		switch (effect->op->verb)
+		{
+			case MA_OP_ADD:
+			case MA_OP_REMOVE:
+				lc = write_list_effects(journey, lc);
+				break;
+			case MA_OP_EMIT:
+				lc = write_event_effects(journey, lc);
+				break;
+			case MA_OP_ENROLL:
+				lc = write_enroll_effects(journey, lc);
+				break;
+			default:
+				Assert(effect->op->verb == MA_OP_UNENROLL);
+				(void) ma_enrollment_end(
+					effect->traveller->visited->contact_id, effect->op->object,
+					"unenrolled");
+				lc = lnext(journey->effects, lc);
+				break;
+		}
+	}
+}
+
+/* Writes what the travellers of a batch did. */
+void
+ma_journey_write(MaJourney *journey)
+{
+	int64	  *message_ids = palloc(sizeof(int64) * Max(journey->nintents, 1));
+	MaSqlScope scope;
+
+	if (journey->ntravellers == 0)
+		return;
+	ma_sql_begin(&scope);
+	write_enrollments(journey);
+	delete_signals(journey);
+	write_effects(journey);
+	if (journey->nintents > 0)
+		ma_outbox_enqueue(journey->intents, journey->nintents, message_ids);
+	write_log(journey, message_ids);
+	ma_sql_end(&scope);
+}
