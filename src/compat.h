@@ -68,4 +68,11 @@
 	ExecInitRangeTable(estate, list_make1(rte))
 #endif
 
+/* RelationGetPrimaryKeyIndex() asks since 18 whether it may be deferrable */
+#if PG_VERSION_NUM >= 180000
+#define ma_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)
+#else
+#define ma_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
 #endif							/* MA_COMPAT_H */

@@ -74,7 +74,7 @@ open_table(LOCKMODE mode)
 static Relation
 open_key(Relation heap)
 {
-	Oid			key = RelationGetPrimaryKeyIndex(heap);
+	Oid			key = ma_primary_key_index(heap);
 
 	if (!OidIsValid(key))
 		elog(ERROR, "contact_state has no primary key");
