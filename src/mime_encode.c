@@ -117,14 +117,16 @@ canonical(const char *text)
 	StringInfoData out;
 
 	initStringInfo(&out);
-	for (const char *p = text; *p; p++)
+	for (;;)
 	{
-		if (*p == '\r' && p[1] == '\n')
-			continue;
-		if (*p == '\r' || *p == '\n')
-			appendBinaryStringInfo(&out, "\r\n", 2);
-		else
-			appendStringInfoChar(&out, *p);
+		int run = strcspn(text, "\r\n");
+
+		appendBinaryStringInfo(&out, text, run);
+		text += run;
+		if (*text == '\0')
+			break;
+		appendBinaryStringInfo(&out, "\r\n", 2);
+		text += text[0] == '\r' && text[1] == '\n' ? 2 : 1;
 	}
 	return out.data;
 }
@@ -182,35 +184,44 @@ must_quote(const char *p, bool line_start)
 static void
 put_quoted(StringInfo out, const char *text)
 {
-	int column = 0;
+	static const char digits[] = "0123456789ABCDEF";
+	int				  column = 0;
 
 	for (const char *p = text; *p; p++)
 	{
-		bool quote;
-		int	 width;
+		bool  quote = must_quote(p, column == 0);
+		char *to;
 
+		/* a soft line end, and a quoted character, or CRLF */
+		enlargeStringInfo(out, 8);
+		to = out->data + out->len;
 		if (*p == '\r' && p[1] == '\n')
 		{
-			appendBinaryStringInfo(out, "\r\n", 2);
+			*to++ = *p++;
+			*to++ = *p;
 			column = 0;
-			p++;
+			out->len = to - out->data;
 			continue;
 		}
-		quote = must_quote(p, column == 0);
-		width = quote ? 3 : 1;
-		if (column + width > MIME_LINE - 1)
+		if (column + (quote ? 3 : 1) > MIME_LINE - 1)
 		{
-			appendStringInfoString(out, "=\r\n");
+			memcpy(to, "=\r\n", 3);
+			to += 3;
 			column = 0;
 			quote = must_quote(p, true);
-			width = quote ? 3 : 1;
 		}
 		if (quote)
-			appendStringInfo(out, "=%02X", (unsigned char) *p);
+		{
+			*to++ = '=';
+			*to++ = digits[(unsigned char) *p >> 4];
+			*to++ = digits[(unsigned char) *p & 15];
+		}
 		else
-			appendStringInfoChar(out, *p);
-		column += width;
+			*to++ = *p;
+		column += quote ? 3 : 1;
+		out->len = to - out->data;
 	}
+	out->data[out->len] = '\0';
 }
 
 /*

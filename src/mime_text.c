@@ -179,12 +179,13 @@ find_effect(const HtmlTag *tag)
 }
 
 /*
- * Is this tag the named one?
+ * Is this tag the named one? The name is in lower case.
  */
 static bool
 tag_is(const HtmlTag *tag, const char *name)
 {
-	return tag->len == strlen(name) &&
+	return pg_ascii_tolower(tag->name[0]) == name[0] &&
+		   tag->len == strlen(name) &&
 		   pg_strncasecmp(tag->name, name, tag->len) == 0;
 }
 
@@ -343,13 +344,20 @@ attribute(const HtmlTag *tag, const char *name)
 }
 
 /*
- * Put one character or entity of the text.
+ * Put a run of characters, one space or one entity of the text.
  */
 static const char *
 put_text(TextWriter *w, const char *p)
 {
 	char buffer[MAX_UNICODE_EQUIVALENT_STRING + 1];
 
+	int run = strcspn(p, "<& \t\r\n\f\v");
+
+	if (run > 0)
+	{
+		put_char(w, p, run);
+		return p + run;
+	}
 	if (*p == '\n' && w->pre > 0)
 	{
 		w->breaks++;

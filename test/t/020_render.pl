@@ -41,5 +41,24 @@ judge('templates: 95 % of golden-liquid',
 	'liquid_conformance.py', 'golden_liquid/golden_liquid.json');
 judge('messages: read by Python\'s email', 'messages.py', 'mime');
 
+# Another reader, where it can be had.
+SKIP:
+{
+	my $folder = PostgreSQL::Test::Utils::tempdir();
+	skip "mailparser: no $data/mime", 1 unless -e "$data/mime";
+	local $ENV{HOME} = $folder;
+	skip 'npm or mailparser 3.7.2 cannot be had', 1
+	  if system("timeout 60 npm install --silent --no-audit --no-fund "
+		  . "--prefix $folder mailparser\@3.7.2 >/dev/null 2>&1") != 0;
+	my ($out, $err) = ('', '');
+	my $good = IPC::Run::run([ 'python3', 'test/render/messages.py',
+			"$data/mime", '--write', "$folder/mails" ], '2>', \$err);
+	local $ENV{NODE_PATH} = "$folder/node_modules";
+	$good &&= IPC::Run::run([ 'node', 'test/render/mailparser.js',
+			"$folder/mails" ], '>', \$out, '2>', \$err);
+	ok($good, 'messages: read by mailparser') or diag("$out$err");
+	note($out);
+}
+
 $node->stop;
 done_testing();
