@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "common/int.h"
+#include "catalog/pg_type_d.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -24,8 +25,10 @@
 #include "guc.h"
 #include "inval.h"
 #include "sql.h"
+#include "wake.h"
 
 PG_FUNCTION_INFO_V1(mautomate_clock);
+PG_FUNCTION_INFO_V1(mautomate_set_clock);
 
 static MaWatch	   watch = {"clock"};
 static bool		   set = false; /* does the clock stand still? */
@@ -75,6 +78,62 @@ Datum
 mautomate_clock(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TIMESTAMPTZ(ma_now());
+}
+
+/* Writes the clock's row. */
+static void
+write_clock(FunctionCallInfo fcinfo)
+{
+	static MaStatement stmt = {
+		"update mautomate_internal.clock set set_to = $1",
+		1, {TIMESTAMPTZOID}
+	};
+	Datum		value = PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0);
+	MaSqlScope	scope;
+
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, &value, PG_ARGISNULL(0) ? "n" : NULL, 0);
+	ma_sql_end(&scope);
+}
+
+/* What is folded up to a later instant is no use at an earlier one. */
+static void
+mark_all_states(void)
+{
+	static MaStatement stmts[] = {
+		{"update mautomate_internal.contact_state set as_of = '-infinity'", 0},
+		{"insert into mautomate_internal.dirty (contact_id, rebuild)"
+			" select contact_id, true from mautomate_internal.contact_state",
+		0},
+	};
+	MaSqlScope	scope;
+
+	ma_sql_begin(&scope);
+	for (int i = 0; i < lengthof(stmts); i++)
+		ma_sql_exec(&stmts[i], NULL, NULL, 0);
+	ma_sql_end(&scope);
+}
+
+/* set_clock(timestamptz) */
+Datum
+mautomate_set_clock(PG_FUNCTION_ARGS)
+{
+	TimestampTz before;
+
+	if (!superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser to set the clock")));
+	if (!PG_ARGISNULL(0) && TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(0)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("clock cannot be set to infinity")));
+	before = ma_now();
+	write_clock(fcinfo);
+	if (ma_now() < before)
+		mark_all_states();
+	ma_wake_all_at_commit();
+	PG_RETURN_VOID();
 }
 
 /* A zone by name, in any case; NULL where there is none. */

@@ -20,6 +20,7 @@
 #include "catalog/pg_type_d.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/bitmapset.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
@@ -48,6 +49,7 @@ static MaExpr *compile_text(const MaExprSource *source, MemoryContext cxt);
 static List *parse(const MaExprSource *source);
 static void compile_target(MaCompile *compile, MaExpr *expr, int i,
 						   ResTarget *target);
+static void init_targets(MaExpr *expr);
 static ParamExternData *fetch(ParamListInfo params, int id, bool speculative,
 							  ParamExternData *workspace);
 
@@ -179,7 +181,6 @@ ma_expr_from_raw(const MaExprSource *source, List *targets, MemoryContext cxt)
 {
 	MaCompile	compile = {.source = source, .cxt = cxt};
 	MaExpr	   *expr = MemoryContextAllocZero(cxt, sizeof(MaExpr));
-	MemoryContext old;
 	int			i = 0;
 	ListCell   *lc;
 
@@ -203,18 +204,86 @@ ma_expr_from_raw(const MaExprSource *source, List *targets, MemoryContext cxt)
 			expr->zoned = true;
 	}
 
-	old = MemoryContextSwitchTo(cxt);
+	init_targets(expr);
+	return expr;
+}
+
+/* Makes the analysed targets ready to be evaluated. */
+static void
+init_targets(MaExpr *expr)
+{
+	MemoryContext old = MemoryContextSwitchTo(expr->cxt);
+
 	expr->params = palloc0(offsetof(ParamListInfoData, params));
 	expr->params->paramFetch = fetch;
 	expr->params->paramFetchArg = expr;
 	expr->params->numParams = expr->nslots;
 	expr->econtext = CreateStandaloneExprContext();
 	expr->econtext->ecxt_param_list_info = expr->params;
-	for (i = 0; i < expr->ntargets; i++)
+	for (int i = 0; i < expr->ntargets; i++)
 		expr->targets[i].state =
 			ExecInitExprWithParams(expr->targets[i].expr, expr->params);
 	MemoryContextSwitchTo(old);
-	return expr;
+}
+
+/* Appends the conditions that and, or and not join. */
+static List *
+add_conditions(List *conditions, Expr *expr)
+{
+	ListCell   *lc;
+
+	if (!IsA(expr, BoolExpr))
+		return lappend(conditions, expr);
+	foreach(lc, ((BoolExpr *) expr)->args)
+		conditions = add_conditions(conditions, lfirst(lc));
+	return conditions;
+}
+
+/*
+ * The single conditions of a predicate as targets of an expression of their
+ * own, in the order in which they are written. It shares the slots of the
+ * other one and must not outlive it.
+ */
+MaExpr *
+ma_expr_conditions(const MaExpr *expr, MemoryContext cxt)
+{
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	List	   *conditions = add_conditions(NIL, expr->targets[0].expr);
+	MaExpr	   *result = palloc(sizeof(MaExpr));
+
+	*result = *expr;
+	result->cxt = cxt;
+	result->ntargets = list_length(conditions);
+	result->targets = palloc0(result->ntargets * sizeof(MaTarget));
+	for (int i = 0; i < result->ntargets; i++)
+	{
+		result->targets[i].expr = list_nth(conditions, i);
+		result->targets[i].type = BOOLOID;
+	}
+	init_targets(result);
+	MemoryContextSwitchTo(old);
+	return result;
+}
+
+/* Walks a tree for ma_expr_target_slots(). */
+static bool
+collect_params(Node *node, Bitmapset **slots)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param))
+		*slots = bms_add_member(*slots, ((Param *) node)->paramid - 1);
+	return expression_tree_walker(node, collect_params, slots);
+}
+
+/* The slots that a target reads. */
+Bitmapset *
+ma_expr_target_slots(const MaExpr *expr, int i)
+{
+	Bitmapset  *slots = NULL;
+
+	collect_params((Node *) expr->targets[i].expr, &slots);
+	return slots;
 }
 
 /* p_paramref_hook: our slots are external parameters. */
@@ -342,12 +411,26 @@ ma_expr_is_timed(const MaExpr *expr)
 	return expr->is_timed;
 }
 
+/* A slot as it is written. */
+static const char *
+slot_text(const MaExpr *expr, const MaSlot *slot, void *arg)
+{
+	return slot->text;
+}
+
 /*
  * The text of a target as PostgreSQL understood it, our names in it again.
  * Equal texts mean equal things. In the current context.
  */
 char *
 ma_expr_deparse(const MaExpr *expr, int i)
+{
+	return ma_expr_deparse_with(expr, i, slot_text, NULL);
+}
+
+/* The same with whatever a function writes for each slot. */
+char *
+ma_expr_deparse_with(const MaExpr *expr, int i, MaSlotText write, void *arg)
 {
 	char	   *text = deparse_expression((Node *) expr->targets[i].expr, NIL,
 										  false, false);
@@ -366,7 +449,7 @@ ma_expr_deparse(const MaExpr *expr, int i)
 			char	   *end;
 			long		id = strtol(c + 1, &end, 10);
 
-			appendStringInfoString(&s, expr->slots[id - 1].text);
+			appendStringInfoString(&s, write(expr, &expr->slots[id - 1], arg));
 			c = end - 1;
 			continue;
 		}

@@ -7,6 +7,7 @@
 
 #include "access/tupdesc.h"
 #include "executor/tuptable.h"
+#include "nodes/bitmapset.h"
 #include "utils/jsonb.h"
 
 #include "signal.h"
@@ -117,5 +118,14 @@ extern int	ma_expr_slots(const MaExpr *expr, MaSlot **slots);
 extern bool ma_expr_can_raise(const MaExpr *expr);
 extern bool ma_expr_is_timed(const MaExpr *expr);
 extern char *ma_expr_deparse(const MaExpr *expr, int i);
+
+/* Writes what stands for a slot in a deparsed text. */
+typedef const char *(*MaSlotText) (const MaExpr *expr, const MaSlot *slot,
+								   void *arg);
+
+extern char *ma_expr_deparse_with(const MaExpr *expr, int i,
+								  MaSlotText write, void *arg);
+extern MaExpr *ma_expr_conditions(const MaExpr *expr, MemoryContext cxt);
+extern Bitmapset *ma_expr_target_slots(const MaExpr *expr, int i);
 
 #endif							/* MA_PREDICATE_H */

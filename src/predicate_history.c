@@ -105,6 +105,13 @@ string_constant(Node *node)
 	return strVal(&constant->val);
 }
 
+/* Does the call have a name of ours, whatever its arguments? */
+bool
+ma_history_is_name(Node *node)
+{
+	return find_call(call_name(node)) != NULL;
+}
+
 /*
  * Is this one of our calls? Those that SQL has too (count, sum, ...) only
  * with a string as first argument.

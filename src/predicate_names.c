@@ -438,7 +438,8 @@ rewrite_call(MaCompile *compile, FuncCall *call, Oid hint)
 	if (ma_history_is_call((Node *) call))
 		return ma_history_call(compile, call, hint);
 	if (call->agg_star || call->agg_distinct || call->agg_filter != NULL ||
-		call->agg_order != NIL || call->agg_within_group)
+		call->agg_order != NIL || call->agg_within_group ||
+		ma_history_is_name((Node *) call))
 		refuse("an aggregate",
 			   "count('<kind>'), sum('<kind>', '<property>') and the like "
 			   "ask about the history of a contact.", call->location);

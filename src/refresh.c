@@ -113,7 +113,8 @@ load(MaRun *run, MaWork *works, int n, bool skip_locked)
 	for (;;)
 	{
 		MaContactSet *set = ma_state_load(run->definitions, ids, n,
-										  skip_locked);
+										  skip_locked ? MA_LOCK_SKIP :
+										  MA_LOCK_WAIT);
 		int64		newest = 0;
 
 		for (int i = 0; i < set->n; i++)
@@ -328,6 +329,29 @@ ma_refresh_load(const int64 *contact_ids, int n, bool skip_locked)
 {
 	return ma_refresh_run(plain_works(contact_ids, n), n,
 						  ma_refresh_is_silent(), skip_locked);
+}
+
+/*
+ * A contact as it is now, brought to the present in memory only: nothing is
+ * locked, nothing is written. NULL if there is no such contact.
+ */
+MaContact *
+ma_refresh_peek(int64 contact_id)
+{
+	MaRun	   *run = palloc0(sizeof(MaRun));
+	MaWork	   *work = plain_works(&contact_id, 1);
+	MaContactSet *set;
+
+	run->definitions = ma_definitions();
+	run->cxt = CurrentMemoryContext;
+	run->silent = true;
+	set = ma_state_load(run->definitions, &contact_id, 1, MA_LOCK_NONE);
+	if (set->n == 0)
+		return NULL;
+	prepare(set, work, 1);
+	ma_fold_from_log(run, set);
+	process(run, set->contacts[0], work);
+	return set->contacts[0];
 }
 
 /* Evaluates everything for contacts (ids ascending, distinct), silently. */

@@ -28,6 +28,8 @@ extern MaContactSet *ma_refresh_load(const int64 *contact_ids, int n,
 									 bool skip_locked);
 extern MaContact *ma_contact_find(MaContactSet *set, int64 contact_id);
 
+extern MaContact *ma_refresh_peek(int64 contact_id);
+
 /* The rule of silence for what this (sub)transaction writes from here on. */
 extern void ma_refresh_silence(void);
 extern bool ma_refresh_is_silent(void);

@@ -58,8 +58,7 @@ enum
 };
 
 static MaContact *load_one(MaContactSet *set, Relation heap,
-						   IndexScanDesc scan, TupleTableSlot *slot,
-						   LockWaitPolicy wait);
+						   TupleTableSlot *slot, MaLock lock);
 static void decode(MaContact *contact, const char *in, const char *end);
 
 /* The table and its key, by name. */
@@ -115,13 +114,13 @@ new_contact(MaContactSet *set, int64 id)
 
 /*
  * Locks and loads the states of contacts, ids ascending and distinct. With
- * skip_locked those that another transaction holds are left out. Ids without
- * a state are listed in the set as missing. The set lives in the current
+ * MA_LOCK_SKIP those that another transaction holds are left out, with
+ * MA_LOCK_NONE they are only read and must not be stored. Ids without a state are listed in the set as missing. The set lives in the current
  * context.
  */
 MaContactSet *
 ma_state_load(MaDefinitions *definitions, const int64 *ids, int n,
-			  bool skip_locked)
+			  MaLock lock)
 {
 	MaContactSet *set = palloc0(sizeof(MaContactSet));
 	Relation	heap = open_table(RowExclusiveLock);
@@ -149,9 +148,7 @@ ma_state_load(MaDefinitions *definitions, const int64 *ids, int n,
 			set->missing[set->nmissing++] = ids[i];
 		else
 		{
-			MaContact  *contact = load_one(set, heap, scan, slot,
-										   skip_locked ? LockWaitSkip :
-										   LockWaitBlock);
+			MaContact  *contact = load_one(set, heap, slot, lock);
 
 			if (contact != NULL)
 				set->contacts[set->n++] = contact;
@@ -166,33 +163,46 @@ ma_state_load(MaDefinitions *definitions, const int64 *ids, int n,
 	return set;
 }
 
-/* Locks the row in the slot and reads its newest version. */
-static MaContact *
-load_one(MaContactSet *set, Relation heap, IndexScanDesc scan,
-		 TupleTableSlot *slot, LockWaitPolicy wait)
+/*
+ * Locks the row in the slot and puts its newest version there; false if it
+ * is gone, or held by another and not waited for.
+ */
+static bool
+lock_row(Relation heap, TupleTableSlot *slot, MaLock lock)
 {
 	bool		strict = IsolationUsesXactSnapshot();
 	ItemPointerData tid = slot->tts_tid;
 	TM_FailureData failure;
 	TM_Result	result;
-	MaContact  *contact;
-	bool		isnull;
-	bytea	   *state;
 
 	result = table_tuple_lock(heap, &tid, GetActiveSnapshot(), slot,
 							  GetCurrentCommandId(true),
-							  LockTupleNoKeyExclusive, wait,
+							  LockTupleNoKeyExclusive,
+							  lock == MA_LOCK_SKIP ? LockWaitSkip :
+							  LockWaitBlock,
 							  strict ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
 							  &failure);
 	if (result == TM_WouldBlock || (result == TM_Deleted && !strict))
-		return NULL;
+		return false;
 	if (result == TM_Updated || result == TM_Deleted)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update")));
 	if (result != TM_Ok)
 		elog(ERROR, "could not lock contact state: %d", (int) result);
+	return true;
+}
 
+/* Reads the row in the slot, locked as asked; NULL if it is not to be had. */
+static MaContact *
+load_one(MaContactSet *set, Relation heap, TupleTableSlot *slot, MaLock lock)
+{
+	MaContact  *contact;
+	bool		isnull;
+	bytea	   *state;
+
+	if (lock != MA_LOCK_NONE && !lock_row(heap, slot, lock))
+		return NULL;
 	slot_getallattrs(slot);
 	contact = new_contact(set, DatumGetInt64(slot->tts_values[STATE_CONTACT_ID]));
 	contact->tid = slot->tts_tid;

@@ -49,6 +49,14 @@ typedef struct MaContact
 	Bitmapset  *woken;			/* consumers to evaluate */
 } MaContact;
 
+/* How the rows of a set are taken. */
+typedef enum MaLock
+{
+	MA_LOCK_WAIT,				/* locked, whoever holds them */
+	MA_LOCK_SKIP,				/* locked, but for those that others hold */
+	MA_LOCK_NONE				/* read as the snapshot shows them */
+} MaLock;
+
 /* Some contacts, locked until the end of the transaction. */
 typedef struct MaContactSet
 {
@@ -61,8 +69,7 @@ typedef struct MaContactSet
 } MaContactSet;
 
 extern MaContactSet *ma_state_load(MaDefinitions *definitions,
-								   const int64 *ids, int n,
-								   bool skip_locked);
+								   const int64 *ids, int n, MaLock lock);
 extern void ma_state_store(MaContactSet *set);
 extern MaContact *ma_contact_find(MaContactSet *set, int64 contact_id);
 extern int	ma_state_scores(const char *in, const char *end,

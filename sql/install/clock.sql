@@ -17,3 +17,8 @@ create function mautomate.clock() returns timestamptz
 comment on function mautomate.clock() is
   'what time it is for mautomate: the real time, or where set_clock() made it stand still';
 
+create function mautomate.set_clock(timestamptz) returns void
+  language c as 'MODULE_PATHNAME', 'mautomate_set_clock';
+comment on function mautomate.set_clock(timestamptz) is
+  'makes the clock of the database stand still at an instant, for every session and worker; null: real time again. Set back, every list and score is folded again from the log. Sending goes on: disarm() before you travel. Superusers only';
+

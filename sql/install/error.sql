@@ -13,3 +13,9 @@ create table mautomate_internal.error (
 comment on table mautomate_internal.error is
   'what definitions and captures would have raised, at most 10 rows per object and statement';
 
+create view mautomate.errors as
+  select occurred_at, object, contact_id, sqlstate, message, detail, hint
+  from mautomate_internal.error;
+comment on view mautomate.errors is
+  'what definitions and captures would have raised; the statements that set it off went through';
+

@@ -96,3 +96,10 @@ create view mautomate.list_members as
 comment on view mautomate.list_members is
   'who is in which list, since when, and whether by the rule or put there by hand';
 
+create function mautomate.explain_list(list text, who text)
+  returns table (condition text, value text, holds boolean, until timestamptz, because text)
+  language c stable
+  as 'MODULE_PATHNAME', 'mautomate_explain_list';
+comment on function mautomate.explain_list(text, text) is
+  'each condition of a list for a contact, exact at clock(): what it reads, whether it holds (null: unknown), until when if nothing happens (null: for good), and the events behind it. Errors: unknown list or contact';
+
