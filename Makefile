@@ -27,6 +27,7 @@ PARTS = \
 	predicate \
 	list \
 	score \
+	verify \
 	channel \
 	template \
 	suppression \

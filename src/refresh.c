@@ -188,7 +188,7 @@ prepare(MaContactSet *set, MaWork *works, int n)
 		MaContact  *contact = set->contacts[i];
 		MaWork	   *work = find_work(works, n, contact->id);
 
-		if (work->fresh)
+		if (work->fresh && contact->blank)
 			set_fresh(contact);
 		if (work->rebuild)
 			set_unknown(contact);
@@ -222,6 +222,7 @@ ma_refresh_run(MaWork *works, int n, bool silent, bool skip_locked)
 		set = load(run, works, n, skip_locked);
 	if (!silent)
 		run->entries = ma_entry_begin(run->definitions);
+	ma_adopt_blank(set);
 	prepare(set, works, n);
 	ma_fold_from_log(run, set);
 	for (int i = 0; i < set->n; i++)
@@ -348,6 +349,7 @@ ma_refresh_peek(int64 contact_id)
 	set = ma_state_load(run->definitions, &contact_id, 1, MA_LOCK_NONE);
 	if (set->n == 0)
 		return NULL;
+	ma_adopt_blank(set);
 	prepare(set, work, 1);
 	ma_fold_from_log(run, set);
 	process(run, set->contacts[0], work);

@@ -2,7 +2,7 @@
  * refresh_adopt.c
  *	  Events that came for somebody without a state.
  *
- * A contact may lack a state because the state was not dumped and restored
+ * A contact may lack a state, or have one that says nothing, because the state was not dumped and restored
  * with it: then it gets one. It may have been merged into another one by a
  * transaction that committed after the writer had found it: then its events
  * move on to the survivor. Or there is no such contact: that is the writer's
@@ -19,14 +19,61 @@
 #include "sql.h"
 
 static ArrayType *
+id_array(Datum *ids, int n)
+{
+	return construct_array(ids, n, INT8OID, sizeof(int64), true,
+						   TYPALIGN_DOUBLE);
+}
+
+static ArrayType *
 missing_ids(MaContactSet *set)
 {
 	Datum	   *ids = palloc(set->nmissing * sizeof(Datum));
 
 	for (int i = 0; i < set->nmissing; i++)
 		ids[i] = Int64GetDatum(set->missing[i]);
-	return construct_array(ids, set->nmissing, INT8OID, sizeof(int64), true,
-						   TYPALIGN_DOUBLE);
+	return id_array(ids, set->nmissing);
+}
+
+/*
+ * A state that says nothing does not know either into which static lists its
+ * contact was put by hand: their rows do.
+ */
+void
+ma_adopt_blank(MaContactSet *set)
+{
+	static MaStatement stmt = {
+		"select contact_id, list_id from mautomate_internal.list_member"
+		" where contact_id = any ($1) and by = 'hand'", 1, {INT8ARRAYOID}
+	};
+	MaDefinitions *definitions = set->definitions;
+	Datum	   *ids = palloc((set->n + 1) * sizeof(Datum));
+	int			n = 0;
+	MaSqlScope	scope;
+	Datum		array;
+	bool		any_static = false;
+
+	for (int i = 0; i < definitions->nlists; i++)
+		any_static = any_static || definitions->lists[i].is_static;
+	for (int i = 0; i < set->n; i++)
+		if (set->contacts[i]->blank)
+			ids[n++] = Int64GetDatum(set->contacts[i]->id);
+	if (n == 0 || !any_static)
+		return;
+	array = PointerGetDatum(id_array(ids, n));
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, &array, NULL, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		int64		id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
+		int			list_id = DatumGetInt32(ma_sql_datum(i, 2, &isnull));
+
+		for (int j = 0; j < definitions->nlists; j++)
+			if (definitions->lists[j].list_id == list_id)
+				ma_contact_find(set, id)->member[j] = true;
+	}
+	ma_sql_end(&scope);
 }
 
 /* Refuses an event for a contact that does not exist. */

@@ -81,6 +81,7 @@ extern MaContactSet *ma_refresh_run(MaWork *works, int n, bool silent,
 extern void ma_refresh_chunks(MaWork *works, int n, bool silent);
 
 /* refresh_adopt.c */
+extern void ma_adopt_blank(MaContactSet *set);
 extern bool ma_adopt_missing(MaContactSet *set, MaWork *works, int n);
 
 /* refresh_fold.c */

@@ -265,8 +265,9 @@ ma_state_scores(const char *in, const char *end, MaStoredScore **scores)
 {
 	uint64		n;
 
-	if (in == end || *in++ != FORMAT_VERSION)
+	if (in == end || *in != FORMAT_VERSION)
 		return 0;
+	in++;
 	n = ma_varint_get(&in, end);
 	for (uint64 i = 0; i < n; i++)
 		(void) ma_varint_get(&in, end);
@@ -284,10 +285,10 @@ decode(MaContact *contact, const char *in, const char *end)
 	int			id = 0;
 	int			cell = 0;
 
-	if (in == end)
-		return;
-	if (*in++ != FORMAT_VERSION)
-		return;					/* of another version: folded anew */
+	contact->blank = in == end || *in != FORMAT_VERSION;
+	if (contact->blank)
+		return;					/* never folded, or by another version */
+	in++;
 	n = ma_varint_get(&in, end);
 	for (uint64 i = 0; i < n; i++)
 	{

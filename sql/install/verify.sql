@@ -1,0 +1,51 @@
+-- Everything is a function of the log: recompute and compare.
+
+create function mautomate_internal.value_text(jsonb, text[]) returns text
+  language c immutable strict parallel safe
+  as 'MODULE_PATHNAME', 'mautomate_value';
+comment on function mautomate_internal.value_text(jsonb, text[]) is
+  'the value at a path of keys as text; null if there is none';
+create function mautomate_internal.value_numeric(jsonb, text[]) returns numeric
+  language c immutable strict parallel safe
+  as 'MODULE_PATHNAME', 'mautomate_value';
+comment on function mautomate_internal.value_numeric(jsonb, text[]) is
+  'the value at a path of keys as numeric; null if it is none';
+create function mautomate_internal.value_boolean(jsonb, text[]) returns boolean
+  language c immutable strict parallel safe
+  as 'MODULE_PATHNAME', 'mautomate_value';
+comment on function mautomate_internal.value_boolean(jsonb, text[]) is
+  'the value at a path of keys as boolean; null if it is none';
+create function mautomate_internal.value_date(jsonb, text[]) returns date
+  language c stable strict
+  as 'MODULE_PATHNAME', 'mautomate_value';
+comment on function mautomate_internal.value_date(jsonb, text[]) is
+  'the value at a path of keys as date; null if it is none';
+create function mautomate_internal.value_timestamp(jsonb, text[]) returns timestamp
+  language c stable strict
+  as 'MODULE_PATHNAME', 'mautomate_value';
+comment on function mautomate_internal.value_timestamp(jsonb, text[]) is
+  'the value at a path of keys as timestamp; null if it is none';
+create function mautomate_internal.value_timestamptz(jsonb, text[]) returns timestamptz
+  language c stable strict
+  as 'MODULE_PATHNAME', 'mautomate_value';
+comment on function mautomate_internal.value_timestamptz(jsonb, text[]) is
+  'the value at a path of keys as timestamptz, in the session''s zone if it names none; null if it is none';
+
+create function mautomate_internal.verify_rows(repair boolean,
+    out object text, out external_id text, out stored text, out expected text,
+    out contact_id bigint)
+  returns setof record language c strict
+  as 'MODULE_PATHNAME', 'mautomate_verify';
+comment on function mautomate_internal.verify_rows(boolean) is
+  'what verify() shows, with the contact''s number';
+
+create function mautomate.verify(repair boolean default false)
+  returns table (object text, external_id text, stored text, expected text)
+  language sql security definer set search_path = pg_catalog, pg_temp
+begin atomic
+  select v.object, v.external_id, v.stored, v.expected
+  from mautomate_internal.verify_rows(repair) v;
+end;
+comment on function mautomate.verify(boolean) is
+  'recomputes every list and score from the log in plain SQL and returns what differs: no rows if all is well. Contacts whose timer is due but has not run are left out. With repair what differs is folded anew (silently), and the rows say what was wrong';
+

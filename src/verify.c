@@ -1,0 +1,395 @@
+/*
+ * verify.c
+ *	  Recompute lists and scores from the log in plain SQL, and compare.
+ *
+ * Everything is a function of the log: a predicate is written as a SQL query
+ * in which each name and call is a subquery over contact and event, and run
+ * by the executor. Nothing of the engine takes part but the compiled tree and
+ * the conversion of JSON values. Contacts whose timer is due but has not run,
+ * or who wait for the sweep, are not compared: they are known to be behind.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "compat.h"
+#include "definition.h"
+#include "guard.h"
+#include "refresh.h"
+#include "setting.h"
+#include "sql.h"
+#include "value.h"
+
+PG_FUNCTION_INFO_V1(mautomate_verify);
+PG_FUNCTION_INFO_V1(mautomate_value);
+
+/* Whose expression is written: names the event that filters look at. */
+typedef struct Writing
+{
+	char	   *now;			/* the instant, as a literal */
+} Writing;
+
+static const char *slot_sql(const MaExpr *expr, const MaSlot *slot, void *arg);
+
+/* value_<type>(object, path): a JSON value as its type, null if it is none */
+Datum
+mautomate_value(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *object = PG_GETARG_JSONB_P(0);
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
+	Oid			type = get_func_rettype(fcinfo->flinfo->fn_oid);
+	Datum	   *keys;
+	char	  **path;
+	int			n;
+	JsonbValue	value;
+	bool		isnull = true;
+	Datum		result = (Datum) 0;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &keys, NULL,
+					  &n);
+	path = palloc((n + 1) * sizeof(char *));
+	for (int i = 0; i < n; i++)
+		path[i] = TextDatumGetCString(keys[i]);
+	if (n > 0 && ma_value_lookup(object, path, n, &value))
+		result = ma_value_from_json(&value, type, &isnull);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
+}
+
+/* A call of value_<type>() for a path in a JSON column. */
+static char *
+json_sql(const char *column, const MaSlot *slot)
+{
+	StringInfoData s;
+
+	initStringInfo(&s);
+	appendStringInfo(&s, "mautomate_internal.value_%s(%s, array[",
+					 slot->type == NUMERICOID ? "numeric" :
+					 slot->type == BOOLOID ? "boolean" :
+					 slot->type == DATEOID ? "date" :
+					 slot->type == TIMESTAMPOID ? "timestamp" :
+					 slot->type == TIMESTAMPTZOID ? "timestamptz" : "text",
+					 column);
+	for (int i = 0; i < slot->npath; i++)
+		appendStringInfo(&s, "%s%s", i > 0 ? ", " : "",
+						 quote_literal_cstr(slot->path[i]));
+	appendStringInfoString(&s, "])");
+	return s.data;
+}
+
+/* What a signal answers, as a subquery over the log. */
+static char *
+signal_sql(const MaSignal *signal, Writing *writing)
+{
+	static const char *const aggregates[] = {
+		"count(*)", "sum(v)", "avg(v)", "min(v)", "max(v)",
+		"min(occurred_at)", "max(occurred_at)", "count(*) > 0"
+	};
+	StringInfoData s;
+
+	initStringInfo(&s);
+	appendStringInfo(&s, "(select %s from (select e.occurred_at",
+					 aggregates[signal->function]);
+	if (signal->property[0] != '\0')
+		appendStringInfo(&s, ", mautomate_internal.value_numeric("
+						 "e.properties, array[%s]) as v",
+						 quote_literal_cstr(signal->property));
+	appendStringInfo(&s, " from mautomate.event e"
+					 " where e.contact_id = c.contact_id and e.kind = %s",
+					 quote_literal_cstr(signal->kind));
+	if (signal->windowed)
+		appendStringInfo(&s, " and e.occurred_at + interval '%s' > %s",
+						 DatumGetCString(
+							 DirectFunctionCall1(interval_out,
+												 IntervalPGetDatum(
+													 &signal->within))),
+						 writing->now);
+	if (signal->filter != NULL)
+		appendStringInfo(&s, " and %s",
+						 ma_expr_deparse_with(signal->filter, 0, slot_sql,
+											  writing));
+	appendStringInfoString(&s, ") as log)");
+	return s.data;
+}
+
+static const char *
+operator_sql(MaOperator op)
+{
+	static const char *const names[] = {"<", "<=", "=", "<>", ">=", ">"};
+
+	return names[op];
+}
+
+/* now <op> time + span, or time - span <op> now */
+static char *
+elapsed_sql(const MaExpr *expr, const MaSlot *slot, Writing *writing)
+{
+	MaSlot	   *slots;
+	const char *time;
+	char	   *span = DatumGetCString(
+		DirectFunctionCall1(interval_out,
+							IntervalPGetDatum(unconstify(Interval *,
+														 &slot->span))));
+
+	ma_expr_slots(expr, &slots);
+	time = slot_sql(expr, &slots[slot->time], writing);
+	if (slot->kind == MA_SLOT_ELAPSED)
+		return psprintf("(%s %s %s + interval '%s')", writing->now,
+						operator_sql(slot->op), time, span);
+	return psprintf("(%s - interval '%s' %s %s)", time, span,
+					operator_sql(slot->op), writing->now);
+}
+
+/* score('x') or tier('x'): as stored, since each is verified by itself. */
+static char *
+score_sql(const MaSlot *slot)
+{
+	return psprintf("(select x.%s from mautomate.scores x"
+					" where x.contact_id = c.contact_id and x.score = %s)",
+					slot->kind == MA_SLOT_SCORE ? "value" : "tier",
+					quote_literal_cstr(slot->object));
+}
+
+/* A constant that a signal is compared with. */
+static char *
+constant_sql(const MaSlot *slot)
+{
+	if (slot->signal->type == INT8OID)
+		return psprintf(INT64_FORMAT, DatumGetInt64(slot->constant));
+	return DatumGetCString(DirectFunctionCall1(numeric_out, slot->constant));
+}
+
+/* MaSlotText: a slot as SQL over contact c and, in filters, event e. */
+static const char *
+slot_sql(const MaExpr *expr, const MaSlot *slot, void *arg)
+{
+	Writing    *writing = arg;
+
+	switch (slot->kind)
+	{
+		case MA_SLOT_ATTRIBUTE:
+			return slot->column >= 0 ?
+				psprintf("c.%s", quote_identifier(slot->path[0])) :
+				json_sql("c.attributes", slot);
+		case MA_SLOT_EVENT:
+			return json_sql("e.properties", slot);
+		case MA_SLOT_EVENT_KIND:
+			return "e.kind";
+		case MA_SLOT_EVENT_TIME:
+			return "e.occurred_at";
+		case MA_SLOT_SIGNAL:
+			return signal_sql(slot->signal, writing);
+		case MA_SLOT_COMPARE:
+			return psprintf("(%s %s %s)", signal_sql(slot->signal, writing),
+							operator_sql(slot->op), constant_sql(slot));
+		case MA_SLOT_ELAPSED:
+		case MA_SLOT_REMAINING:
+			return elapsed_sql(expr, slot, writing);
+		case MA_SLOT_IN_LIST:
+			return psprintf("exists (select from mautomate.list_members m"
+							" where m.contact_id = c.contact_id"
+							" and m.list = %s)",
+							quote_literal_cstr(slot->object));
+		case MA_SLOT_SCORE:
+		case MA_SLOT_TIER:
+			return score_sql(slot);
+		default:
+			elog(ERROR, "name %s cannot be verified", slot->text);
+	}
+}
+
+/* A query to run, for the guard. */
+static void
+run_query(void *arg)
+{
+	if (SPI_execute(arg, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not verify: %s", (char *) arg);
+}
+
+/*
+ * Runs a query that returns (external_id, stored, expected, contact_id). One
+ * that fails on somebody's data gives one row that says so: the engine left
+ * these memberships as they were.
+ */
+static void
+compare(ReturnSetInfo *result, const char *object, char *query)
+{
+	ErrorData  *edata = ma_guard(run_query, query);
+	Datum		values[5] = {0};
+	bool		nulls[5] = {false, true, false, false, true};
+
+	values[0] = CStringGetTextDatum(object);
+	if (edata != NULL)
+	{
+		values[2] = CStringGetTextDatum("not verified");
+		values[3] = CStringGetTextDatum(edata->message);
+		tuplestore_putvalues(result->setResult, result->setDesc, values,
+							 nulls);
+		return;
+	}
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		for (int column = 1; column <= 4; column++)
+			values[column] = ma_sql_datum(i, column, &nulls[column]);
+		tuplestore_putvalues(result->setResult, result->setDesc, values,
+							 nulls);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* Whom to compare: who is up to date, as far as anybody knows. */
+static char *
+up_to_date(Writing *writing)
+{
+	return psprintf("c.merged_into is null and not exists (select"
+					" from mautomate_internal.timer t"
+					" where t.contact_id = c.contact_id and t.due_at <= %s)"
+					" and not exists (select from mautomate_internal.dirty d"
+					" where d.contact_id = c.contact_id)", writing->now);
+}
+
+static void
+verify_list(ReturnSetInfo *result, MaListDef *list, Writing *writing)
+{
+	char	   *query;
+
+	if (list->expr == NULL)
+		return;
+	query = psprintf("select external_id, stored::text, expected::text,"
+					 " contact_id from (select c.contact_id, c.external_id,"
+					 " exists (select from mautomate_internal.list_member m"
+					 " where m.list_id = %d"
+					 " and m.contact_id = c.contact_id) as stored,"
+					 " coalesce(%s, false) as expected"
+					 " from mautomate.contact c where %s) as both_sides"
+					 " where stored <> expected order by contact_id",
+					 list->list_id,
+					 ma_expr_deparse_with(list->expr, 0, slot_sql, writing),
+					 up_to_date(writing));
+	compare(result, psprintf("list \"%s\"", list->name), query);
+}
+
+static void
+verify_score(ReturnSetInfo *result, MaScoreDef *score, Writing *writing)
+{
+	StringInfoData sum;
+
+	initStringInfo(&sum);
+	appendStringInfoString(&sum, "0::float8");
+	for (int i = 0; i < score->nrules; i++)
+	{
+		MaRuleDef  *rule = &score->rules[i];
+		char	   *sql;
+
+		if (rule->expr == NULL)
+			return;
+		sql = ma_expr_deparse_with(rule->expr, 0, slot_sql, writing);
+		appendStringInfo(&sum, " + '%.17g'::float8 * coalesce((%s)::int, 0)",
+						 rule->points, sql);
+	}
+	compare(result, psprintf("score \"%s\"", score->name),
+			psprintf("select external_id, stored::text, expected::text,"
+					 " contact_id from (select c.contact_id, c.external_id,"
+					 " coalesce((select x.value from mautomate.scores x"
+					 " where x.contact_id = c.contact_id and x.score = %s), 0)"
+					 " as stored,"
+					 " least(greatest(%s, '%.17g'::float8), '%.17g'::float8)"
+					 " as expected from mautomate.contact c where %s)"
+					 " as both_sides where abs(stored - expected) >"
+					 " 1e-9 * greatest(1, abs(expected)) order by contact_id",
+					 quote_literal_cstr(score->name), sum.data,
+					 score->minimum, score->maximum, up_to_date(writing)));
+}
+
+/* Every list and score, under the settings of the engine. */
+static void
+verify_all(ReturnSetInfo *result)
+{
+	MaDefinitions *definitions = ma_definitions();
+	Writing		writing;
+	MaSqlScope	scope;
+
+	writing.now = psprintf("timestamptz '%s'",
+						   DatumGetCString(
+							   DirectFunctionCall1(timestamptz_out,
+												   TimestampTzGetDatum(
+													   ma_now()))));
+	ma_sql_begin(&scope);
+	for (int i = 0; i < definitions->nlists; i++)
+		verify_list(result, &definitions->lists[i], &writing);
+	for (int i = 0; i < definitions->nscores; i++)
+		verify_score(result, &definitions->scores[i], &writing);
+	ma_sql_end(&scope);
+}
+
+/* Forgets what is stored of a contact by rule, and folds it from the log. */
+static void
+repair(int64 id)
+{
+	static MaStatement stmts[] = {
+		{"update mautomate_internal.contact_state"
+			" set state = '', generation = 0 where contact_id = $1",
+		1, {INT8OID}},
+		{"delete from mautomate_internal.list_member"
+			" where contact_id = $1 and by = 'rule'", 1, {INT8OID}},
+	};
+	MaSqlScope	scope;
+	Datum		value = Int64GetDatum(id);
+
+	ma_sql_begin(&scope);
+	for (int i = 0; i < lengthof(stmts); i++)
+		ma_sql_exec(&stmts[i], &value, NULL, 0);
+	ma_sql_end(&scope);
+	ma_refresh_contacts(&id, 1, true);
+}
+
+/* Repairs whom the comparison found wrong. */
+static void
+repair_all(ReturnSetInfo *result)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(result->setDesc,
+													&TTSOpsMinimalTuple);
+
+	tuplestore_rescan(result->setResult);
+	while (tuplestore_gettupleslot(result->setResult, true, false, slot))
+	{
+		bool		isnull;
+		Datum		id = slot_getattr(slot, 5, &isnull);
+
+		if (!isnull)
+			repair(DatumGetInt64(id));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* verify_rows(repair) */
+Datum
+mautomate_verify(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MaSetting	own;
+
+	InitMaterializedSRF(fcinfo, 0);
+	ma_setting_enter(&own);
+	PG_TRY();
+	{
+		verify_all(result);
+		if (PG_GETARG_BOOL(0))
+			repair_all(result);
+	}
+	PG_FINALLY();
+	{
+		ma_setting_leave(&own);
+	}
+	PG_END_TRY();
+	return (Datum) 0;
+}
