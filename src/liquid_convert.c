@@ -268,6 +268,21 @@ ma_liquid_numeric(const LqValue *value)
 }
 
 /*
+ * Is this written without a fraction, and does it fit 64 bits?
+ */
+bool
+ma_liquid_is_integer(Numeric number, int64 *integer)
+{
+	char *text;
+
+	text = DatumGetCString(
+		DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
+	errno = 0;
+	*integer = strtoll(text, NULL, 10);
+	return errno == 0 && strchr(text, '.') == NULL;
+}
+
+/*
  * An argument that must be an integer; strings that look like one will do.
  */
 int64
@@ -294,17 +309,24 @@ ma_liquid_to_integer(LqRender *r, const LqValue *value)
 }
 
 /*
- * A value as an integer, by leaving out what is no part of one.
+ * A value as an integer, by leaving out what is no part of one; the nearest
+ * there is for what needs more than 64 bits.
  */
 int64
 ma_liquid_truncated(const LqValue *value)
 {
 	LqValue number = ma_liquid_number(value);
 	Datum	truncated;
+	int64	integer;
 
 	if (number.kind == LQ_INTEGER)
 		return number.integer;
 	truncated = DirectFunctionCall2(
 		numeric_trunc, NumericGetDatum(number.decimal), Int32GetDatum(0));
-	return DatumGetInt64(DirectFunctionCall1(numeric_int8, truncated));
+	if (ma_liquid_is_integer(DatumGetNumeric(truncated), &integer))
+		return integer;
+	return DatumGetBool(DirectFunctionCall2(
+			   numeric_lt, truncated, NumericGetDatum(int64_to_numeric(0)))) ?
+			   PG_INT64_MIN :
+			   PG_INT64_MAX;
 }

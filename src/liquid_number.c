@@ -7,10 +7,12 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "common/int.h"
 #include "common/shortest_dec.h"
 #include "fmgr.h"
-#include "utils/float.h"
+#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
@@ -53,7 +55,7 @@ calculate(const LqValue *a, const LqValue *b, IntegerOp op,
 
 /*
  * A decimal as a float would be written: no more than 17 digits, at least one
- * behind the point.
+ * behind the point. What is beyond floats stays as it is.
  */
 static LqValue
 as_float(Numeric number)
@@ -61,8 +63,10 @@ as_float(Numeric number)
 	char   buffer[DOUBLE_SHORTEST_DECIMAL_LEN + 2];
 	float8 f;
 
-	f = DatumGetFloat8(
-		DirectFunctionCall1(numeric_float8, NumericGetDatum(number)));
+	f = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+										   NumericGetDatum(number)));
+	if (isinf(f))
+		return ma_liquid_decimal(number);
 	double_to_shortest_decimal_buf(f, buffer);
 	if (strspn(buffer, "-0123456789") == strlen(buffer))
 		strcat(buffer, ".0");
@@ -72,13 +76,18 @@ as_float(Numeric number)
 }
 
 /*
- * A numeric without a fraction as an integer.
+ * A numeric without a fraction as an integer, if it fits 64 bits.
  */
 static LqValue
 as_integer(Datum number)
 {
-	return ma_liquid_integer(
-		DatumGetInt64(DirectFunctionCall1(numeric_int8, number)));
+	LqValue value = ma_liquid_decimal(DatumGetNumeric(
+		DirectFunctionCall2(numeric_trunc, number, Int32GetDatum(0))));
+	int64	integer;
+
+	if (ma_liquid_is_integer(value.decimal, &integer))
+		return ma_liquid_integer(integer);
+	return value;
 }
 
 LqValue

@@ -18,7 +18,6 @@
 
 #include "liquid.h"
 
-static bool	   is_integer(Numeric number, int64 *integer);
 static bool	   is_kind_list(LqKind kind);
 static bool	   empty_like(const LqValue *word, const LqValue *value);
 static bool	   equal_lists(LqRender *r, const LqValue *a, const LqValue *b);
@@ -133,7 +132,7 @@ ma_liquid_json(JsonbValue *json)
 			return ma_liquid_string(json->val.string.val,
 									json->val.string.len);
 		case jbvNumeric:
-			if (is_integer(json->val.numeric, &integer))
+			if (ma_liquid_is_integer(json->val.numeric, &integer))
 				return ma_liquid_integer(integer);
 			return ma_liquid_decimal(json->val.numeric);
 		case jbvBinary:
@@ -145,21 +144,6 @@ ma_liquid_json(JsonbValue *json)
 		default:
 			return value;
 	}
-}
-
-/*
- * Is this written without a fraction, and does it fit 64 bits?
- */
-static bool
-is_integer(Numeric number, int64 *integer)
-{
-	char *text;
-
-	text = DatumGetCString(
-		DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
-	errno = 0;
-	*integer = strtoll(text, NULL, 10);
-	return errno == 0 && strchr(text, '.') == NULL;
 }
 
 /*

@@ -149,23 +149,27 @@ put_date(StringInfo out, TimestampTz date, pg_tz *zone)
 }
 
 /*
- * Append a header that holds the identifier of a message.
+ * Append a header that holds the identifier of a message. Its right part is
+ * mostly the domain of the sender, which may be given in UTF-8.
  */
 static void
 put_message_id(StringInfo out, const char *name, const char *id)
 {
-	const char *at = strchr(id, '@');
-	bool		good = at && at > id && at[1] != '\0' &&
-				strlen(id) < MIME_LINE_MAX - MIME_LINE;
+	const char *at = strrchr(id, '@');
+	bool		good = at && at > id && at[1] != '\0' && strlen(id) < 500;
+	char	   *right = good ? ma_mime_alabels(ma_mime_utf8(at + 1)) : "";
 
-	for (const char *p = id; *p && good; p++)
-		good = *p > ' ' && *p <= '~' && strchr("<>\"(),:;[\\]", *p) == NULL;
+	for (const char *p = id; good && p < at; p++)
+		good = *p > ' ' && *p <= '~' && !strchr("<>\"(),:;@[\\]", *p);
+	for (const char *p = right; good && *p; p++)
+		good = *p > ' ' && *p <= '~' && !strchr("<>\"(),;@\\", *p);
 	if (!good)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("invalid message id \"%s\"", id),
-						errdetail("It is two parts of ASCII characters with "
-								  "an @ in between.")));
-	appendStringInfo(out, "%s: <%s>\r\n", name, id);
+						errdetail("It is two parts without spaces, with an @ "
+								  "in between.")));
+	appendStringInfo(out, "%s: <%.*s@%s>\r\n", name, (int) (at - id), id,
+					 right);
 }
 
 /*

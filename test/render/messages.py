@@ -217,6 +217,8 @@ def check_domains():
         if "ß" not in domain:
             ok(b"\r\nTo: ada@" + domain.encode("idna") + b"\r\n" in raw,
                "domain " + domain, raw.decode())
+    (raw,) = compose([dict(BASE, message_id="1@bücher.example")])
+    ok(b"Message-ID: <1@xn--bcher-kva.example>" in raw, "Message-ID")
     (raw,) = compose([dict(BASE, to="straße@straße.example")])
     ok("\r\nTo: straße@straße.example\r\n".encode() in raw, "SMTPUTF8")
 

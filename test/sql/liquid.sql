@@ -72,6 +72,8 @@ select render(repeat('{% if true %}', 1000) || repeat('{% endif %}', 1000));
 select render('{{ ' || repeat('a[', 1000) || '1' || repeat(']', 1000) || ' }}');
 select render('{% assign x = 9223372036854775807 | plus: 1 %}{{ x }} {{ -9223372036854775808 | abs }} {{ -9223372036854775808 | divided_by: -1 }}');
 select render('{{ 1 | round: 999999999999 }} {{ "abc" | slice: -999999999999, 9223372036854775807 }} {{ "abc" | truncate: -1 }}');
+select render('{{ 99999999999999999999 | round }} {{ 99999999999999999999.5 | ceil }} {{ (1..99999999999999999999) | size }} {{ "x" | slice: 99999999999999999999 }} {{ 9999999999999999999999999999 | times: 1.5 }}');
+select length(mautomate_internal.render_liquid('{{ h | plus: 1 }} {{ h | times: 1.5 }} {{ h | ceil }}', '{"h": 1e400}'));
 select render('{{ "%C3%28" | url_decode }}');
 select render('{{ "%00" | url_decode }}');
 select length(render('{% liquid ' || repeat('liquid ', 5000) || ' echo 1 %}'));
