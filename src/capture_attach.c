@@ -41,6 +41,7 @@
 #include "batch.h"
 #include "capture.h"
 #include "event.h"
+#include "refresh.h"
 #include "sql.h"
 
 PG_FUNCTION_INFO_V1(mautomate_attach_contacts);
@@ -473,6 +474,7 @@ read_existing(Relation rel, MaSource *source)
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
+	ma_refresh_silence();
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	scan = table_beginscan(rel, snapshot, 0, NULL);
 	slot = table_slot_create(rel, NULL);

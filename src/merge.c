@@ -11,6 +11,9 @@
  * first and its events move too; one that comes later finds no state of the
  * loser.
  *
+ * What the engine keeps of the loser (state, lists, scores, timers) it drops
+ * itself when it sees merged_into.
+ *
  * The loser stays as a row that names its survivor, so that its external id
  * still leads to the person. merged_into always names a living contact: who
  * had been merged into the loser is passed on.
@@ -23,9 +26,11 @@
 #include "utils/resowner.h"
 
 #include "merge.h"
+#include "refresh.h"
 #include "sql.h"
 
 static bool move(int64 loser, int64 survivor);
+static void move_lists(int64 loser, int64 survivor);
 
 /*
  * Merges loser into survivor. Returns false, having done nothing, if one of
@@ -42,6 +47,7 @@ ma_contact_merge(int64 loser, int64 survivor)
 	Assert(loser != survivor);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(cxt);
+	ma_refresh_silence();
 	done = move(loser, survivor);
 	if (done)
 		ReleaseCurrentSubTransaction();
@@ -115,20 +121,13 @@ move(int64 loser, int64 survivor)
 		" where contact_id = $1 or merged_into = $1",
 		2,
 		{INT8OID, INT8OID}};
-	static MaStatement loser_timers = {
-		"delete from mautomate_internal.timer t"
-		" using mautomate_internal.contact_state s"
-		" where s.contact_id = $1 and t.contact_id = s.contact_id"
-		" and t.due_at = s.due_at",
-		1,
-		{INT8OID}};
-	static MaStatement loser_state = {
-		"delete from mautomate_internal.contact_state where contact_id = $1",
-		1,
-		{INT8OID}};
-	static MaStatement *const steps[] = {&lock_states,	&events,
-										 &survivor_row, &loser_row,
-										 &loser_timers, &loser_state};
+	static MaStatement messages = {
+		"update mautomate_internal.message set contact_id = $2"
+		" where contact_id = $1",
+		2,
+		{INT8OID, INT8OID}};
+	static MaStatement *const steps[] = {&lock_states, &events, &survivor_row,
+										 &messages};
 	Datum	   values[2] = {Int64GetDatum(loser), Int64GetDatum(survivor)};
 	MaSqlScope scope;
 	bool	   alive;
@@ -138,6 +137,44 @@ move(int64 loser, int64 survivor)
 	alive = ma_sql_exec(&lock_contacts, values, NULL, 0) == 2;
 	for (int i = 0; alive && i < lengthof(steps); i++)
 		ma_sql_exec(steps[i], values, NULL, 0);
+	if (alive)
+	{
+		move_lists(loser, survivor);
+		ma_sql_exec(&loser_row, values, NULL, 0);
+	}
 	ma_sql_end(&scope);
 	return alive;
+}
+
+/*
+ * The survivor is in every list that the loser was put into by hand, since
+ * when the loser was. The engine takes the loser out of all.
+ */
+static void
+move_lists(int64 loser, int64 survivor)
+{
+	static MaStatement find = {
+		"select list_id from mautomate_internal.list_member"
+		" where contact_id = $1 and by = 'hand' order by list_id",
+		1,
+		{INT8OID}};
+	static MaStatement since = {
+		"update mautomate_internal.list_member s"
+		" set since = least(s.since, l.since)"
+		" from mautomate_internal.list_member l"
+		" where l.contact_id = $1 and l.by = 'hand'"
+		" and s.contact_id = $2 and s.by = 'hand' and s.list_id = l.list_id",
+		2,
+		{INT8OID, INT8OID}};
+	Datum  values[2] = {Int64GetDatum(loser), Int64GetDatum(survivor)};
+	uint64 n = ma_sql_exec(&find, values, NULL, 0);
+	int	  *lists = palloc(sizeof(int) * Max(n, 1));
+	bool   isnull;
+
+	for (uint64 i = 0; i < n; i++)
+		lists[i] = DatumGetInt32(ma_sql_datum(i, 1, &isnull));
+	for (uint64 i = 0; i < n; i++)
+		ma_refresh_hand(lists[i], &survivor, 1, true);
+	if (n > 0)
+		ma_sql_exec(&since, values, NULL, 0);
 }
