@@ -126,8 +126,7 @@ move(int64 loser, int64 survivor)
 		" where contact_id = $1",
 		2,
 		{INT8OID, INT8OID}};
-	static MaStatement *const steps[] = {&lock_states, &events, &survivor_row,
-										 &messages};
+	static MaStatement *const steps[] = {&events, &survivor_row, &messages};
 	Datum	   values[2] = {Int64GetDatum(loser), Int64GetDatum(survivor)};
 	MaSqlScope scope;
 	bool	   alive;
@@ -135,6 +134,12 @@ move(int64 loser, int64 survivor)
 	ma_sql_begin(&scope);
 	ma_sql_exec(&dedupe, values, NULL, 0);
 	alive = ma_sql_exec(&lock_contacts, values, NULL, 0) == 2;
+	if (alive)
+	{
+		ma_sql_exec(&lock_states, values, NULL, 0);
+		/* those of writers that we have just waited for */
+		ma_sql_exec(&dedupe, values, NULL, 0);
+	}
 	for (int i = 0; alive && i < lengthof(steps); i++)
 		ma_sql_exec(steps[i], values, NULL, 0);
 	if (alive)

@@ -119,14 +119,14 @@ load(MaRun *run, MaWork *works, int n, bool skip_locked)
 
 		for (int i = 0; i < set->n; i++)
 			newest = Max(newest, set->contacts[i]->generation);
-		if (newest <= run->definitions->consumers_at)
+		if (newest <= run->definitions->generation)
 			return set;
 		AcceptInvalidationMessages();
 		run->definitions = ma_definitions_reload();
-		if (newest > run->definitions->consumers_at)
+		if (newest > run->definitions->generation)
 			elog(ERROR, "contact state is of generation " INT64_FORMAT
 				 ", definitions are of " INT64_FORMAT,
-				 newest, run->definitions->consumers_at);
+				 newest, run->definitions->generation);
 	}
 }
 

@@ -121,7 +121,7 @@ ma_adopt_missing(MaContactSet *set, MaWork *works, int n)
 		" join mautomate.contact c on c.contact_id = s.next"
 		" where c.merged_into is not null),"
 		" last as ("
-		" select distinct on (contact_id) contact_id, s.next as survivor"
+		" select distinct on (s.contact_id) s.contact_id, s.next as survivor"
 		" from survivor s join mautomate.contact c on c.contact_id = s.next"
 		" where c.merged_into is null),"
 		" moved as (delete from mautomate.event e using last"
@@ -132,6 +132,16 @@ ma_adopt_missing(MaContactSet *set, MaWork *works, int n)
 		" (contact_id, kind, occurred_at, event_id, properties)"
 		" select * from moved order by event_id", 1, {INT8ARRAYOID}
 	};
+	static MaStatement move_keys = {
+		"with gone as (delete from mautomate_internal.dedupe d"
+		" using mautomate.contact c where d.contact_id = any ($1)"
+		" and c.contact_id = d.contact_id and c.merged_into is not null"
+		" returning c.merged_into, d.dedupe_key, d.event_id)"
+		" insert into mautomate_internal.dedupe"
+		" (contact_id, dedupe_key, event_id)"
+		" select * from gone order by 1, 2 on conflict do nothing",
+		1, {INT8ARRAYOID}
+	};
 	MaSqlScope	scope;
 	Datum		ids = PointerGetDatum(missing_ids(set));
 	bool		created;
@@ -140,6 +150,7 @@ ma_adopt_missing(MaContactSet *set, MaWork *works, int n)
 	check_exists(ids, works, n);
 	created = ma_sql_exec(&create, &ids, NULL, 0) > 0;
 	ma_sql_exec(&move, &ids, NULL, 0);
+	ma_sql_exec(&move_keys, &ids, NULL, 0);
 	ma_sql_end(&scope);
 	return created;
 }

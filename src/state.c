@@ -152,6 +152,8 @@ ma_state_load(MaDefinitions *definitions, const int64 *ids, int n,
 
 			if (contact != NULL)
 				set->contacts[set->n++] = contact;
+			else if (lock == MA_LOCK_WAIT)
+				set->missing[set->nmissing++] = ids[i];	/* meanwhile */
 		}
 		ExecClearTuple(slot);
 	}
