@@ -58,6 +58,58 @@ ma_contact_merge(int64 loser, int64 survivor)
 	return done;
 }
 
+/*
+ * Ways through workflows. Of two that may not be active at once the loser's
+ * ends.
+ */
+static MaStatement enrollments[] = {
+	{"with gone as ("
+	 "delete from mautomate_internal.enrollment where contact_id = $1"
+	 " returning *), judged as ("
+	 "select g.*, g.state = 'active' and g.exclusive and exists ("
+	 "select from mautomate_internal.enrollment s where s.contact_id = $2"
+	 " and s.workflow_id = g.workflow_id and s.key = g.key"
+	 " and s.state = 'active' and s.exclusive) as ends from gone g)"
+	 " insert into mautomate_internal.enrollment (enrollment_id, contact_id,"
+	 " workflow_id, version_id, key, exclusive, state, op, arrived, pass,"
+	 " wake_at, entered_at, ended_at, reason, attempts, event_id, entry,"
+	 " context)"
+	 " select enrollment_id, $2, workflow_id, version_id, key, exclusive,"
+	 " case when ends then 'exited' else state end, op, arrived, pass,"
+	 " case when ends then 'infinity' else wake_at end, entered_at,"
+	 " case when ends then mautomate.clock() else ended_at end,"
+	 " case when ends then 'merged' else reason end, attempts, event_id,"
+	 " entry, context from judged",
+	 2,
+	 {INT8OID, INT8OID}},
+	{"with gone as ("
+	 "delete from mautomate_internal.enrollment_log where contact_id = $1"
+	 " returning *)"
+	 " insert into mautomate_internal.enrollment_log (log_id, contact_id,"
+	 " enrollment_id, step, pass, verb, executed_at, result)"
+	 " select log_id, $2, enrollment_id, step, pass, verb, executed_at,"
+	 " result from gone",
+	 2,
+	 {INT8OID, INT8OID}},
+	{"with gone as ("
+	 "delete from mautomate_internal.entry_refused where contact_id = $1"
+	 " returning *)"
+	 " insert into mautomate_internal.entry_refused (contact_id,"
+	 " workflow_id, key, event_id, refused_at, reason)"
+	 " select $2, workflow_id, key, event_id, refused_at, reason from gone",
+	 2,
+	 {INT8OID, INT8OID}},
+	{"with gone as ("
+	 "delete from mautomate_internal.wakeup where contact_id = $1"
+	 " returning *)"
+	 " insert into mautomate_internal.wakeup (wakeup_id, contact_id,"
+	 " enrollment_id, restart, kind, nth, event_id, occurred_at, properties)"
+	 " select wakeup_id, $2, enrollment_id, restart, kind, nth, event_id,"
+	 " occurred_at, properties from gone",
+	 2,
+	 {INT8OID, INT8OID}},
+};
+
 /* The statements of a merge, in the order of the locks. */
 static bool
 move(int64 loser, int64 survivor)
@@ -142,6 +194,8 @@ move(int64 loser, int64 survivor)
 	}
 	for (int i = 0; alive && i < lengthof(steps); i++)
 		ma_sql_exec(steps[i], values, NULL, 0);
+	for (int i = 0; alive && i < lengthof(enrollments); i++)
+		ma_sql_exec(&enrollments[i], values, NULL, 0);
 	if (alive)
 	{
 		move_lists(loser, survivor);

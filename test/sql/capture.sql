@@ -246,3 +246,4 @@ drop schema shop cascade;
 drop foreign data wrapper shop_wrapper cascade;
 drop owned by shop_app;
 drop role shop_app;
+drop extension mautomate cascade;

@@ -1,6 +1,7 @@
 -- identify, alias, tag: who is who, and what is known of them.
 set client_min_messages = warning;
-create extension if not exists mautomate;
+drop extension if exists mautomate cascade;
+create extension mautomate;
 reset client_min_messages;
 
 -- upsert: null leaves, a null attribute removes, an empty string removes
@@ -115,6 +116,29 @@ select mautomate.identify('new cookie', null, null, '{"first_name": "Nina"}') = 
 select mautomate.alias('x', null);
 select mautomate.alias('', 'x');
 
+-- a merge moves lists and enrolments, and starts nothing
+select mautomate.create_static_list('k_chosen');
+select mautomate.create_list('k_busy', $$count('k_click') >= 2$$);
+select mautomate.create_workflow('k_flow', '{"entry": [{"event": "k_click"}, {"list": "k_busy", "change": "entered"}],
+  "key": "entry.n", "reentry": "after_exit", "max_age": "100 years", "steps": [{"id": "w", "wait": {"for": "1 day"}}]}');
+select mautomate.activate_workflow('k_flow');
+select mautomate.arm();
+select mautomate.track('k8', 'k_click', '{"n": "one"}') > 0, mautomate.track('cookie 8', 'k_click', '{"n": "one"}') > 0,
+  mautomate.track('cookie 9', 'k_click', '{"n": "two"}') > 0;
+select mautomate.add_to_list('k_chosen', 'cookie 8');
+select mautomate.alias('cookie 8', 'k8') > 0, mautomate.alias('cookie 9', 'k8') > 0;
+select list, external_id, by from mautomate.list_members where list like 'k\_%' order by 1, 2;
+select workflow, external_id, key, state, reason from mautomate.enrollments where workflow = 'k_flow' order by key, state;
+select * from mautomate.verify();
+select mautomate.disarm();
+select mautomate.pause_workflow('k_flow');
+
+-- events of nobody, and of somebody merged
+insert into mautomate.event (contact_id, kind, properties) select contact_id, 'k_click', '{"n": "three"}'
+from mautomate.contact where external_id = 'cookie 8';
+select count(*) from mautomate.timeline('k8') where kind = 'k_click';
+insert into mautomate.event (contact_id, kind) values (0, 'k_click');
+
 -- tags
 select mautomate.tag('k1', 'vip'), mautomate.tag('k1', 'vip'), mautomate.tag('k1', 'a');
 select attributes -> 'tags' from mautomate.contacts where contact_id = :k1;
@@ -123,3 +147,7 @@ select attributes ? 'tags' from mautomate.contacts where contact_id = :k1;
 select mautomate.tag('nobody', 'vip');
 select mautomate.tag('k1', '');
 select * from mautomate.timeline('nobody');
+
+-- the next test has its own
+set client_min_messages = warning;
+drop extension mautomate cascade;
