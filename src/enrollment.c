@@ -192,7 +192,7 @@ newest_enrollment(int64 contact_id, int workflow_id)
 {
 	static MaStatement stmt = {
 		"select max(enrollment_id) from mautomate_internal.enrollment"
-		" where contact_id = $1 and workflow_id = $2 and state = 'active'",
+		" where contact_id = $1 and workflow_id = $2 and ended_at is null",
 		2,
 		{INT8OID, INT4OID}};
 	MaSqlScope scope;
@@ -249,7 +249,7 @@ ma_enrollment_end(int64 contact_id, int workflow_id, const char *reason)
 		"with ended as ("
 		" update mautomate_internal.enrollment set state = 'exited',"
 		" reason = $3, ended_at = $4"
-		" where contact_id = $1 and workflow_id = $2 and state = 'active'"
+		" where contact_id = $1 and workflow_id = $2 and ended_at is null"
 		" returning contact_id, enrollment_id),"
 		" unwoken as (delete from mautomate_internal.wakeup u using ended e"
 		" where u.contact_id = e.contact_id"

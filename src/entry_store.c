@@ -105,7 +105,7 @@ read_instances(MaEntryBatch *batch, HTAB *instances)
 		" from unnest($1, $2, $3) with ordinality c (contact_id,"
 		" workflow_id, key, i) cross join lateral ("
 		" select max(e.entered_at) as last_entered,"
-		" max(e.enrollment_id) filter (where e.state = 'active') as active"
+		" max(e.enrollment_id) filter (where e.ended_at is null) as active"
 		" from mautomate_internal.enrollment e"
 		" where e.contact_id = c.contact_id"
 		" and e.workflow_id = c.workflow_id and e.key = c.key) e"
@@ -355,7 +355,7 @@ insert_wakes(MaEntryBatch *batch)
 		" properties, i) cross join lateral ("
 		" select e.enrollment_id from mautomate_internal.enrollment e"
 		" where e.contact_id = c.contact_id and e.version_id = c.version_id"
-		" and e.state = 'active'"
+		" and e.ended_at is null"
 		" and (c.event_id = 0 or e.event_id < c.event_id) offset 0) e"
 		" order by c.i",
 		7,

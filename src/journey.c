@@ -64,14 +64,17 @@ static uint64
 read_signalled(const Cursor *cursor, TimestampTz now, int max)
 {
 	static MaStatement stmt = {
-		"select distinct u.contact_id, u.enrollment_id, $1"
-		" from mautomate_internal.wakeup u"
-		" join mautomate_internal.enrollment e"
-		" using (contact_id, enrollment_id)"
+		"select u.contact_id, u.enrollment_id, $1"
+		" from (select distinct contact_id, enrollment_id"
+		" from mautomate_internal.wakeup where enrollment_id > $2"
+		" order by enrollment_id) u"
+		" cross join lateral (select"
+		" from mautomate_internal.enrollment e"
 		" join mautomate_internal.workflow w using (workflow_id)"
-		" where e.state = 'active' and w.state = 'active'"
-		" and (e.attempts = 0 or e.wake_at <= $1)"
-		" and u.enrollment_id > $2"
+		" where e.contact_id = u.contact_id"
+		" and e.enrollment_id = u.enrollment_id and e.ended_at is null"
+		" and w.state = 'active' and (e.attempts = 0 or e.wake_at <= $1)"
+		" offset 0) e"
 		" order by u.enrollment_id limit $3",
 		3,
 		{TIMESTAMPTZOID, INT8OID, INT4OID}};
@@ -160,7 +163,7 @@ record_failure(const MaDue *due, ErrorData *error)
 		" ended_at = case when e.attempts + 1 >= $5 then $4 end"
 		" from mautomate_internal.workflow w"
 		" where e.contact_id = $1 and e.enrollment_id = $2"
-		" and e.state = 'active' and w.workflow_id = e.workflow_id"
+		" and e.ended_at is null and w.workflow_id = e.workflow_id"
 		" returning w.name",
 		5,
 		{INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID, INT4OID}};
@@ -281,7 +284,7 @@ ma_journey_next_due(void)
 		" join mautomate_internal.enrollment e"
 		" using (contact_id, enrollment_id)"
 		" join mautomate_internal.workflow w using (workflow_id)"
-		" where e.state = 'active' and w.state = 'active'"
+		" where e.ended_at is null and w.state = 'active'"
 		" and e.attempts = 0)",
 		1,
 		{TIMESTAMPTZOID}};

@@ -4,7 +4,10 @@
  *
  * Reading locks in the order of the whole house: the states of the contacts
  * first, then the enrolments. What another session holds is left out. Writing
- * is one statement per table, whatever the size of the batch.
+ * is one statement per table, whatever the size of the batch. Rows are looked
+ * up by their keys, and the statements leave the planner no other way: a table
+ * that was filled a moment ago has no statistics yet. (Hence also "ended_at is
+ * null" and not "state = 'active'", the condition of an index by time.)
  *
  * Programs are kept per backend by version: a version never changes. They are
  * forgotten, between batches, when versions come or go.
@@ -146,15 +149,19 @@ static uint64
 lock_enrollments(MaJourney *journey, const MaDue *due, int n)
 {
 	static MaStatement stmt = {
-		"select e.enrollment_id, e.contact_id, e.workflow_id, w.name,"
-		" e.version_id, e.op, e.arrived, e.pass, e.wake_at, e.event_id,"
-		" e.entry, e.context"
-		" from unnest($1, $2) d (contact_id, enrollment_id)"
-		" join mautomate_internal.enrollment e"
-		" using (contact_id, enrollment_id)"
-		" join mautomate_internal.workflow w using (workflow_id)"
-		" where e.state = 'active' and w.state = 'active'"
-		" order by e.enrollment_id for update of e skip locked",
+		"select e.*, w.name from (select * from unnest($1, $2) d"
+		" (contact_id, enrollment_id) order by d.enrollment_id) d"
+		" cross join lateral (select e.enrollment_id, e.contact_id,"
+		" e.workflow_id, e.version_id, e.op, e.arrived, e.pass, e.wake_at,"
+		" e.event_id, e.entry, e.context"
+		" from mautomate_internal.enrollment e"
+		" where e.contact_id = d.contact_id"
+		" and e.enrollment_id = d.enrollment_id and e.ended_at is null"
+		" for update skip locked) e"
+		" cross join lateral (select w.name"
+		" from mautomate_internal.workflow w"
+		" where w.workflow_id = e.workflow_id and w.state = 'active'"
+		" offset 0) w",
 		2,
 		{INT8ARRAYOID, INT8ARRAYOID}};
 	MaColumns *columns = ma_columns_new(n, 2, (const Oid[]){INT8OID, INT8OID});
@@ -191,17 +198,17 @@ read_travellers(MaJourney *journey, uint64 n, MemoryContext cxt)
 		t->enrollment_id = DatumGetInt64(values[0]);
 		t->visited = find_visited(journey, DatumGetInt64(values[1]));
 		t->workflow_id = DatumGetInt32(values[2]);
-		t->workflow = TextDatumGetCString(values[3]);
-		t->op = DatumGetInt32(values[5]);
-		t->arrived = DatumGetBool(values[6]);
-		t->pass = DatumGetInt32(values[7]);
-		t->wake_at = DatumGetTimestampTz(values[8]);
-		t->event_id = DatumGetInt64(values[9]);
-		t->entry = DatumGetJsonbPCopy(values[10]);
-		t->context = DatumGetJsonbPCopy(values[11]);
+		t->op = DatumGetInt32(values[4]);
+		t->arrived = DatumGetBool(values[5]);
+		t->pass = DatumGetInt32(values[6]);
+		t->wake_at = DatumGetTimestampTz(values[7]);
+		t->event_id = DatumGetInt64(values[8]);
+		t->entry = DatumGetJsonbPCopy(values[9]);
+		t->context = DatumGetJsonbPCopy(values[10]);
+		t->workflow = TextDatumGetCString(values[11]);
 		t->state = "active";
 		MemoryContextSwitchTo(caller);
-		t->program = get_program(DatumGetInt32(values[4]));
+		t->program = get_program(DatumGetInt32(values[3]));
 	}
 }
 
@@ -233,7 +240,9 @@ read_signals(MaJourney *journey, MemoryContext cxt)
 		"select u.enrollment_id, u.wakeup_id, u.restart, u.contact_id,"
 		" u.kind, u.nth, u.event_id, u.occurred_at, u.properties"
 		" from unnest($1, $2) d (contact_id, enrollment_id)"
-		" join mautomate_internal.wakeup u using (contact_id, enrollment_id)"
+		" cross join lateral (select * from mautomate_internal.wakeup u"
+		" where u.contact_id = d.contact_id"
+		" and u.enrollment_id = d.enrollment_id offset 0) u"
 		" order by u.wakeup_id",
 		2,
 		{INT8ARRAYOID, INT8ARRAYOID}};

@@ -64,7 +64,8 @@ create table mautomate_internal.enrollment (
   event_id bigint not null default 0,
   entry jsonb not null default '{}',
   context jsonb not null default '{}',
-  primary key (contact_id, enrollment_id)
+  primary key (contact_id, enrollment_id),
+  check ((state = 'active') = (ended_at is null))
 ) with (fillfactor = 80);
 comment on table mautomate_internal.enrollment is
   'one row per contact''s way through a workflow';
