@@ -9,7 +9,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" mautomate.co
 MODULE_big = mautomate
 OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 TRANSPORT_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/transport/*.c)))
-TRANSPORT := $(if $(TRANSPORT_OBJS),mautomate-transport)
+TRANSPORT = mautomate-transport
 
 # The install script, in dependency order.
 PARTS = \
@@ -80,7 +80,6 @@ else
 # no bitcode: nothing here is worth inlining
 override with_llvm = no
 include $(PGXS)
-endif
 
 $(OBJS): $(wildcard src/*.h)
 $(TRANSPORT_OBJS): $(wildcard src/transport/*.h)
@@ -90,7 +89,6 @@ $(FULL_SCRIPT): $(FULL_PARTS)
 
 # The program that speaks to the network, beside the library (PGXS would put
 # it into bindir).
-ifneq ($(TRANSPORT),)
 all: $(TRANSPORT)
 install: install-transport
 uninstall: uninstall-transport

@@ -7,12 +7,12 @@ import threading
 
 
 class Sink(threading.Thread):
-    """Counts messages by Message-ID and keeps the last one of each subject."""
+    """Counts messages by Message-ID and keeps the first as it came."""
 
     def __init__(self):
         super().__init__(daemon=True)
         self.received = collections.Counter()  # Message-ID -> times
-        self.samples = {}  # recipient -> the last message as it came
+        self.first = {}  # recipient -> the first message as it came
         self.port = None
         self._ready = threading.Event()
 
@@ -65,4 +65,4 @@ class Sink(threading.Thread):
         headers = email.message_from_bytes(data.split(b"\r\n\r\n")[0],
                                            policy=email.policy.default)
         self.received[headers["Message-ID"]] += 1
-        self.samples[recipient] = data
+        self.first.setdefault(recipient, data)

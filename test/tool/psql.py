@@ -10,8 +10,9 @@ class Failed(Exception):
 
 
 def command(program, database, socket_folder):
-    return [program, "-X", "-q", "-A", "-t", "-F", "\x1f", "-v",
-            "ON_ERROR_STOP=1", "-h", socket_folder, "-d", database]
+    return [program, "-X", "-q", "-A", "-t", "-F", "\x1f",
+            "-v", "ON_ERROR_STOP=1", "-h", socket_folder,
+            "-U", "postgres", "-d", database]
 
 
 def once(place, database, script):
