@@ -15,8 +15,12 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
-#include "commands/dbcommands.h"
+#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
@@ -25,6 +29,8 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 #include "utils/wait_event.h"
@@ -150,28 +156,40 @@ ma_worker_is_listed(const char *database)
 	return false;
 }
 
-/* Marks the slots of all places that are to be filled; makes new ones. */
+/*
+ * Marks the slots of all places that are to be filled; makes new ones.
+ *
+ * Reads pg_database from end to end: in a server just started, a process
+ * connected to no database may not be able to open an index.
+ */
 static void
 find_wanted(void)
 {
-	List	 *names = listed_databases();
-	ListCell *cell;
+	Relation	  rel;
+	TableScanDesc scan;
+	HeapTuple	  tuple;
 
 	for (Slot *slot = slots; slot != NULL; slot = slot->next)
 		slot->wanted = false;
-	if (names == NIL)
+	if (ma_guc_databases[0] == '\0')
 		return;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	foreach (cell, names)
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
-		Oid database = get_database_oid(lfirst(cell), true);
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (!OidIsValid(database))
+		if (!database->datallowconn ||
+			!ma_worker_is_listed(NameStr(database->datname)))
 			continue;
 		for (int number = 0; number <= ma_guc_senders; number++)
-			want(database, number);
+			want(database->oid, number);
 	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
 	CommitTransactionCommand();
 }
 
