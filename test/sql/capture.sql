@@ -172,6 +172,31 @@ drop table shop.page;
 select state from mautomate.sources where source = 'shop.page.page';
 select mautomate.detach('shop.page.page');
 
+-- what was there before starts nothing; what comes does, on whatever path
+create table shop.signup (id int primary key, mail text, at timestamptz default now());
+insert into shop.signup select n, 's' || n || '@example.com' from generate_series(1, 20) n;
+select mautomate.create_list('signed', $$ever('signup')$$);
+select mautomate.create_workflow('welcome', '{"entry": [{"event": "signup"}], "steps": [{"id": "w", "wait": {"for": "1 day"}}]}');
+select mautomate.activate_workflow('welcome');
+select mautomate.arm();
+select mautomate.attach_events('shop.signup', 'signup', email => 'mail', occurred_at => 'at');
+select members from mautomate.lists where name = 'signed';
+select count(*) from mautomate.enrollments where workflow = 'welcome';
+grant insert on shop.signup to shop_app;
+set role shop_app;
+insert into shop.signup values (21, 's21@example.com'), (22, 's1@example.com');
+reset role;
+select members from mautomate.lists where name = 'signed';
+select count(*) from mautomate.enrollments where workflow = 'welcome';
+select * from mautomate.verify();
+-- a row rolled back was never there
+begin;
+insert into shop.signup values (23, 's23@example.com');
+select members from mautomate.lists where name = 'signed';
+rollback;
+select members from mautomate.lists where name = 'signed';
+select count(*) from mautomate.contacts where email = 's23@example.com';
+
 -- bad input
 create view shop.v as select * from shop.visit;
 create materialized view shop.m as select * from shop.visit;
