@@ -25,7 +25,7 @@ PG_FUNCTION_INFO_V1(mautomate_capture);
 static void			capture(TriggerData *trigdata, MaSource *source);
 static int			new_reader(Tuplestorestate *store);
 static MinimalTuple next_row(Tuplestorestate *store, int reader,
-							 TupleTableSlot *slot);
+							 TupleTableSlot *slot, MaCaptureRun *run);
 
 /* Trigger function: what the statement wrote becomes contacts and events. */
 Datum
@@ -78,12 +78,9 @@ capture(TriggerData *trigdata, MaSource *source)
 
 	while (more)
 	{
-		MemoryContext caller = MemoryContextSwitchTo(ma_capture_context(run));
-
-		row = next_row(rows, row_reader, slot);
+		row = next_row(rows, row_reader, slot, run);
 		if (olds != NULL)
-			old = next_row(olds, old_reader, slot);
-		MemoryContextSwitchTo(caller);
+			old = next_row(olds, old_reader, slot, run);
 		more = row != NULL && ma_capture_add(run, row, old);
 	}
 	ma_capture_end(run);
@@ -101,12 +98,22 @@ new_reader(Tuplestorestate *store)
 	return reader;
 }
 
-/* The next row, a copy in the current context; NULL at the end. */
+/*
+ * The next row, a copy that the run keeps; NULL at the end. What the slot
+ * holds must outlive the run's chunk: a row read back from disk is its own.
+ */
 static MinimalTuple
-next_row(Tuplestorestate *store, int reader, TupleTableSlot *slot)
+next_row(Tuplestorestate *store, int reader, TupleTableSlot *slot,
+		 MaCaptureRun *run)
 {
+	MemoryContext old;
+	MinimalTuple  row;
+
 	tuplestore_select_read_pointer(store, reader);
 	if (!tuplestore_gettupleslot(store, true, false, slot))
 		return NULL;
-	return ExecCopySlotMinimalTuple(slot);
+	old = MemoryContextSwitchTo(ma_capture_context(run));
+	row = ExecCopySlotMinimalTuple(slot);
+	MemoryContextSwitchTo(old);
+	return row;
 }

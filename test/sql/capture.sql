@@ -124,6 +124,16 @@ insert into shop.page values ('/' || repeat('a', 2500), 'v'), ('/' || repeat('a'
 insert into shop.page select 'p' || n, 'who ' || n % 1500 from generate_series(1, 3500) n;
 select count(*), count(distinct contact_id) from mautomate.event where kind = 'page';
 
+-- so many that the server keeps the rows on disk
+create table shop.subscriber (id int primary key, name text);
+select mautomate.attach_contacts('shop.subscriber', $$'s' || id::text$$, attributes => 'name');
+set work_mem = '64kB';
+insert into shop.subscriber select n, repeat('x', 100) from generate_series(1, 6000) n;
+update shop.subscriber set name = id::text;
+reset work_mem;
+select count(*), sum((c.attributes ->> 'name')::int) from mautomate.contacts c where external_id ~ '^s[0-9]';
+select * from noted;
+
 -- attaching again never doubles
 select mautomate.attach_events('shop.page', 'page', 'who');
 select mautomate.attach_events('shop.page', 'page', 'who', condition => 'true');
