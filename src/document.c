@@ -14,8 +14,8 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "attempt.h"
 #include "document.h"
+#include "guard.h"
 
 static const char *const type_names[] = {
 	"a string", "a number", "true or false", "an object", "an array", "null"};
@@ -281,7 +281,7 @@ ma_doc_interval(MaDocument *doc, const MaNode *node)
 	if (!ma_doc_is(doc, node, MA_DOC_TEXT))
 		return NULL;
 	read.text = ma_doc_text(node);
-	if (!ma_attempt(read_interval, &read, &error))
+	if ((error = ma_guard(read_interval, &read)) != NULL)
 	{
 		ma_doc_refuse(doc, node->path,
 					  "\"%s\" is not an interval such as "

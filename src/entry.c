@@ -21,10 +21,10 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "attempt.h"
 #include "clock.h"
 #include "entry_private.h"
 #include "error.h"
+#include "guard.h"
 #include "sql.h"
 
 /* One way into a workflow. */
@@ -79,7 +79,7 @@ get_expr(MaEntryWorkflow *workflow, int predicate_id, MaExpr **expr)
 	*expr = NULL;
 	if (predicate_id == 0)
 		return true;
-	if (!ma_attempt(fetch_expr, &fetch, &error))
+	if ((error = ma_guard(fetch_expr, &fetch)) != NULL)
 	{
 		ma_error_note(psprintf("workflow \"%s\"", workflow->name), 0, error);
 		return false;
@@ -450,7 +450,7 @@ decide_singly(Decision *all)
 			one.events = &all->events[i];
 			one.n = 1;
 			one.only = lfirst(lc);
-			if (ma_attempt(decide, &one, &error))
+			if ((error = ma_guard(decide, &one)) == NULL)
 				continue;
 			all->batch->ncandidates = before;
 			ma_error_note(
@@ -502,7 +502,7 @@ ma_entry_collect(MaEntryBatch *batch, MaContact *contact, MaEvent *events,
 	}
 	if (!guarded)
 		decide(&decision);
-	else if (!ma_attempt(decide, &decision, &error))
+	else if ((error = ma_guard(decide, &decision)) != NULL)
 	{
 		batch->ncandidates = before;
 		decide_singly(&decision);

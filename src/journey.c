@@ -30,9 +30,9 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "attempt.h"
 #include "clock.h"
 #include "error.h"
+#include "guard.h"
 #include "journey.h"
 #include "journey_private.h"
 #include "sql.h"
@@ -193,14 +193,14 @@ run_batch(const MaDue *due, int n, TimestampTz bound)
 	ErrorData *error;
 	int		   done = 0;
 
-	if (ma_attempt(try_batch, &trial, &error))
+	if ((error = ma_guard(try_batch, &trial)) == NULL)
 		return trial.done;
 	for (int i = 0; i < n; i++)
 	{
 		Trial single = {.due = &due[i], .n = 1, .bound = bound};
 
 		CHECK_FOR_INTERRUPTS();
-		if (!ma_attempt(try_batch, &single, &error))
+		if ((error = ma_guard(try_batch, &single)) != NULL)
 		{
 			record_failure(&due[i], error);
 			done++;

@@ -16,7 +16,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
-#include "attempt.h"
+#include "guard.h"
 #include "workflow_private.h"
 
 /* A way to enter, named by the first key of an entry. */
@@ -128,7 +128,7 @@ compile_expression(MaCompiler *c, const MaNode *node, MaExprSource *source)
 			list_append_unique_int(c->workflow->predicates, predicate_id);
 		return predicate_id;
 	}
-	if (!ma_attempt(try_expression, &trial, &error))
+	if ((error = ma_guard(try_expression, &trial)) != NULL)
 		refuse_expression(c, node, error);
 	return 0;
 }
@@ -234,7 +234,6 @@ compile_event_entry(MaCompiler *c, const MaNode *entry, MaTrigger *trigger)
 		ma_doc_type(&node) != MA_DOC_TEXT)
 		return;
 	trigger->kind = ma_workflow_kind(c, &node);
-	trigger->nth = count_kind(c, trigger->kind);
 	if (ma_doc_get(entry, "when", &node) && ma_doc_type(&node) == MA_DOC_TEXT)
 		trigger->when = ma_workflow_expression(
 			c, &node, MA_NAMES_PERSON | MA_NAMES_EVENT | MA_NAMES_NTH,
@@ -339,6 +338,8 @@ compile_entry(MaCompiler *c, const MaNode *entry, MaTrigger *trigger)
 		{
 			ma_doc_check(&c->doc, entry, entry_forms[i].keys);
 			entry_forms[i].compile(c, entry, trigger);
+			if (trigger->kind != NULL)
+				trigger->nth = count_kind(c, trigger->kind);
 			return;
 		}
 	ma_doc_refuse(&c->doc, entry->path, "an entry needs one of %s",

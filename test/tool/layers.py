@@ -6,7 +6,7 @@ import pathlib
 import re
 
 LAYERS = [  # the bottom first; within a layer anything goes but a circle
-    "compat guc inval sql error wake arm clock address batch setting argument lease attempt guard columns",
+    "compat guc inval sql error wake arm clock address batch setting argument lease guard columns",
     "cell value vocabulary signal predicate score document program workflow liquid channel template mime transport",
     "definition state outbox gate",
     "refresh entry model contact merge attribute event",
