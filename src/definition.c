@@ -306,7 +306,8 @@ static void
 read_tiers(MaDefinitions *definitions)
 {
 	static MaStatement stmt = {
-		"select score_id::bigint, tier, at_least, leave_below"
+		"select score_id::bigint, tier, at_least, leave_below,"
+		" tier_id::bigint"
 		" from mautomate_internal.score_tier order by score_id, at_least", 0
 	};
 	uint64		n = ma_sql_read(&stmt, NULL, NULL, 0);
@@ -324,6 +325,7 @@ read_tiers(MaDefinitions *definitions)
 		tiers[i].name = keep_text(definitions, i, 2);
 		tiers[i].at_least = get_float(i, 3);
 		tiers[i].leave_below = get_float(i, 4);
+		tiers[i].tier_id = get_int(i, 5);
 	}
 }
 

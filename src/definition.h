@@ -35,6 +35,7 @@ typedef struct MaRuleDef
 /* A tier of a score. */
 typedef struct MaTierDef
 {
+	int			tier_id;
 	const char *name;
 	double		at_least;
 	double		leave_below;

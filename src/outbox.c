@@ -145,6 +145,19 @@ draw_ids(int n, int64 *ids)
 		ids[i] = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
 }
 
+/*
+ * The idempotency key of a message. One of a workflow has a key by nature:
+ * the step that sends it, and how often that step was reached.
+ */
+static const char *
+intent_key(const MaIntent *intent)
+{
+	if (intent->idempotency_key != NULL || intent->enrollment_id == 0)
+		return intent->idempotency_key;
+	return psprintf("enrollment/" INT64_FORMAT "/%s/%d",
+					intent->enrollment_id, intent->step, intent->pass);
+}
+
 /* Stores the lasting records; channels stays 0 for those that exist. */
 static void
 insert_messages(const MaIntent *intents, int n, const int64 *ids,
@@ -189,7 +202,7 @@ insert_messages(const MaIntent *intents, int n, const int64 *ids,
 		ma_column_add(&columns[INTENT_TEMPLATE],
 					  Int32GetDatum(in->template_id), false);
 		ma_column_add(&columns[INTENT_DATA], data, isnull);
-		ma_column_add_text(&columns[INTENT_KEY], in->idempotency_key);
+		ma_column_add_text(&columns[INTENT_KEY], intent_key(in));
 		ma_column_add(&columns[INTENT_ENROLLMENT],
 					  Int64GetDatum(in->enrollment_id), no_step);
 		ma_column_add_text(&columns[INTENT_STEP], no_step ? NULL : in->step);

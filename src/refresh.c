@@ -214,6 +214,8 @@ ma_refresh_run(MaWork *works, int n, bool silent, bool skip_locked)
 	MaRun	   *run = palloc0(sizeof(MaRun));
 	MaContactSet *set;
 
+	/* what the statement that called us wrote is to be seen */
+	CommandCounterIncrement();
 	run->definitions = ma_definitions();
 	run->cxt = CurrentMemoryContext;
 	run->silent = silent;

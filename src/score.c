@@ -232,6 +232,30 @@ mautomate_create_score_rule(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(result));
 }
 
+/* Refuses a tier that would begin where another one does. */
+static void
+check_tier_start(int id, const char *tier, Datum at_least)
+{
+	static MaStatement stmt = {
+		"select tier from mautomate_internal.score_tier"
+		" where score_id = $1 and tier <> $2 and at_least = $3",
+		3, {INT4OID, TEXTOID, FLOAT8OID}
+	};
+	MaSqlScope	scope;
+	Datum		values[3];
+
+	values[0] = Int32GetDatum(id);
+	values[1] = CStringGetTextDatum(tier);
+	values[2] = at_least;
+	ma_sql_begin(&scope);
+	if (ma_sql_exec(&stmt, values, NULL, 1) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("tier \"%s\" begins at the same points",
+						ma_sql_text(0, 1))));
+	ma_sql_end(&scope);
+}
+
 /* create_score_tier(score, tier, at_least, leave_below) */
 Datum
 mautomate_create_score_tier(PG_FUNCTION_ARGS)
@@ -249,9 +273,10 @@ mautomate_create_score_tier(PG_FUNCTION_ARGS)
 	int			id = score_id(ma_argument_name(fcinfo, 0, "score"));
 	Datum		values[4];
 	const char *result;
+	char	   *tier = ma_argument_name(fcinfo, 1, "tier");
 
 	values[0] = Int32GetDatum(id);
-	values[1] = CStringGetTextDatum(ma_argument_name(fcinfo, 1, "tier"));
+	values[1] = CStringGetTextDatum(tier);
 	values[2] = finite_argument(fcinfo, 2, "at_least");
 	values[3] = PG_ARGISNULL(3) ? values[2] :
 		finite_argument(fcinfo, 3, "leave_below");
@@ -259,6 +284,7 @@ mautomate_create_score_tier(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("leave_below is greater than at_least")));
+	check_tier_start(id, tier, values[2]);
 	result = upsert(&stmt, values, NULL);
 	if (strcmp(result, "unchanged") != 0)
 		touch_score(id);
@@ -359,11 +385,11 @@ mautomate_state_scores(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 	{
 		Datum		values[3];
-		bool		nulls[3] = {false, false, scores[i].tier < 0};
+		bool		nulls[3] = {false, false, scores[i].tier_id == 0};
 
 		values[0] = Int32GetDatum(scores[i].score_id);
 		values[1] = Float8GetDatum(scores[i].value);
-		values[2] = Int32GetDatum(scores[i].tier);
+		values[2] = Int32GetDatum(scores[i].tier_id);
 		tuplestore_putvalues(result->setResult, result->setDesc, values,
 							 nulls);
 	}

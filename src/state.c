@@ -237,6 +237,16 @@ score_index(const MaDefinitions *definitions, int id)
 	return -1;
 }
 
+/* Index of a tier by its id, -1 if it is gone or none. */
+static int
+tier_index(const MaScoreDef *score, int tier_id)
+{
+	for (int i = 0; i < score->ntiers; i++)
+		if (score->tiers[i].tier_id == tier_id)
+			return i;
+	return -1;
+}
+
 /* Reads the scores of an encoded state; returns how many. */
 static int
 get_scores(const char **in, const char *end, MaStoredScore **scores)
@@ -251,7 +261,7 @@ get_scores(const char **in, const char *end, MaStoredScore **scores)
 		int			bucket;
 
 		score->score_id = (int) ma_varint_get(in, end);
-		score->tier = (int) ma_varint_get(in, end) - 1;
+		score->tier_id = (int) ma_varint_get(in, end);
 		bucket = (int) ma_varint_get(in, end);
 		score->bucket = (bucket >> 1) ^ -(bucket & 1);
 		if (end - *in >= sizeof(double))
@@ -311,8 +321,8 @@ decode(MaContact *contact, const char *in, const char *end)
 		score = &contact->scores[index];
 		score->value = scores[i].value;
 		score->bucket = scores[i].bucket;
-		score->tier = scores[i].tier < definitions->scores[index].ntiers ?
-			scores[i].tier : -1;
+		score->tier = tier_index(&definitions->scores[index],
+								 scores[i].tier_id);
 	}
 	while (in < end)
 	{
@@ -362,7 +372,9 @@ encode(MaContact *contact)
 		if (bucket == INT_MIN)
 			continue;
 		ma_varint_put(&out, definitions->scores[i].score_id);
-		ma_varint_put(&out, contact->scores[i].tier + 1);
+		ma_varint_put(&out, contact->scores[i].tier < 0 ? 0 :
+					  definitions->scores[i].tiers[contact->scores[i].tier]
+					  .tier_id);
 		ma_varint_put(&out, (uint32) ((bucket << 1) ^ (bucket >> 31)));
 		appendBinaryStringInfo(&out, (char *) &contact->scores[i].value,
 							   sizeof(double));

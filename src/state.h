@@ -21,7 +21,7 @@ typedef struct MaScoreState
 typedef struct MaStoredScore
 {
 	int			score_id;
-	int			tier;			/* -1: none */
+	int			tier_id;		/* 0: none */
 	int			bucket;
 	double		value;
 } MaStoredScore;

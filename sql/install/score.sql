@@ -32,6 +32,7 @@ create trigger definition_changed
   for each statement execute function mautomate_internal.definition_changed();
 
 create table mautomate_internal.score_tier (
+  tier_id serial unique,
   score_id int not null references mautomate_internal.score on delete cascade,
   tier text not null check (tier <> ''),
   at_least float8 not null,
@@ -61,6 +62,7 @@ select pg_catalog.pg_extension_config_dump('mautomate_internal.score', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.score_score_id_seq', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.score_rule', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.score_tier', '');
+select pg_catalog.pg_extension_config_dump('mautomate_internal.score_tier_tier_id_seq', '');
 
 create function mautomate.create_score(name text,
     minimum float8 default null, maximum float8 default null)
@@ -101,22 +103,19 @@ comment on function mautomate.drop_score_tier(text, text) is
   'drops a tier. Error: unknown score or tier';
 
 create function mautomate_internal.state_scores(state bytea,
-    out score_id int, out value float8, out tier int)
+    out score_id int, out value float8, out tier_id int)
   returns setof record language c stable strict rows 2
   as 'MODULE_PATHNAME', 'mautomate_state_scores';
 comment on function mautomate_internal.state_scores(bytea) is
-  'the scores in a contact''s state; tier counts from 0 by at_least, null for none';
+  'the scores in a contact''s state; tier_id is null for none';
 
 create view mautomate.scores as
   select s.name as score, c.external_id, x.value, t.tier, c.contact_id
   from mautomate_internal.contact_state cs
   join mautomate.contact c using (contact_id)
   cross join lateral mautomate_internal.state_scores(cs.state) x
-  join mautomate_internal.score s using (score_id)
-  left join lateral (
-    select tier from mautomate_internal.score_tier st
-    where st.score_id = x.score_id
-    order by at_least offset x.tier limit 1) t on x.tier is not null;
+  join mautomate_internal.score s on s.score_id = x.score_id
+  left join mautomate_internal.score_tier t using (tier_id);
 comment on view mautomate.scores is
   'every contact''s scores, in points, and the tier each is in';
 
@@ -153,10 +152,7 @@ begin atomic
   join mautomate_internal.contact_state cs using (contact_id)
   join mautomate.contact c using (contact_id)
   cross join lateral mautomate_internal.state_scores(cs.state) x
-  left join lateral (
-    select st.tier from mautomate_internal.score_tier st
-    where st.score_id = x.score_id
-    order by st.at_least offset x.tier limit 1) t on x.tier is not null
+  left join mautomate_internal.score_tier t using (tier_id)
   where x.score_id = best.score_id
   order by x.value desc, c.contact_id
   limit n;
