@@ -12,8 +12,8 @@
 #include "alloc.h"
 
 /* There is no memory: says so and ends. */
-static void
-give_up(void)
+void
+alloc_give_up(void)
 {
 	frame_write_broken(STDOUT_FILENO, "out of memory");
 	_exit(1);
@@ -26,7 +26,7 @@ alloc_get(size_t size)
 	void *memory = malloc(size > 0 ? size : 1);
 
 	if (memory == NULL)
-		give_up();
+		alloc_give_up();
 	return memory;
 }
 
@@ -37,6 +37,6 @@ alloc_zero(size_t size)
 	void *memory = calloc(1, size);
 
 	if (memory == NULL)
-		give_up();
+		alloc_give_up();
 	return memory;
 }

@@ -9,5 +9,6 @@
 
 extern void *alloc_get(size_t size);
 extern void *alloc_zero(size_t size);
+extern void	 alloc_give_up(void);
 
 #endif /* ALLOC_H */

@@ -24,6 +24,7 @@ typedef struct Setting
 	int		   *number;
 } Setting;
 
+static const char *set_kind(Config *config, const char *value);
 static const char *set_tls(Config *config, const char *value);
 static const char *check(const Config *config);
 
@@ -46,11 +47,14 @@ assign(Config *config, const char *name, char *value)
 		{"final_ms", NULL, &config->final_ms},
 		{"total_ms", NULL, &config->total_ms},
 		{"idle_ms", NULL, &config->idle_ms},
+		{"allow_private", NULL, &config->allow_private},
 	};
 	const char *wrong = "unknown setting";
 
 	if (strcmp(name, "tls") == 0)
 		wrong = set_tls(config, value);
+	else if (strcmp(name, "kind") == 0)
+		wrong = set_kind(config, value);
 	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
 	{
 		char *end;
@@ -75,6 +79,19 @@ assign(Config *config, const char *name, char *value)
 	}
 	free(value);
 	return wrong;
+}
+
+/* Understands the setting kind. */
+static const char *
+set_kind(Config *config, const char *value)
+{
+	if (strcmp(value, "smtp") == 0)
+		config->kind = KIND_SMTP;
+	else if (strcmp(value, "http") == 0)
+		config->kind = KIND_HTTP;
+	else
+		return "kind must be smtp or http";
+	return NULL;
 }
 
 /* Understands the setting tls. */
@@ -123,12 +140,13 @@ config_read(Frame *frame, Config *config)
 			wrong = assign(config, name, value);
 		free(name);
 	}
+	config->public_only = config->kind == KIND_HTTP && !config->allow_private;
 	return wrong != NULL ? wrong : check(config);
 }
 
-/* Is it whole, and fit to become part of an URL? */
+/* Is the relay's address whole, and fit to become part of an URL? */
 static const char *
-check(const Config *config)
+check_smtp(const Config *config)
 {
 	static const char host_chars[] =
 		"abcdefghijklmnopqrstuvwxyz"
@@ -140,11 +158,6 @@ check(const Config *config)
 		return "host is neither a name nor an address";
 	if (config->port < 1 || config->port > 65535)
 		return "port must be 1 to 65535";
-	if (config->connections < 1 || config->connections > MA_CONNECTIONS_MAX)
-		return "too many connections, or none";
-	if (config->connect_ms == 0 || config->reply_ms == 0 ||
-		config->final_ms == 0 || config->total_ms == 0 || config->idle_ms == 0)
-		return "a time limit is zero";
 	if (config->user != NULL && config->password_file == NULL)
 		return "password_file is missing";
 	if (config->auth != NULL && strcmp(config->auth, "plain") != 0 &&
@@ -152,6 +165,18 @@ check(const Config *config)
 		strcmp(config->auth, "xoauth2") != 0)
 		return "auth must be plain, login or xoauth2";
 	return NULL;
+}
+
+/* Can one work with it? */
+static const char *
+check(const Config *config)
+{
+	if (config->connections < 1 || config->connections > MA_CONNECTIONS_MAX)
+		return "too many connections, or none";
+	if (config->connect_ms == 0 || config->reply_ms == 0 ||
+		config->final_ms == 0 || config->total_ms == 0 || config->idle_ms == 0)
+		return "a time limit is zero";
+	return config->kind == KIND_SMTP ? check_smtp(config) : NULL;
 }
 
 void

@@ -17,9 +17,17 @@ typedef enum Tls
 	TLS_NONE
 } Tls;
 
+/* What is at the other end. */
+typedef enum Kind
+{
+	KIND_SMTP, /* a mail relay */
+	KIND_HTTP  /* any web server: the requests say which */
+} Kind;
+
 /* Never changes after it was read. Texts are NULL where not given. */
 typedef struct Config
 {
+	Kind  kind;
 	char *host;
 	int	  port;
 	Tls	  tls;
@@ -35,6 +43,8 @@ typedef struct Config
 	int	  final_ms;
 	int	  total_ms;
 	int	  idle_ms;
+	int	  allow_private; /* http: also to private addresses */
+	bool  public_only;	 /* computed: no private address */
 } Config;
 
 extern const char *config_read(Frame *frame, Config *config);

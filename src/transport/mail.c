@@ -27,7 +27,7 @@ mail_read(Frame *frame)
 {
 	Mail *mail = alloc_zero(sizeof(*mail));
 
-	if (!frame_take_id(frame, &mail->id) ||
+	if (!frame_take_id(frame, &mail->job.id) ||
 		(mail->sender = frame_take_string(frame)) == NULL ||
 		(mail->recipient = frame_take_string(frame)) == NULL ||
 		!frame_take_bytes(frame, &mail->body, &mail->body_len) ||

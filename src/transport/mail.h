@@ -10,18 +10,18 @@
 #include <stdint.h>
 
 #include "frame.h"
+#include "job.h"
 
 typedef struct Mail
 {
-	struct Mail *next; /* in a queue */
-	int64_t		 id;
-	char		*sender; /* "" is the null path */
-	char		*recipient;
-	const char	*body; /* inside payload or rewritten */
-	size_t		 body_len;
-	char		*payload;	/* of its frame */
-	bool		 utf8;		/* an address is not ASCII */
-	char		*rewritten; /* the body, if it had to be mended; or NULL */
+	Job			job;
+	char	   *sender; /* "" is the null path */
+	char	   *recipient;
+	const char *body; /* inside payload or rewritten */
+	size_t		body_len;
+	char	   *payload;   /* of its frame */
+	bool		utf8;	   /* an address is not ASCII */
+	char	   *rewritten; /* the body, if it had to be mended; or NULL */
 } Mail;
 
 extern Mail		  *mail_read(Frame *frame);

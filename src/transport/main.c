@@ -1,7 +1,7 @@
 /*
  * main.c
  *	  mautomate-transport: takes messages from the sender of mautomate and
- *	  gives them to a mail relay.
+ *	  gives them to a mail relay, or requests to web servers.
  *
  * Started by a background worker of the server as a child with nothing but
  * standard input and output (see protocol.h). TLS and bytes from strangers
@@ -16,6 +16,10 @@
 #include "frame.h"
 #include "mail.h"
 #include "pool.h"
+#include "request.h"
+
+/* What we are for; filled by the first frame. */
+static Config config;
 
 /* Tells the sender why, and ends. */
 static void
@@ -40,7 +44,7 @@ ignore_signals(void)
 
 /* Reads the first frame; false if the input has ended before it. */
 static bool
-read_config(FrameReader *reader, Config *config)
+read_config(FrameReader *reader)
 {
 	const char *wrong;
 	Frame		frame;
@@ -57,7 +61,7 @@ read_config(FrameReader *reader, Config *config)
 	}
 	if (frame.type != MA_FRAME_CONFIG)
 		give_up("the first frame is not a configuration");
-	wrong = config_read(&frame, config);
+	wrong = config_read(&frame, &config);
 	if (wrong != NULL)
 		give_up(wrong);
 	free(frame.payload);
@@ -68,16 +72,23 @@ read_config(FrameReader *reader, Config *config)
 static void
 take(Frame *frame)
 {
-	Mail   *mail;
-	int64_t id;
+	Mail	*mail;
+	Request *request;
+	int64_t	 id;
 
 	switch (frame->type)
 	{
 		case MA_FRAME_MAIL:
-			mail = mail_read(frame);
+			mail = config.kind == KIND_SMTP ? mail_read(frame) : NULL;
 			if (mail == NULL)
 				give_up("a message is broken");
-			pool_send(mail);
+			pool_send(&mail->job);
+			break;
+		case MA_FRAME_REQUEST:
+			request = config.kind == KIND_HTTP ? request_read(frame) : NULL;
+			if (request == NULL)
+				give_up("a request is broken");
+			pool_send(&request->job);
 			break;
 		case MA_FRAME_ACK:
 			if (!frame_take_id(frame, &id) || !pool_ack(id))
@@ -93,14 +104,13 @@ int
 main(void)
 {
 	static FrameReader reader = {.fd = STDIN_FILENO};
-	static Config	   config;
 	FrameRead		   got;
 	Frame			   frame;
 
 	ignore_signals();
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		give_up("libcurl cannot be used");
-	if (!read_config(&reader, &config))
+	if (!read_config(&reader))
 		return 0;
 	if (!pool_start(&config))
 		give_up("there are too few threads or too little memory");

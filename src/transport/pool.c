@@ -18,7 +18,7 @@
 
 #include "alloc.h"
 #include "pool.h"
-#include "smtp.h"
+#include "carrier.h"
 
 /* A thread needs little: libcurl and TLS work on the heap. */
 #define STACK_BYTES (512 * 1024)
@@ -33,11 +33,11 @@ typedef enum State
 typedef struct Connection
 {
 	pthread_t	   thread;
-	pthread_cond_t wake; /* there is mail, or it is time to end */
+	pthread_cond_t wake; /* there is a job, or it is time to end */
 	State		   state;
-	Mail		  *mail; /* to be sent next; NULL when taken */
-	int64_t		   id;	 /* of the last message given to it */
-	Smtp		  *smtp; /* the thread's alone */
+	Job			  *job;		/* to be done next; NULL when taken */
+	int64_t		   id;		/* of the last job given to it */
+	Carrier		   carrier; /* the thread's alone */
 } Connection;
 
 static struct
@@ -49,15 +49,15 @@ static struct
 	Connection	  **resting; /* a stack */
 	int				nresting;
 	int				nthreads; /* still running */
-	Mail		   *first;	  /* the queue */
-	Mail		  **last;	  /* where the next one is hung */
+	Job			   *first;	  /* the queue */
+	Job			  **last;	  /* where the next one is hung */
 	bool			ending;
 } pool;
 
 static bool	 start_thread(Connection *connection);
 static void *run(void *arg);
-static Mail *wait_for_mail(Connection *connection);
-static void	 deliver(Connection *connection, Mail *mail);
+static Job	*wait_for_job(Connection *connection);
+static void	 deliver(Connection *connection, Job *job);
 
 /* A moment so many ms from now on the conditions' clock. */
 static struct timespec
@@ -105,8 +105,8 @@ pool_start(const Config *config)
 		Connection *connection = &pool.connections[i];
 
 		init_condition(&connection->wake);
-		connection->smtp = smtp_new(config);
-		if (connection->smtp == NULL || !start_thread(connection))
+		if (!carrier_init(&connection->carrier, config) ||
+			!start_thread(connection))
 			return false;
 		pool.nthreads++;
 		pool.resting[pool.nresting++] = connection;
@@ -130,25 +130,25 @@ start_thread(Connection *connection)
 
 /* Gives a connection its next message. The lock is held. */
 static void
-assign(Connection *connection, Mail *mail)
+assign(Connection *connection, Job *job)
 {
 	connection->state = SENDING;
-	connection->mail = mail;
-	connection->id = mail->id;
+	connection->job = job;
+	connection->id = job->id;
 	pthread_cond_signal(&connection->wake);
 }
 
 /* Takes a message over and sends it when a connection is free. */
 void
-pool_send(Mail *mail)
+pool_send(Job *job)
 {
 	pthread_mutex_lock(&pool.lock);
 	if (pool.nresting > 0)
-		assign(pool.resting[--pool.nresting], mail);
+		assign(pool.resting[--pool.nresting], job);
 	else
 	{
-		*pool.last = mail;
-		pool.last = &mail->next;
+		*pool.last = job;
+		pool.last = &job->next;
 	}
 	pthread_mutex_unlock(&pool.lock);
 }
@@ -169,12 +169,12 @@ pool_ack(int64_t id)
 		found = true;
 		if (pool.first != NULL)
 		{
-			Mail *mail = pool.first;
+			Job *job = pool.first;
 
-			pool.first = mail->next;
+			pool.first = job->next;
 			if (pool.first == NULL)
 				pool.last = &pool.first;
-			assign(connection, mail);
+			assign(connection, job);
 		}
 		else
 		{
@@ -198,12 +198,12 @@ pool_finish(void)
 
 	pthread_mutex_lock(&pool.lock);
 	pool.ending = true;
-	for (Mail *mail = pool.first; mail != NULL; mail = pool.first)
+	for (Job *job = pool.first; job != NULL; job = pool.first)
 	{
-		pool.first = mail->next;
-		frame_write_result(STDOUT_FILENO, mail->id, MA_OUTCOME_UNTRIED, 0,
+		pool.first = job->next;
+		frame_write_result(STDOUT_FILENO, job->id, MA_OUTCOME_UNTRIED, 0,
 						   "the transport was told to end");
-		mail_free(mail);
+		carrier_free_job(pool.config, job);
 	}
 	for (int i = 0; i < pool.config->connections; i++)
 		pthread_cond_signal(&pool.connections[i].wake);
@@ -224,12 +224,12 @@ static void *
 run(void *arg)
 {
 	Connection *connection = arg;
-	Mail	   *mail;
+	Job		   *job;
 
-	while ((mail = wait_for_mail(connection)) != NULL)
-		deliver(connection, mail);
-	smtp_quit(connection->smtp);
-	smtp_free(connection->smtp);
+	while ((job = wait_for_job(connection)) != NULL)
+		deliver(connection, job);
+	carrier_close(&connection->carrier);
+	carrier_free(&connection->carrier);
 	pthread_mutex_lock(&pool.lock);
 	pool.nthreads--;
 	pthread_cond_signal(&pool.ended);
@@ -241,48 +241,46 @@ run(void *arg)
  * The next message for this connection, or NULL at the end. One that rests
  * too long is closed: the server would do it soon, and not tell.
  */
-static Mail *
-wait_for_mail(Connection *connection)
+static Job *
+wait_for_job(Connection *connection)
 {
 	struct timespec limit = after_ms(pool.config->idle_ms);
-	Mail		   *mail;
+	Job			   *job;
 
 	pthread_mutex_lock(&pool.lock);
-	while (connection->mail == NULL && !pool.ending)
+	while (connection->job == NULL && !pool.ending)
 	{
-		if (!smtp_is_open(connection->smtp))
+		if (!carrier_is_open(&connection->carrier))
 			pthread_cond_wait(&connection->wake, &pool.lock);
 		else if (pthread_cond_timedwait(&connection->wake, &pool.lock,
 										&limit) == ETIMEDOUT)
 		{
 			pthread_mutex_unlock(&pool.lock);
-			smtp_quit(connection->smtp);
+			carrier_close(&connection->carrier);
 			pthread_mutex_lock(&pool.lock);
 			limit = after_ms(pool.config->idle_ms);
 		}
 	}
-	mail = connection->mail;
-	connection->mail = NULL;
+	job = connection->job;
+	connection->job = NULL;
 	pthread_mutex_unlock(&pool.lock);
-	return mail;
+	return job;
 }
 
-/* Sends one message and reports. */
+/* Does one job and reports. */
 static void
-deliver(Connection *connection, Mail *mail)
+deliver(Connection *connection, Job *job)
 {
-	const char *wrong = mail_check(mail);
-	SmtpResult	result = {MA_OUTCOME_PERMANENT, 0, ""};
-	int64_t		id = mail->id;
+	Result	result;
+	int64_t id = job->id;
 
-	if (wrong == NULL)
-		smtp_send(connection->smtp, mail, &result);
-	mail_free(mail);
+	carrier_send(&connection->carrier, job, &result);
+	carrier_free_job(pool.config, job);
 
 	/* the ACK can only come after the result, but then at once */
 	pthread_mutex_lock(&pool.lock);
 	connection->state = ANSWERED;
 	pthread_mutex_unlock(&pool.lock);
 	frame_write_result(STDOUT_FILENO, id, result.outcome, result.code,
-					   wrong != NULL ? wrong : result.text);
+					   result.text);
 }

@@ -6,10 +6,10 @@
 #define POOL_H
 
 #include "config.h"
-#include "mail.h"
+#include "job.h"
 
 extern bool pool_start(const Config *config);
-extern void pool_send(Mail *mail);
+extern void pool_send(Job *job);
 extern bool pool_ack(int64_t id);
 extern bool pool_finish(void);
 

@@ -36,12 +36,13 @@
 /* The first byte of a frame. */
 typedef enum MaFrameType
 {
-	MA_FRAME_CONFIG = 'C', /* to it: (name, value)... */
-	MA_FRAME_MAIL = 'M',   /* to it: id, sender, recipient, body */
-	MA_FRAME_ACK = 'A',	   /* to it: id; its result is committed */
-	MA_FRAME_ENDING = 'E', /* from it: id; may now be in doubt */
-	MA_FRAME_RESULT = 'R', /* from it: id, outcome byte, code, text */
-	MA_FRAME_BROKEN = 'B'  /* from it: text; why it ends at once */
+	MA_FRAME_CONFIG = 'C',	/* to it: (name, value)... */
+	MA_FRAME_MAIL = 'M',	/* to it: id, sender, recipient, body */
+	MA_FRAME_REQUEST = 'Q', /* to it: id, method, URL, headers, body */
+	MA_FRAME_ACK = 'A',		/* to it: id; its result is committed */
+	MA_FRAME_ENDING = 'E',	/* from it: id; may now be in doubt */
+	MA_FRAME_RESULT = 'R',	/* from it: id, outcome byte, code, text */
+	MA_FRAME_BROKEN = 'B'	/* from it: text; why it ends at once */
 } MaFrameType;
 
 /* How an attempt ended. */

@@ -39,6 +39,12 @@ def mail_frame(number, sender, recipient, body):
                  string(recipient) + string(body))
 
 
+def request_frame(number, method, url, headers=(), body=b""):
+    """A REQUEST frame."""
+    return frame(b"Q", struct.pack("!q", number) + string(method) +
+                 string(url) + string("\n".join(headers)) + string(body))
+
+
 class Result:
     """A RESULT frame."""
 
@@ -126,6 +132,14 @@ class Transport:
     def one(self, number=1, **mail):
         """Sends one message, waits for its result, acknowledges."""
         self.send(number, **mail)
+        result = self.result()
+        if result:
+            self.ack(number)
+        return result
+
+    def request(self, method, url, headers=(), body=b"", number=1):
+        """Sends one request, waits for its result, acknowledges."""
+        self.write(request_frame(number, method, url, headers, body))
         result = self.result()
         if result:
             self.ack(number)

@@ -9,41 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 from client import BODY, Sink, WRAPPER, Transport, frame, mail_frame, string
-
-FOLDER = tempfile.mkdtemp(prefix="ma_transport.")
-TESTS = []
-
-
-def test(function):
-    """Registers a test."""
-    TESTS.append(function)
-    return function
-
-
-def path(name):
-    """A new file of that kind."""
-    path.count += 1
-    return os.path.join(FOLDER, "%d.%s" % (path.count, name))
-
-
-path.count = 0
-
-
-def lines(name):
-    """The lines of a file."""
-    with open(name) as file:
-        return file.read().splitlines()
-
-
-def equal(got, wanted):
-    """Says what differs."""
-    assert got == wanted, "got %r, wanted %r" % (got, wanted)
+from tap import FOLDER, equal, lines, path, run, test
 
 
 def attempt(*options, count=1, body=BODY, **settings):
@@ -490,15 +460,20 @@ def tries_once_more_where_a_rested_connection_is_gone():
 
 
 @test
-def closes_rested_connections_politely():
+def closes_connections_politely():
     commands = path("commands")
     with Sink("--commands", commands) as sink:
+        def quits(count):
+            limit = time.monotonic() + 5
+            while lines(commands).count("QUIT") < count:
+                assert time.monotonic() < limit, "no QUIT"
+
         with Transport(port=sink.port, idle_ms=100) as transport:
             equal(transport.one(1).outcome, "sent")
-            limit = time.monotonic() + 5
-            while "QUIT" not in lines(commands):
-                assert time.monotonic() < limit, "no QUIT"
+            quits(1)                        # it has rested too long
             equal(transport.one(2).outcome, "sent")
+            equal(transport.end(), 0)
+            quits(2)
         equal(sink.end(), 2)
         equal(sink.connections, 2)
     equal(lines(commands).count("QUIT"), 2)
@@ -619,27 +594,4 @@ def is_not_confused_by_many():
     assert len(set(r.outcome for r in results.values())) >= 4
 
 
-def main():
-    """Runs them and prints TAP."""
-    chosen = [one for one in TESTS
-              if not sys.argv[1:] or one.__name__ in sys.argv[1:]]
-    failed = 0
-    for number, one in enumerate(chosen, 1):
-        started = time.monotonic()
-        try:
-            one()
-        except Exception:                   # the next test may still tell
-            failed += 1
-            print("not ok", number, "-", one.__name__)
-            print("#  " + traceback.format_exc().strip()
-                  .replace("\n", "\n#  "))
-        else:
-            print("ok", number, "-", one.__name__, "(%.1f s)" %
-                  (time.monotonic() - started))
-        sys.stdout.flush()
-    print("1..%d" % len(chosen))
-    subprocess.run(["rm", "-rf", FOLDER], check=False)
-    return 1 if failed else 0
-
-
-sys.exit(main())
+sys.exit(run())

@@ -4,7 +4,9 @@
  *	  messages, replies, configuration. Prints TAP. Built by run, together
  *	  with those parts.
  */
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 #include "../../src/transport/config.h"
 #include "../../src/transport/frame.h"
 #include "../../src/transport/mail.h"
+#include "../../src/transport/private.h"
 #include "../../src/transport/reply.h"
 
 static int	number = 0;
@@ -183,6 +186,44 @@ test_bodies(void)
 	test_body("a\r\nb", "a\r\nb\r\n", "an unfinished last line");
 }
 
+/* Is that address private? */
+static void
+test_private(const char *text, bool wanted)
+{
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	bool		is_v4 = inet_pton(AF_INET, text, &v4.sin_addr) == 1;
+
+	ok((is_v4 || inet_pton(AF_INET6, text, &v6.sin6_addr) == 1) &&
+	   private_address(is_v4 ? (struct sockaddr *) &v4 :
+					   (struct sockaddr *) &v6) == wanted, text);
+}
+
+/* The edges of what is private, in all the forms that IPv6 has for IPv4. */
+static void
+test_private_addresses(void)
+{
+	static const char *const private[] = {"0.0.0.0", "10.255.255.255",
+		"100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.255.255",
+		"169.254.169.254", "172.16.0.0", "172.31.255.255", "192.0.0.1",
+		"192.168.0.0", "198.18.0.1", "198.19.255.255", "224.0.0.1",
+		"255.255.255.255", "::", "::1", "::ffff:127.0.0.1", "::127.0.0.1",
+		"::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b:1::8.8.8.8",
+		"2002:7f00:1::", "2002:c0a8:101::", "2001::1", "2001:db8::1",
+		"3fff::1", "fc00::1", "fdff::1", "fe80::1", "fec0::1", "ff02::1"};
+	static const char *const public[] = {"1.1.1.1", "9.255.255.255",
+		"11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255",
+		"128.0.0.0", "172.15.255.255", "172.32.0.0", "192.167.255.255",
+		"192.169.0.0", "223.255.255.255", "2600::1", "2a00:1450::1",
+		"::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1",
+		"2001:4860:4860::8888"};
+
+	for (size_t i = 0; i < sizeof(private) / sizeof(private[0]); i++)
+		test_private(private[i], true);
+	for (size_t i = 0; i < sizeof(public) / sizeof(public[0]); i++)
+		test_private(public[i], false);
+}
+
 /* Collects these lines; the code and text of the last reply. */
 static void
 test_reply(const char *const *lines, int code, const char *text,
@@ -252,6 +293,7 @@ main(void)
 	test_strings();
 	test_addresses();
 	test_bodies();
+	test_private_addresses();
 	test_replies();
 	test_password();
 	printf("1..%d\n", number);

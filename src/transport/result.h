@@ -1,0 +1,17 @@
+/*
+ * result.h
+ *	  How one attempt went.
+ */
+#ifndef RESULT_H
+#define RESULT_H
+
+#include "protocol.h"
+
+typedef struct Result
+{
+	MaOutcome outcome;
+	int		  code; /* of the reply; 0: none */
+	char	  text[MA_TEXT_MAX + 1];
+} Result;
+
+#endif /* RESULT_H */
