@@ -327,6 +327,7 @@ send_config(MaTransport *t, const MaTransportConfig *config)
 {
 	int start = frame_begin(t, MA_FRAME_CONFIG);
 
+	put_setting(t, "kind", config->kind);
 	put_setting(t, "host", config->host);
 	put_number(t, "port", config->port);
 	put_setting(t, "tls", config->tls);
@@ -342,6 +343,7 @@ send_config(MaTransport *t, const MaTransportConfig *config)
 	put_number(t, "final_ms", config->final_ms);
 	put_number(t, "total_ms", config->total_ms);
 	put_number(t, "idle_ms", config->idle_ms);
+	put_number(t, "allow_private", config->allow_private);
 	frame_end(t, start);
 }
 
@@ -353,35 +355,58 @@ ma_transport_room(MaTransport *t)
 	return t->maxpending - t->npending;
 }
 
-/*
- * Gives it a message; the caller has seen that there is room. The body may be
- * freed when this returns.
- */
-void
-ma_transport_send(MaTransport *t, const MaMail *mail)
+/* Begins the frame of a job; the caller has seen that there is room. */
+static int
+job_begin(MaTransport *t, MaFrameType type, int64 id, size_t body_len)
 {
-	Pending *pending;
-	int		 start;
+	int start;
 
 	if (t->npending >= t->maxpending || t->draining)
 		elog(ERROR, "no room in the transport");
-	if (mail->body_len > MA_BODY_MAX)
-		elog(ERROR, "message of %zu bytes is too long", mail->body_len);
-	start = frame_begin(t, MA_FRAME_MAIL);
-	put_id(t, mail->id);
-	put_string(t, mail->sender, strlen(mail->sender));
-	put_string(t, mail->recipient, strlen(mail->recipient));
-	put_string(t, mail->body, mail->body_len);
-	frame_end(t, start);
+	if (body_len > MA_BODY_MAX)
+		elog(ERROR, "message of %zu bytes is too long", body_len);
+	start = frame_begin(t, type);
+	put_id(t, id);
+	return start;
+}
 
-	pending = &t->pending[t->npending++];
-	pending->id = mail->id;
+/* Its frame is whole: from now on a result is owed. */
+static void
+job_end(MaTransport *t, int start, int64 id, size_t body_len)
+{
+	Pending *pending = &t->pending[t->npending++];
+
+	frame_end(t, start);
+	pending->id = id;
 	pending->end = t->queued;
-	pending->bytes = mail->body_len;
+	pending->bytes = body_len;
 	pending->ending = false;
 	pending->answered = false;
 	t->bytes += pending->bytes;
 	flush_out(t);
+}
+
+void
+ma_transport_send(MaTransport *t, const MaMail *mail)
+{
+	int start = job_begin(t, MA_FRAME_MAIL, mail->id, mail->body_len);
+
+	put_string(t, mail->sender, strlen(mail->sender));
+	put_string(t, mail->recipient, strlen(mail->recipient));
+	put_string(t, mail->body, mail->body_len);
+	job_end(t, start, mail->id, mail->body_len);
+}
+
+void
+ma_transport_request(MaTransport *t, const MaRequest *request)
+{
+	int start = job_begin(t, MA_FRAME_REQUEST, request->id, request->body_len);
+
+	put_string(t, request->method, strlen(request->method));
+	put_string(t, request->url, strlen(request->url));
+	put_string(t, request->headers, strlen(request->headers));
+	put_string(t, request->body, request->body_len);
+	job_end(t, start, request->id, request->body_len);
 }
 
 void

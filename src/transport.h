@@ -2,7 +2,8 @@
  * transport.h
  *	  The pipe to the program mautomate-transport. Knows nothing of tables.
  *
- * One MaTransport is one child process with its connections to one relay:
+ * One MaTransport is one child process with its connections to one mail relay
+ * or, of kind "http", to any web servers:
  *
  *		t = ma_transport_start(&config);
  *		while (ma_transport_room(t) > 0)
@@ -29,9 +30,14 @@
 
 typedef struct MaTransport MaTransport;
 
-/* A relay and how to talk to it. Texts may be NULL, times 0: the default. */
+/*
+ * A relay and how to talk to it. Texts may be NULL, times 0: the default. Kind
+ * "http" makes no use of host, port, tls, user, auth, password_file, helo and
+ * final_ms.
+ */
 typedef struct MaTransportConfig
 {
+	const char *kind; /* "smtp" (default), "http" */
 	const char *host; /* name or address of the relay */
 	int			port;
 	const char *tls;		   /* "starttls" (default, required), "smtps",
@@ -49,6 +55,7 @@ typedef struct MaTransportConfig
 	int			final_ms;	   /* for the reply to the end of data; 300 s */
 	int			total_ms;	   /* for a message up to there; 600 s */
 	int			idle_ms;	   /* close a connection unused for; 20 s */
+	bool		allow_private; /* http: also to private addresses */
 } MaTransportConfig;
 
 /* One message to one recipient. Everything is copied. */
@@ -60,6 +67,17 @@ typedef struct MaMail
 	const char *body;	   /* headers and body, lines end in CRLF */
 	size_t		body_len;
 } MaMail;
+
+/* One HTTP request. Everything is copied. */
+typedef struct MaRequest
+{
+	int64		id; /* as in MaMail */
+	const char *method;
+	const char *url;	 /* http or https */
+	const char *headers; /* lines "Name: value" with LF between them */
+	const char *body;
+	size_t		body_len;
+} MaRequest;
 
 /* How it went. */
 typedef struct MaTransportResult
@@ -80,6 +98,15 @@ extern MaTransport *ma_transport_start(const MaTransportConfig *config);
  */
 extern int	ma_transport_room(MaTransport *t);
 extern void ma_transport_send(MaTransport *t, const MaMail *mail);
+
+/*
+ * The same for kind "http". The code of the result is the status, its text the
+ * first MA_TEXT_MAX bytes of the response, what is not printable ASCII as '?':
+ * 2xx is SENT; 408, 425, 429 and 5xx are TEMPORARY; any other, also a
+ * redirect, is PERMANENT. Without one it is IN_DOUBT as soon as the request
+ * was written.
+ */
+extern void ma_transport_request(MaTransport *t, const MaRequest *request);
 
 /* The next result, if there is one. */
 extern bool ma_transport_poll(MaTransport *t, MaTransportResult *result);

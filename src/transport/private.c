@@ -74,7 +74,8 @@ is_private_v6(const uint8_t *bytes)
 		return holds_private_v4(bytes, 2);
 	return (bytes[0] & 0xe0) != 0x20 || memcmp(bytes, teredo, 4) == 0 ||
 		   memcmp(bytes, documentation, 4) == 0 ||
-		   (bytes[0] == 0x3f && bytes[1] == 0xff); /* documentation */
+		   (bytes[0] == 0x3f && bytes[1] == 0xff &&
+			bytes[2] < 0x10); /* documentation */
 }
 
 /* May only those go there who were allowed to? Unknown families: only they. */

@@ -6,7 +6,8 @@
  * are in network order; a string is its length (32 bits) and its bytes.
  *
  * The sender begins with one CONFIG: pairs of strings, name and value, up to
- * the end of the frame. Then it sends MAIL and ACK. The end of its input
+ * the end of the frame. Then it sends MAIL (or, if it is of kind "http",
+ * REQUEST, and all that is said here of MAIL) and ACK. The end of its input
  * means: finish what has begun, within DRAIN_MS, and end.
  *
  * The program answers each MAIL with one RESULT. Before it writes the end of

@@ -5,7 +5,9 @@ use warnings;
 
 use Cwd qw(abs_path);
 use File::Basename;
+use IO::Socket::INET;
 use IPC::Run;
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -36,7 +38,8 @@ $node->safe_psql('postgres', join ';', map {
 	[ 'probe_stop', '', 'void' ],
 	[ 'probe_state', '', 'text' ],
 	[ 'probe_fail', 'int', 'void' ],
-	[ 'probe_pump', 'int, int, int, int', 'text' ]));
+	[ 'probe_pump', 'int, int, int, int', 'text' ],
+	[ 'probe_request', 'text, text', 'text' ]));
 
 # Starts a sink; its harness and port.
 sub sink
@@ -211,6 +214,28 @@ like($node->safe_psql('postgres', "select probe_pump($port, 8, 3000, 4000)"),
 	qr/^3000 sent, /, 'many messages');
 like($node->safe_psql('postgres', "select probe_pump($port, 8, 20, 8000000)"),
 	qr/^20 sent, /, 'long messages');
+
+# A web server that answers with what it was sent, in one line.
+my $web = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
+  or die "no socket: $!";
+my $server = fork // die "no process: $!";
+if ($server == 0)
+{
+	my $client = $web->accept;
+	my $got = '';
+
+	sysread $client, $got, 4096, length $got until $got =~ /the body$/;
+	$got =~ s/\r\n/|/g;
+	print $client "HTTP/1.1 202 ok\r\nContent-Length: "
+	  . length($got) . "\r\n\r\n$got";
+	close $client;
+	POSIX::_exit(0);
+}
+like($node->safe_psql('postgres', 'select probe_request(\'http://127.0.0.1:'
+		. $web->sockport . '/x\', \'the body\')'),
+	qr{^1 202 POST /x HTTP/1.1\|.*\|Content-Type: text/plain\|X-Two: 2\|.*\|\|the body$},
+	'a request to a web server');
+waitpid $server, 0;
 
 $node->stop;
 $_->finish for ($sink, $held);

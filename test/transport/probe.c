@@ -28,6 +28,7 @@ PG_FUNCTION_INFO_V1(probe_stop);
 PG_FUNCTION_INFO_V1(probe_state);
 PG_FUNCTION_INFO_V1(probe_fail);
 PG_FUNCTION_INFO_V1(probe_pump);
+PG_FUNCTION_INFO_V1(probe_request);
 
 static MaTransport *transport = NULL;
 
@@ -199,4 +200,29 @@ probe_pump(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(
 		psprintf("%d sent, %.0f/s", sent, n * 1e6 /
 				 Max(GetCurrentTimestamp() - started, 1))));
+}
+
+/* probe_request(url, body): one POST; its outcome, status and text */
+Datum
+probe_request(PG_FUNCTION_ARGS)
+{
+	MaTransportConfig config = {.kind = "http", .allow_private = true};
+	char	   *body = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	MaRequest	request = {1, "POST", text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		"Content-Type: text/plain\nX-Two: 2", body, strlen(body)};
+	MaTransportResult result;
+	MaTransport *t = ma_transport_start(&config);
+	char	   *answer;
+
+	ma_transport_request(t, &request);
+	while (!ma_transport_poll(t, &result))
+	{
+		ma_transport_wait(&t, 1, 1000);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	answer = psprintf("%d %d %s", (int) result.outcome, result.code,
+					  result.text);
+	ma_transport_stop(t);
+	PG_RETURN_TEXT_P(cstring_to_text(answer));
 }
