@@ -13,7 +13,8 @@
  *
  * A batch runs in a subtransaction. If it fails, its enrolments run one by
  * one, each in its own, so that a failing one blocks nobody; it is tried
- * again later, and given up after ATTEMPTS tries.
+ * again later, and given up after ATTEMPTS tries. One that only could not get
+ * a lock is simply left for the next pass.
  *
  * Time: a wait counts from the instant the step was due, not from when the
  * runner came to it, and what is due runs in the order it was due. So a clock
@@ -200,13 +201,14 @@ run_batch(const MaDue *due, int n, TimestampTz bound)
 		Trial single = {.due = &due[i], .n = 1, .bound = bound};
 
 		CHECK_FOR_INTERRUPTS();
-		if ((error = ma_guard(try_batch, &single)) != NULL)
+		error = ma_guard(try_batch, &single);
+		if (error == NULL)
+			done += single.done;
+		else if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
 		{
 			record_failure(&due[i], error);
 			done++;
 		}
-		else
-			done += single.done;
 	}
 	return done;
 }

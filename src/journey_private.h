@@ -2,6 +2,7 @@
  * journey_private.h
  *	  What the parts of the runner share: journey.c finds what is due and
  *	  guards against failures, journey_store.c reads and writes a batch,
+ *	  journey_effect.c does to contacts what its steps want,
  *	  journey_step.c runs the steps in memory.
  */
 #ifndef MA_JOURNEY_PRIVATE_H
@@ -105,6 +106,8 @@ typedef struct MaJourney
 
 extern MaJourney *ma_journey_read(const MaDue *due, int n);
 extern void		  ma_journey_write(MaJourney *journey);
+extern void		  ma_journey_write_effects(MaJourney *journey);
+extern int		  ma_journey_sort_ids(int64 *ids, int n);
 extern void		  ma_journey_run(MaJourney *journey);
 extern Jsonb	 *ma_journey_steps(MaJourney *journey, const MaTraveller *t);
 

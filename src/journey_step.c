@@ -54,6 +54,7 @@ static const RunStep run_step[] = {[MA_OP_SEND] = run_send,
 								   [MA_OP_CASE] = run_case,
 								   [MA_OP_ADD] = run_effect,
 								   [MA_OP_REMOVE] = run_effect,
+								   [MA_OP_SET] = run_effect,
 								   [MA_OP_EMIT] = run_effect,
 								   [MA_OP_ENROLL] = run_effect,
 								   [MA_OP_UNENROLL] = run_effect,
@@ -61,6 +62,9 @@ static const RunStep run_step[] = {[MA_OP_SEND] = run_send,
 								   [MA_OP_JUMP] = run_jump,
 								   [MA_OP_EXIT] = run_exit,
 								   [MA_OP_END] = run_end};
+
+StaticAssertDecl(lengthof(run_step) == MA_OP_END + 1,
+				 "every operation that can be reached needs a function");
 
 /* Notes that a step was executed. */
 static void

@@ -24,8 +24,6 @@
 #include "clock.h"
 #include "columns.h"
 #include "definition.h"
-#include "enrollment.h"
-#include "entry.h"
 #include "inval.h"
 #include "journey_private.h"
 #include "sql.h"
@@ -100,8 +98,8 @@ compare_ids(const void *a, const void *b)
 }
 
 /* Sorts ids, leaves each once and returns how many are left. */
-static int
-sort_ids(int64 *ids, int n)
+int
+ma_journey_sort_ids(int64 *ids, int n)
 {
 	int left = 0;
 
@@ -122,7 +120,7 @@ load_contacts(MaJourney *journey, const MaDue *due, int n)
 
 	for (int i = 0; i < n; i++)
 		ids[i] = due[i].contact_id;
-	nids = sort_ids(ids, n);
+	nids = ma_journey_sort_ids(ids, n);
 	set = ma_refresh_load(ids, nids, true);
 	journey->visited = palloc0(sizeof(MaVisited) * nids);
 	for (int i = 0; i < nids; i++)
@@ -501,127 +499,6 @@ delete_signals(MaJourney *journey)
 		ma_columns_exec(&stmt, columns);
 }
 
-/* Puts contacts into, or takes them out of, the lists of adjoining effects. */
-static ListCell *
-write_list_effects(MaJourney *journey, ListCell *first)
-{
-	const MaOp *op = ((MaEffect *) lfirst(first))->op;
-	int64	   *ids = palloc(sizeof(int64) * list_length(journey->effects));
-	int			n = 0;
-	ListCell   *lc;
-
-	for (lc = first; lc != NULL; lc = lnext(journey->effects, lc))
-	{
-		MaEffect *effect = lfirst(lc);
-
-		if (effect->op->verb != op->verb || effect->op->object != op->object)
-			break;
-		ids[n++] = effect->traveller->visited->contact_id;
-	}
-	ma_refresh_hand(op->object, ids, n, op->verb == MA_OP_ADD);
-	return lc;
-}
-
-/* Inserts the events of adjoining effects. */
-static ListCell *
-write_event_effects(MaJourney *journey, ListCell *first)
-{
-	static MaStatement stmt = {
-		"insert into mautomate.event (contact_id, kind, occurred_at,"
-		" properties) select * from unnest($1, $2, $3, $4)",
-		4,
-		{INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, JSONBARRAYOID}};
-	MaColumns *columns = ma_columns_new(
-		list_length(journey->effects), 4,
-		(const Oid[]){INT8OID, TEXTOID, TIMESTAMPTZOID, JSONBOID});
-	Datum	  empty = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
-	ListCell *lc;
-
-	for (lc = first; lc != NULL; lc = lnext(journey->effects, lc))
-	{
-		MaEffect *effect = lfirst(lc);
-		int		  row = columns->nrows;
-
-		if (effect->op->verb != MA_OP_EMIT)
-			break;
-		columns->nrows++;
-		columns->values[0][row] =
-			Int64GetDatum(effect->traveller->visited->contact_id);
-		columns->values[1][row] = CStringGetTextDatum(effect->op->text);
-		columns->values[2][row] = TimestampTzGetDatum(journey->now);
-		columns->values[3][row] =
-			effect->values == NULL ? empty : JsonbPGetDatum(effect->values);
-	}
-	ma_columns_exec(&stmt, columns);
-	return lc;
-}
-
-/* Enters contacts into the workflow of adjoining effects. */
-static ListCell *
-write_enroll_effects(MaJourney *journey, ListCell *first)
-{
-	int			  workflow_id = ((MaEffect *) lfirst(first))->op->object;
-	int			  n = list_length(journey->effects);
-	int64		 *ids = palloc(sizeof(int64) * n);
-	MaContactSet *set;
-	MaEntryBatch *batch;
-	ListCell	 *lc;
-
-	n = 0;
-	foreach (lc, journey->effects)
-		ids[n++] = ((MaEffect *) lfirst(lc))->traveller->visited->contact_id;
-	n = sort_ids(ids, n);
-	set = ma_refresh_load(ids, n, false);
-	batch = ma_entry_begin(ma_definitions());
-	for (lc = first; lc != NULL; lc = lnext(journey->effects, lc))
-	{
-		MaEffect	*effect = lfirst(lc);
-		MaTraveller *t = effect->traveller;
-
-		if (effect->op->verb != MA_OP_ENROLL ||
-			effect->op->object != workflow_id)
-			break;
-		(void) ma_entry_enroll(batch, workflow_id,
-							   ma_contact_find(set, t->visited->contact_id),
-							   t->visited->contact_id, t->context);
-	}
-	ma_entry_apply(batch);
-	return lc;
-}
-
-/* Does what steps want done to contacts, runs of alike ones together. */
-static void
-write_effects(MaJourney *journey)
-{
-	ListCell *lc = list_head(journey->effects);
-
-	while (lc != NULL)
-	{
-		MaEffect *effect = lfirst(lc);
-
-		switch (effect->op->verb)
-		{
-			case MA_OP_ADD:
-			case MA_OP_REMOVE:
-				lc = write_list_effects(journey, lc);
-				break;
-			case MA_OP_EMIT:
-				lc = write_event_effects(journey, lc);
-				break;
-			case MA_OP_ENROLL:
-				lc = write_enroll_effects(journey, lc);
-				break;
-			default:
-				Assert(effect->op->verb == MA_OP_UNENROLL);
-				(void) ma_enrollment_end(
-					effect->traveller->visited->contact_id, effect->op->object,
-					"unenrolled");
-				lc = lnext(journey->effects, lc);
-				break;
-		}
-	}
-}
-
 /* Writes what the travellers of a batch did. */
 void
 ma_journey_write(MaJourney *journey)
@@ -634,7 +511,7 @@ ma_journey_write(MaJourney *journey)
 	ma_sql_begin(&scope);
 	write_enrollments(journey);
 	delete_signals(journey);
-	write_effects(journey);
+	ma_journey_write_effects(journey);
 	if (journey->nintents > 0)
 		ma_outbox_enqueue(journey->intents, journey->nintents, message_ids);
 	write_log(journey, message_ids);

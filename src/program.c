@@ -34,11 +34,14 @@ typedef struct Field
 } Field;
 
 static const char *const verb_names[] = {
-	"send",	  "wait",	"wait_event",  "if",
-	"switch", "case",	"add_to_list", "remove_from_list",
-	"emit",	  "enroll", "unenroll",	   "goto",
-	"jump",	  "exit",	"end",		   "restart",
-	NULL};
+	"send",	   "wait", "wait_event",  "if",
+	"switch",  "case", "add_to_list", "remove_from_list",
+	"set",	   "emit", "enroll",	  "unenroll",
+	"goto",	   "jump", "exit",		  "end",
+	"restart", NULL};
+
+StaticAssertDecl(lengthof(verb_names) == MA_OP_RESTART + 2,
+				 "every operation needs a name");
 
 static const char *const reentry_names[] = {"after_exit", "never",	 "after",
 											"always",	  "restart", NULL};

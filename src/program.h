@@ -19,6 +19,7 @@ typedef enum MaVerb
 	MA_OP_CASE,		  /* like if, but no step of its own */
 	MA_OP_ADD,		  /* to a static list */
 	MA_OP_REMOVE,	  /* from a static list */
+	MA_OP_SET,		  /* attributes of the contact */
 	MA_OP_EMIT,		  /* an event */
 	MA_OP_ENROLL,	  /* in another workflow */
 	MA_OP_UNENROLL,	  /* from another workflow */

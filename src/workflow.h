@@ -12,7 +12,8 @@
 /* What a name in a document may stand for. */
 typedef enum MaObject
 {
-	MA_OBJECT_KIND, /* of events */
+	MA_OBJECT_KIND,		 /* of events */
+	MA_OBJECT_ATTRIBUTE, /* of contacts, or a column */
 	MA_OBJECT_LIST,
 	MA_OBJECT_STATIC_LIST,
 	MA_OBJECT_TEMPLATE,

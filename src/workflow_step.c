@@ -36,6 +36,10 @@ static void compile_switch(MaCompiler *c, const MaNode *step,
 						   const MaNode *value, int op);
 static void compile_static_list(MaCompiler *c, const MaNode *step,
 								const MaNode *value, int op);
+static void compile_set(MaCompiler *c, const MaNode *step, const MaNode *value,
+						int op);
+static void compile_stage(MaCompiler *c, const MaNode *step,
+						  const MaNode *value, int op);
 static void compile_emit(MaCompiler *c, const MaNode *step,
 						 const MaNode *value, int op);
 static void compile_workflow(MaCompiler *c, const MaNode *step,
@@ -62,6 +66,8 @@ static const Verb verbs[] = {
 	 {NULL},
 	 MA_OP_REMOVE,
 	 compile_static_list},
+	{"set", MA_DOC_OBJECT, false, {NULL}, MA_OP_SET, compile_set},
+	{"stage", MA_DOC_TEXT, false, {NULL}, MA_OP_SET, compile_stage},
 	{"emit", MA_DOC_OBJECT, false, {NULL}, MA_OP_EMIT, compile_emit},
 	{"enroll", MA_DOC_TEXT, false, {NULL}, MA_OP_ENROLL, compile_workflow},
 	{"unenroll", MA_DOC_TEXT, false, {NULL}, MA_OP_UNENROLL, compile_workflow},
@@ -550,6 +556,46 @@ compile_static_list(MaCompiler *c, const MaNode *step, const MaNode *value,
 {
 	op_at(c, op)->object =
 		ma_workflow_object(c, value, MA_OBJECT_STATIC_LIST, NULL);
+}
+
+/* {"attribute": value or {"=": expression}} */
+static void
+compile_set(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
+{
+	int	   n;
+	char **names = ma_doc_keys(value, &n);
+	Jsonb *values = compile_values(c, value);
+
+	if (n == 0)
+		ma_doc_refuse(&c->doc, value->path, "sets nothing");
+	for (int i = 0; i < n && !c->storing; i++)
+		if (strcmp(names[i], "email") == 0 || strcmp(names[i], "phone") == 0)
+			ma_doc_refuse(&c->doc, value->path,
+						  "\"%s\" tells who a contact is and is set by "
+						  "identify() only",
+						  names[i]);
+		else if (c->names->object(MA_OBJECT_ATTRIBUTE, names[i], NULL) == 0)
+			ereport(NOTICE, (errmsg("%s: attribute \"%s\" is not declared",
+									value->path, names[i])));
+	op_at(c, op)->values = values;
+}
+
+/* the name of a stage */
+static void
+compile_stage(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue		 v = value->value;
+	JsonbValue		 key;
+
+	key.type = jbvString;
+	key.val.string.val = "stage";
+	key.val.string.len = strlen("stage");
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	pushJsonbValue(&state, WJB_KEY, &key);
+	pushJsonbValue(&state, WJB_VALUE, &v);
+	op_at(c, op)->values =
+		JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
 /* {"event", "properties"} */

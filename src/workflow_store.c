@@ -47,6 +47,13 @@ static MaStatement object_statements[MA_OBJECTS] = {
 		 " or exists (select from mautomate.event where kind = $1)",
 		 1,
 		 {TEXTOID}},
+	[MA_OBJECT_ATTRIBUTE] =
+		{"select 1 where $1 in ('first_name', 'last_name',"
+		 " 'timezone', 'locale', 'region', 'stage', 'owner')"
+		 " or exists (select from mautomate_internal.attribute"
+		 " where attribute = $1)",
+		 1,
+		 {TEXTOID}},
 	[MA_OBJECT_LIST] =
 		{"select list_id from mautomate_internal.list where name = $1",
 		 1,

@@ -78,7 +78,8 @@ select create_workflow('wc_bad', '{"steps": [
   {"goto": "nowhere"}, {"add_to_list": "wc_none"},
   {"add_to_list": "wc_rule"}, {"remove_from_list": "wc_none"},
   {"enroll": "wc_none"}, {"unenroll": 1},
-  {"emit": {"properties": {}}}, {"emit": {"event": "x", "properties": 1}}]}');
+  {"set": {}}, {"set": {"email": "x", "wc_size": {"=": "contact."}}},
+  {"stage": 3}, {"emit": {"properties": {}}}, {"emit": {"event": "x", "properties": 1}}]}');
 
 -- nothing of all that was stored
 select * from workflows where workflow like 'wc%';

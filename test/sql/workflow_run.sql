@@ -277,6 +277,30 @@ select * from wr_story('wr_all', 'wr_ann');
 select * from wr_story('wr_other', 'wr_ann');
 select kind, properties from event where kind = 'wr_tick';
 
+-- attributes and the stage; what does not fit fails visibly
+select define_attribute('wr_size', 'numeric');
+select create_workflow('wr_set', '{"steps": [
+  {"set": {"wr_size": {"=": "coalesce(contact.wr_size, 0) + 1"},
+           "last_name": "Bee"}},
+  {"id": "q", "if": "contact.wr_size = 1 and contact.last_name = ''Bee''",
+   "then": [{"stage": "customer"}],
+   "else": [{"set": {"wr_size": null, "locale": {"=": "context.locale"}}}]}]}');
+select create_workflow('wr_staged', '{"entry": [{"stage": "customer"}],
+  "steps": [{"exit": "noticed"}]}');
+select create_workflow('wr_unfit', '{"steps": [
+  {"set": {"wr_size": {"=": "''big'' || contact.last_name"}}}]}');
+select activate_workflow(w) from unnest('{wr_set,wr_staged,wr_unfit}'::text[]) w;
+select enroll('wr_set', 'wr_ann') > 0;
+select count(*) > 0 as ran from run();
+select last_name, stage, attributes from contact where external_id = 'wr_ann';
+select * from wr_story('wr_staged', 'wr_ann');
+select enroll('wr_set', 'wr_ann', '{"locale": "fr"}') > 0,
+       enroll('wr_unfit', 'wr_ann') > 0;
+select count(*) > 0 as ran from run();
+select last_name, stage, locale, attributes from contact
+where external_id = 'wr_ann';
+select state, reason from enrollments where workflow = 'wr_unfit';
+
 -- a circle without a wait, and an expression that fails: retried alone, in
 -- the end given up, and nobody else is held up
 select create_workflow('wr_fail', '{"entry": [{"event": "wr_odd"}],
