@@ -360,10 +360,12 @@ select unenroll('wr_other', 'wr_bob'), unenroll('wr_other', 'wr_bob');
 select enroll('wr_other', 'wr_bob') > 0;
 
 -- a step is executed once: the key says so
+\set VERBOSITY terse
 insert into mautomate_internal.enrollment_log
   (contact_id, enrollment_id, step, pass, verb, executed_at)
 select contact_id, enrollment_id, step, pass, verb, executed_at
 from mautomate_internal.enrollment_log limit 1;
+\set VERBOSITY default
 
 -- clean up
 select pause_workflow(workflow) from workflows where workflow like 'wr%';
