@@ -45,10 +45,9 @@
 /* Where a sweep over what is due stands. */
 typedef struct Cursor
 {
-	bool		signalled;	   /* first those an event concerns, then those
+	bool  signalled; /* first those an event concerns, then those
 								 * whose time has come */
-	TimestampTz wake_at;	   /* of the last one seen, in time */
-	int64		enrollment_id; /* and its number */
+	MaDue last;		 /* the last one seen */
 } Cursor;
 
 /* A batch to be tried. */
@@ -60,30 +59,30 @@ typedef struct Trial
 	int			 done; /* out: enrolments run */
 } Trial;
 
-/* Reads the next enrolments that events concern. */
+/* Reads the next enrolments that events concern; not all may go on now. */
 static uint64
 read_signalled(const Cursor *cursor, TimestampTz now, int max)
 {
 	static MaStatement stmt = {
-		"select u.contact_id, u.enrollment_id, $1"
-		" from (select distinct contact_id, enrollment_id"
-		" from mautomate_internal.wakeup where enrollment_id > $2"
-		" order by enrollment_id) u"
-		" cross join lateral (select"
+		"select u.contact_id, u.enrollment_id, $1, exists (select"
 		" from mautomate_internal.enrollment e"
 		" join mautomate_internal.workflow w using (workflow_id)"
 		" where e.contact_id = u.contact_id"
 		" and e.enrollment_id = u.enrollment_id and e.ended_at is null"
-		" and w.state = 'active' and (e.attempts = 0 or e.wake_at <= $1)"
-		" offset 0) e"
-		" order by u.enrollment_id limit $3",
-		3,
-		{TIMESTAMPTZOID, INT8OID, INT4OID}};
-	Datum values[3];
+		" and w.state = 'active' and (e.attempts = 0 or e.wake_at <= $1))"
+		" from (select distinct contact_id, enrollment_id"
+		" from mautomate_internal.wakeup"
+		" where (contact_id, enrollment_id) > ($2, $3)"
+		" order by contact_id, enrollment_id limit $4) u"
+		" order by 1, 2",
+		4,
+		{TIMESTAMPTZOID, INT8OID, INT8OID, INT4OID}};
+	Datum values[4];
 
 	values[0] = TimestampTzGetDatum(now);
-	values[1] = Int64GetDatum(cursor->enrollment_id);
-	values[2] = Int32GetDatum(max);
+	values[1] = Int64GetDatum(cursor->last.contact_id);
+	values[2] = Int64GetDatum(cursor->last.enrollment_id);
+	values[3] = Int32GetDatum(max);
 	return ma_sql_exec(&stmt, values, NULL, 0);
 }
 
@@ -92,7 +91,7 @@ static uint64
 read_timed(const Cursor *cursor, TimestampTz now, int max)
 {
 	static MaStatement stmt = {
-		"select d.contact_id, d.enrollment_id, d.wake_at"
+		"select d.contact_id, d.enrollment_id, d.wake_at, true"
 		" from mautomate_internal.workflow w cross join lateral ("
 		" select e.contact_id, e.enrollment_id, e.wake_at"
 		" from mautomate_internal.enrollment e"
@@ -106,36 +105,39 @@ read_timed(const Cursor *cursor, TimestampTz now, int max)
 	Datum values[4];
 
 	values[0] = TimestampTzGetDatum(now);
-	values[1] = TimestampTzGetDatum(cursor->wake_at);
-	values[2] = Int64GetDatum(cursor->enrollment_id);
+	values[1] = TimestampTzGetDatum(cursor->last.wake_at);
+	values[2] = Int64GetDatum(cursor->last.enrollment_id);
 	values[3] = Int32GetDatum(max);
 	return ma_sql_exec(&stmt, values, NULL, 0);
 }
 
-/* Reads the next page of what is due and moves the cursor behind it. */
+/*
+ * Reads the next page of what may be due and moves the cursor behind it.
+ * Returns how many there are of it, in *n those that really are.
+ */
 static int
-read_due(Cursor *cursor, TimestampTz now, MaDue *due, int max)
+read_due(Cursor *cursor, TimestampTz now, MaDue *due, int max, int *n)
 {
 	MaSqlScope scope;
-	int		   n;
-	bool	   isnull;
+	int		   size;
 
+	*n = 0;
 	ma_sql_begin(&scope);
-	n = cursor->signalled ? read_signalled(cursor, now, max) :
-							read_timed(cursor, now, max);
-	for (int i = 0; i < n; i++)
+	size = cursor->signalled ? read_signalled(cursor, now, max) :
+							   read_timed(cursor, now, max);
+	for (int i = 0; i < size; i++)
 	{
-		due[i].contact_id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
-		due[i].enrollment_id = DatumGetInt64(ma_sql_datum(i, 2, &isnull));
-		due[i].wake_at = DatumGetTimestampTz(ma_sql_datum(i, 3, &isnull));
+		MaDue *last = &cursor->last;
+		bool   isnull;
+
+		last->contact_id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
+		last->enrollment_id = DatumGetInt64(ma_sql_datum(i, 2, &isnull));
+		last->wake_at = DatumGetTimestampTz(ma_sql_datum(i, 3, &isnull));
+		if (DatumGetBool(ma_sql_datum(i, 4, &isnull)))
+			due[(*n)++] = *last;
 	}
 	ma_sql_end(&scope);
-	if (n > 0)
-	{
-		cursor->wake_at = due[n - 1].wake_at;
-		cursor->enrollment_id = due[n - 1].enrollment_id;
-	}
-	return n;
+	return size;
 }
 
 /* Reads, runs and writes a batch; raises what fails. */
@@ -217,7 +219,7 @@ run_batch(const MaDue *due, int n, TimestampTz bound)
 static int
 sweep(int max)
 {
-	Cursor		  cursor = {.signalled = true, .enrollment_id = 0};
+	Cursor		  cursor = {.signalled = true};
 	TimestampTz	  now = ma_now();
 	MaDue		 *due = palloc(sizeof(MaDue) * BATCH);
 	MemoryContext cxt =
@@ -228,20 +230,22 @@ sweep(int max)
 	while (done < max)
 	{
 		int			  limit = Min(BATCH, max - done);
-		int			  n = read_due(&cursor, now, due, limit);
+		int			  n;
+		int			  size = read_due(&cursor, now, due, limit, &n);
 		MemoryContext caller;
 
-		if (n == 0 && !cursor.signalled)
+		if (size == 0 && !cursor.signalled)
 			break;
-		if (n == 0)
+		if (size == 0)
 		{
 			cursor.signalled = false;
-			cursor.wake_at = DT_NOBEGIN;
-			cursor.enrollment_id = 0;
+			cursor.last = (MaDue){.wake_at = DT_NOBEGIN};
 			continue;
 		}
+		if (n == 0)
+			continue;
 		caller = MemoryContextSwitchTo(cxt);
-		done += run_batch(due, n, n < limit ? now : due[n - 1].wake_at);
+		done += run_batch(due, n, size < limit ? now : due[n - 1].wake_at);
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(cxt);
 		CHECK_FOR_INTERRUPTS();
