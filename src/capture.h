@@ -13,6 +13,14 @@
 
 #include "predicate.h"
 
+/* What an update does of a row that is an event already. */
+typedef enum MaOnUpdate
+{
+	MA_ON_UPDATE_IGNORE,  /* nothing: a row is one event */
+	MA_ON_UPDATE_REPLACE, /* the event says what the row says now */
+	MA_ON_UPDATE_APPEND	  /* each change is one more event */
+} MaOnUpdate;
+
 /* A source as it is stored: what the rows of a relation mean, in words. */
 typedef struct MaSourceText
 {
@@ -23,6 +31,8 @@ typedef struct MaSourceText
 	char  *phone;
 	char  *occurred_at;
 	char  *condition;
+	char  *void_when;
+	char  *on_update;  /* ignore, replace, append; NULL for contacts */
 	char  *fields;	   /* select list: attributes or properties */
 	char  *zone;	   /* of times without one; NULL: ours */
 	char  *key_prefix; /* of dedupe keys; NULL for contacts */
@@ -42,6 +52,8 @@ typedef struct MaSource
 	MaExpr		*phone;
 	MaExpr		*occurred_at;
 	MaExpr		*condition;
+	MaExpr		*void_when;
+	MaOnUpdate	 on_update;
 	MaExpr		*fields;
 	bool		*as_text;	 /* per field: wanted as a string */
 	pg_tz		*zone;		 /* NULL: mautomate.timezone */

@@ -61,10 +61,16 @@ struct MaCaptureRun
 	int				next;	  /* first row not yet evaluated */
 	MaProfile	   *profiles; /* of the rows that count */
 	MaEventRow	   *events;	  /* beside them, for events */
+	bool		   *replaces; /* beside them: instead of what is stored */
 	int				n;
+	MaProfile	   *gone_profiles; /* of events to be withdrawn */
+	MaEventRow	   *gone_events;
+	int				ngone;
 	List		   *notes;
-	bool			careful; /* each expression by itself */
-	bool			failed;	 /* one has raised */
+	int				sure_gone;	/* ngone before the row at hand */
+	int				sure_notes; /* and the length of notes */
+	bool			careful;	/* each expression by itself */
+	bool			failed;		/* one has raised */
 };
 
 static void	 evaluate(MaCaptureRun *run);
@@ -77,7 +83,15 @@ static bool	 identify_row(MaCaptureRun *run, TupleTableSlot *slot,
 static bool	 is_event(MaCaptureRun *run, TupleTableSlot *slot,
 					  MaProfile *profile);
 static char *text_value(MaCaptureRun *run, MaExpr *expr, TupleTableSlot *slot);
-static bool	 time_value(MaCaptureRun *run, TimestampTz *result);
+static bool	 time_value(MaCaptureRun *run, TupleTableSlot *slot,
+						TimestampTz *result);
+static void	 withdraw(MaCaptureRun *run);
+static void	 store_events(MaCaptureRun *run);
+static void	 add_gone(MaCaptureRun *run, const MaProfile *profile);
+static bool	 read_content(MaCaptureRun *run, TupleTableSlot *slot,
+						  MaEventRow *event, const MaEventRow *other);
+static bool	 is_void(MaCaptureRun *run, TupleTableSlot *slot);
+static bool	 holds(MaCaptureRun *run, MaExpr *condition, TupleTableSlot *slot);
 static void	 read_fields(MaCaptureRun *run, TupleTableSlot *slot,
 						 JsonbValue *values);
 static Jsonb *object_of_fields(MaCaptureRun *run, const JsonbValue *values,
@@ -141,10 +155,8 @@ ma_capture_flush(MaCaptureRun *run)
 			ma_contact_store(run->profiles, run->n);
 		else
 		{
-			ma_contact_obtain(run->profiles, run->n);
-			for (int i = 0; i < run->n; i++)
-				run->events[i].contact_id = run->profiles[i].contact_id;
-			ma_event_store(run->events, run->n);
+			withdraw(run);
+			store_events(run);
 		}
 		write_notes(run);
 	}
@@ -152,8 +164,49 @@ ma_capture_flush(MaCaptureRun *run)
 	ExecClearTuple(run->row);
 	ExecClearTuple(run->old);
 	MemoryContextReset(run->cxt);
-	run->nrows = run->n = 0;
+	run->nrows = run->n = run->ngone = 0;
 	run->notes = NIL;
+}
+
+/* Takes events out of the log that the rows of a chunk no longer are. */
+static void
+withdraw(MaCaptureRun *run)
+{
+	int known = 0;
+
+	if (run->ngone == 0)
+		return;
+	ma_contact_lookup(run->gone_profiles, run->ngone);
+	for (int i = 0; i < run->ngone; i++)
+		if (run->gone_profiles[i].contact_id != 0)
+		{
+			run->gone_events[known] = run->gone_events[i];
+			run->gone_events[known++].contact_id =
+				run->gone_profiles[i].contact_id;
+		}
+	ma_event_withdraw(run->gone_events, known);
+}
+
+/* Puts the events of a chunk into the log, or gives them what is new. */
+static void
+store_events(MaCaptureRun *run)
+{
+	int known = 0;
+
+	ma_contact_obtain(run->profiles, run->n);
+	for (int i = 0; i < run->n; i++)
+		run->events[i].contact_id = run->profiles[i].contact_id;
+	ma_event_store(run->events, run->n);
+	for (int i = 0; i < run->n; i++)
+		if (run->replaces[i] && !run->events[i].stored &&
+			run->events[i].contact_id != 0)
+		{
+			run->events[known] = run->events[i];
+			if (run->source->occurred_at == NULL)
+				run->events[known].occurred_at = DT_NOBEGIN;
+			known++;
+		}
+	ma_event_replace(run->events, known);
 }
 
 /* Writes the rest, and that is it. */
@@ -175,6 +228,9 @@ evaluate(MaCaptureRun *run)
 
 	run->profiles = palloc0(sizeof(MaProfile) * run->nrows);
 	run->events = palloc0(sizeof(MaEventRow) * run->nrows);
+	run->replaces = palloc0(sizeof(bool) * run->nrows);
+	run->gone_profiles = palloc0(sizeof(MaProfile) * run->nrows);
+	run->gone_events = palloc0(sizeof(MaEventRow) * run->nrows);
 	run->next = 0;
 	ma_setting_enter(&own);
 	PG_TRY();
@@ -221,6 +277,8 @@ evaluate_rows(MaCaptureRun *run)
 			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		run->ngone = run->sure_gone;
+		run->notes = list_truncate(run->notes, run->sure_notes);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(run->cxt);
@@ -238,6 +296,9 @@ evaluate_row(MaCaptureRun *run)
 	if (old != NULL)
 		ExecForceStoreMinimalTuple(old, run->old, false);
 	run->failed = false;
+	run->replaces[run->n] = false;
+	run->sure_gone = run->ngone;
+	run->sure_notes = list_length(run->notes);
 	memset(&run->profiles[run->n], 0, sizeof(MaProfile));
 	memset(&run->events[run->n], 0, sizeof(MaEventRow));
 	if (run->source->text.kind == NULL ? read_contact(run, old != NULL) :
@@ -247,52 +308,126 @@ evaluate_row(MaCaptureRun *run)
 }
 
 /*
- * Does the row count as an event now, and did it not before? Then it becomes
- * the next one of the run.
+ * Does the row count as an event now, and did it not before, or differently?
+ * Then it becomes the next one of the run. What it no longer is goes to those
+ * to be withdrawn.
  */
 static bool
 read_event(MaCaptureRun *run, bool has_old)
 {
 	MaSource   *source = run->source;
+	MaProfile  *profile = &run->profiles[run->n];
 	MaEventRow *event = &run->events[run->n];
 	MaProfile	before = {0};
+	bool		was;
 
-	if (!is_event(run, run->row, &run->profiles[run->n]))
+	if (!is_event(run, run->row, profile))
+	{
+		if (!run->failed && is_void(run, run->row) &&
+			!(has_old && is_void(run, run->old)) &&
+			identify_row(run, has_old ? run->old : run->row, &before))
+			add_gone(run, &before);
 		return false;
-	if (has_old && is_event(run, run->old, &before))
+	}
+	was = has_old && is_event(run, run->old, &before);
+	if (was && source->on_update == MA_ON_UPDATE_IGNORE)
 		return false;
 	run->failed = false;
 	event->kind = source->text.kind;
-	if (!time_value(run, &event->occurred_at))
+	if (!read_content(run, run->row, event, NULL))
 		return false;
-	if (source->fields != NULL)
-	{
-		JsonbValue *values =
-			palloc(sizeof(JsonbValue) * ma_expr_count(source->fields));
-
-		read_fields(run, run->row, values);
-		event->properties = object_of_fields(run, values, NULL);
-	}
 	event->dedupe_key = dedupe_key(run);
+	if (!was)
+		return true;
+	if (!ma_profile_same_name(profile, &before))
+	{
+		if (source->on_update == MA_ON_UPDATE_REPLACE)
+			add_gone(run, &before);
+	}
+	else
+	{
+		MaEventRow old = {0};
+
+		if (read_content(run, run->old, &old, event))
+			return false;
+	}
+	if (source->on_update == MA_ON_UPDATE_APPEND)
+		event->dedupe_key = NULL;
+	else
+		run->replaces[run->n] = true;
 	return true;
 }
 
-/* Does a row satisfy the condition, and is it somebody's? */
+/* The event of the row at hand, as this person's, is to be withdrawn. */
+static void
+add_gone(MaCaptureRun *run, const MaProfile *profile)
+{
+	MaEventRow *event = &run->gone_events[run->ngone];
+
+	run->gone_profiles[run->ngone++] = *profile;
+	event->kind = run->source->text.kind;
+	event->dedupe_key = dedupe_key(run);
+}
+
+/*
+ * Reads time and properties of a row into an event; false if it cannot be
+ * one. Compared with another event: false also unless they are the same.
+ */
+static bool
+read_content(MaCaptureRun *run, TupleTableSlot *slot, MaEventRow *event,
+			 const MaEventRow *other)
+{
+	MaExpr *fields = run->source->fields;
+
+	if (!time_value(run, slot, &event->occurred_at))
+		return false;
+	if (fields != NULL)
+	{
+		JsonbValue *values =
+			palloc(sizeof(JsonbValue) * ma_expr_count(fields));
+
+		read_fields(run, slot, values);
+		event->properties = object_of_fields(run, values, NULL);
+	}
+	if (other == NULL)
+		return true;
+	return (run->source->occurred_at == NULL ||
+			event->occurred_at == other->occurred_at) &&
+		   (fields == NULL ||
+			(VARSIZE(event->properties) == VARSIZE(other->properties) &&
+			 memcmp(event->properties, other->properties,
+					VARSIZE(event->properties)) == 0));
+}
+
+/* Does a row satisfy the condition, and is it somebody's, and not void? */
 static bool
 is_event(MaCaptureRun *run, TupleTableSlot *slot, MaProfile *profile)
 {
-	MaSource *source = run->source;
-	bool	  isnull;
-
 	run->failed = false;
-	if (source->condition != NULL)
-	{
-		Datum holds = value_of(run, source->condition, 0, slot, &isnull);
-
-		if (isnull || !DatumGetBool(holds))
-			return false;
-	}
+	if (run->source->condition != NULL &&
+		!holds(run, run->source->condition, slot))
+		return false;
+	if (is_void(run, slot) || run->failed)
+		return false;
 	return identify_row(run, slot, profile) && !run->failed;
+}
+
+/* Is the row void? */
+static bool
+is_void(MaCaptureRun *run, TupleTableSlot *slot)
+{
+	return run->source->void_when != NULL &&
+		   holds(run, run->source->void_when, slot);
+}
+
+/* Does a condition hold for a row? */
+static bool
+holds(MaCaptureRun *run, MaExpr *condition, TupleTableSlot *slot)
+{
+	bool  isnull;
+	Datum value = value_of(run, condition, 0, slot, &isnull);
+
+	return !isnull && DatumGetBool(value);
 }
 
 /* Whose row is it? False if nobody's, or if that cannot be told. */
@@ -388,14 +523,14 @@ text_value(MaCaptureRun *run, MaExpr *expr, TupleTableSlot *slot)
 
 /* When it happened; now where nothing says. False if that makes no sense. */
 static bool
-time_value(MaCaptureRun *run, TimestampTz *result)
+time_value(MaCaptureRun *run, TupleTableSlot *slot, TimestampTz *result)
 {
 	MaSource *source = run->source;
 	bool	  isnull = true;
 	Datum	  value = (Datum) 0;
 
 	if (source->occurred_at != NULL)
-		value = value_of(run, source->occurred_at, 0, run->row, &isnull);
+		value = value_of(run, source->occurred_at, 0, slot, &isnull);
 	if (run->failed)
 		return false;
 	if (isnull)
@@ -406,9 +541,10 @@ time_value(MaCaptureRun *run, TimestampTz *result)
 	if (ma_capture_time(value, ma_expr_type(source->occurred_at, 0),
 						source->zone ? source->zone : ma_timezone(), result))
 		return true;
-	note(run, -1,
-		 ma_problem(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE,
-					"occurred_at is out of range", NULL, NULL));
+	if (slot == run->row)
+		note(run, -1,
+			 ma_problem(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE,
+						"occurred_at is out of range", NULL, NULL));
 	return false;
 }
 

@@ -69,6 +69,18 @@ ma_source_compile(MaSource *source, TupleDesc desc)
 	source->email = compile(text->email, TEXTOID, row, "email");
 	source->phone = compile(text->phone, TEXTOID, row, "phone");
 	source->condition = compile(text->condition, BOOLOID, row, "condition");
+	source->void_when = compile(text->void_when, BOOLOID, row, "void_when");
+	if (text->on_update == NULL || strcmp(text->on_update, "ignore") == 0)
+		source->on_update = MA_ON_UPDATE_IGNORE;
+	else if (strcmp(text->on_update, "replace") == 0)
+		source->on_update = MA_ON_UPDATE_REPLACE;
+	else if (strcmp(text->on_update, "append") == 0)
+		source->on_update = MA_ON_UPDATE_APPEND;
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid on_update \"%s\"", text->on_update),
+				 errhint("Valid values are ignore, replace and append.")));
 	compile_time(source, row);
 	compile_fields(source, row);
 	compile_key(source, row);
@@ -272,7 +284,7 @@ load(Relation rel)
 {
 	static MaStatement stmt = {
 		"select source, kind, contact, email, phone, occurred_at, condition,"
-		" fields, zone, key_prefix, key, columns"
+		" void_when, on_update, fields, zone, key_prefix, key, columns"
 		" from mautomate_internal.source where relation = $1"
 		" order by kind is not null, source",
 		1,
@@ -310,22 +322,23 @@ static void
 read_source(MaSourceText *words, uint64 row)
 {
 	char **const texts[] = {
-		&words->source, &words->kind,		 &words->contact,	&words->email,
-		&words->phone,	&words->occurred_at, &words->condition, &words->fields,
-		&words->zone,	&words->key_prefix};
+		&words->source,	   &words->kind,	  &words->contact,
+		&words->email,	   &words->phone,	  &words->occurred_at,
+		&words->condition, &words->void_when, &words->on_update,
+		&words->fields,	   &words->zone,	  &words->key_prefix};
 	Datum *values;
 	bool  *nulls;
 	bool   isnull;
 
 	for (int i = 0; i < lengthof(texts); i++)
 		*texts[i] = ma_sql_text(row, i + 1);
-	deconstruct_array(DatumGetArrayTypeP(ma_sql_datum(row, 11, &isnull)),
+	deconstruct_array(DatumGetArrayTypeP(ma_sql_datum(row, 13, &isnull)),
 					  INT2OID, sizeof(int16), true, TYPALIGN_SHORT, &values,
 					  &nulls, &words->nkey);
 	words->key = palloc(sizeof(int16) * Max(words->nkey, 1));
 	for (int i = 0; i < words->nkey; i++)
 		words->key[i] = DatumGetInt16(values[i]);
-	deconstruct_array(DatumGetArrayTypeP(ma_sql_datum(row, 12, &isnull)),
+	deconstruct_array(DatumGetArrayTypeP(ma_sql_datum(row, 14, &isnull)),
 					  TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls,
 					  &words->ncolumns);
 	words->columns = palloc0(sizeof(char *) * Max(words->ncolumns, 1));

@@ -101,6 +101,21 @@ ma_problem(int code, const char *message, const char *detail, const char *hint)
 	return problem;
 }
 
+/* Do two profiles name a person in the same way? */
+bool
+ma_profile_same_name(const MaProfile *a, const MaProfile *b)
+{
+	const char *x = a->external_id;
+	const char *y = b->external_id;
+
+	if (x == NULL && y == NULL)
+	{
+		x = a->columns[MA_CONTACT_EMAIL];
+		y = b->columns[MA_CONTACT_EMAIL];
+	}
+	return x != NULL && y != NULL && strcmp(x, y) == 0;
+}
+
 /*
  * Of what a profile gives, keeps what differs from how the same person was
  * described before: what is no longer given is removed.

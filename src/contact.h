@@ -62,6 +62,7 @@ extern void	 ma_contact_store(MaProfile *persons, int n);
 extern int64 ma_contact_resolve(const char *who, bool missing_ok);
 extern void	 ma_contact_resolve_all(MaProfile *persons, int n, bool create);
 extern ErrorData *ma_contact_bad_phone(const char *phone, const char *reason);
+extern bool		  ma_profile_same_name(const MaProfile *a, const MaProfile *b);
 extern void		  ma_profile_keep_changes(MaProfile		  *profile,
 										  const MaProfile *before);
 extern ErrorData *ma_contact_bad_email(const char *email, const char *reason);

@@ -213,6 +213,101 @@ insert_rows(MaEventRow **rows, int n)
 	}
 }
 
+/* Makes (contact_id, dedupe_key) columns of rows in the order of keys. */
+static void
+fill_keys(MaEventRow *rows, int n, MaEventRow **ordered, Datum *values)
+{
+	MaColumn columns[2];
+
+	ma_column_init(&columns[0], INT8OID, n);
+	ma_column_init(&columns[1], TEXTOID, n);
+	for (int i = 0; i < n; i++)
+		ordered[i] = &rows[i];
+	qsort(ordered, n, sizeof(MaEventRow *), compare_keys);
+	for (int i = 0; i < n; i++)
+	{
+		ma_column_add(&columns[0], Int64GetDatum(ordered[i]->contact_id),
+					  false);
+		ma_column_add_text(&columns[1], ordered[i]->dedupe_key);
+	}
+	values[0] = ma_column_array(&columns[0]);
+	values[1] = ma_column_array(&columns[1]);
+}
+
+/* Takes events of one kind out of the log again, by their dedupe keys. */
+void
+ma_event_withdraw(MaEventRow *rows, int n)
+{
+	static MaStatement stmt = {
+		"with gone as ("
+		"delete from mautomate_internal.dedupe d"
+		" using unnest($1, $2) u (contact_id, dedupe_key)"
+		" where d.contact_id = u.contact_id and d.dedupe_key = u.dedupe_key"
+		" returning d.contact_id, d.event_id)"
+		" delete from mautomate.event e using gone g"
+		" where e.contact_id = g.contact_id and e.kind = $3"
+		" and e.event_id = g.event_id",
+		3,
+		{INT8ARRAYOID, TEXTARRAYOID, TEXTOID}};
+	MaEventRow **ordered = palloc(sizeof(MaEventRow *) * n);
+	Datum		 values[3];
+	MaSqlScope	 scope;
+
+	if (n == 0)
+		return;
+	fill_keys(rows, n, ordered, values);
+	values[2] = CStringGetTextDatum(rows[0].kind);
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, values, NULL, 0);
+	ma_sql_end(&scope);
+}
+
+/*
+ * Gives events of one kind, found by their dedupe keys, other properties and
+ * another time; where that is DT_NOBEGIN the time stays.
+ */
+void
+ma_event_replace(MaEventRow *rows, int n)
+{
+	static MaStatement stmt = {
+		"update mautomate.event e"
+		" set occurred_at = coalesce(u.occurred_at, e.occurred_at),"
+		" properties = coalesce(u.properties, '{}')"
+		" from unnest($1, $2, $4, $5)"
+		" u (contact_id, dedupe_key, occurred_at, properties)"
+		" join mautomate_internal.dedupe d on d.contact_id = u.contact_id"
+		" and d.dedupe_key = u.dedupe_key"
+		" where e.contact_id = d.contact_id and e.kind = $3"
+		" and e.event_id = d.event_id",
+		5,
+		{INT8ARRAYOID, TEXTARRAYOID, TEXTOID, TIMESTAMPTZARRAYOID,
+		 JSONBARRAYOID}};
+	MaEventRow **ordered = palloc(sizeof(MaEventRow *) * n);
+	MaColumn	 columns[2];
+	Datum		 values[5];
+	MaSqlScope	 scope;
+
+	if (n == 0)
+		return;
+	fill_keys(rows, n, ordered, values);
+	ma_column_init(&columns[0], TIMESTAMPTZOID, n);
+	ma_column_init(&columns[1], JSONBOID, n);
+	for (int i = 0; i < n; i++)
+	{
+		ma_column_add(&columns[0],
+					  TimestampTzGetDatum(ordered[i]->occurred_at),
+					  ordered[i]->occurred_at == DT_NOBEGIN);
+		ma_column_add(&columns[1], JsonbPGetDatum(ordered[i]->properties),
+					  ordered[i]->properties == NULL);
+	}
+	values[2] = CStringGetTextDatum(rows[0].kind);
+	values[3] = ma_column_array(&columns[0]);
+	values[4] = ma_column_array(&columns[1]);
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, values, NULL, 0);
+	ma_sql_end(&scope);
+}
+
 /* The event that a row was not stored beside: the first with its key. */
 int64
 ma_event_first(const MaEventRow *row)

@@ -22,6 +22,8 @@ typedef struct MaEventRow
 } MaEventRow;
 
 extern int64 ma_event_store(MaEventRow *rows, int n);
+extern void	 ma_event_withdraw(MaEventRow *rows, int n);
+extern void	 ma_event_replace(MaEventRow *rows, int n);
 extern int64 ma_event_first(const MaEventRow *row);
 extern void	 ma_event_check_kind(const char *kind);
 

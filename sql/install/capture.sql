@@ -9,6 +9,8 @@ create table mautomate_internal.source (
   phone text,
   occurred_at text,
   condition text,
+  void_when text,
+  on_update text,
   fields text,
   zone text,
   key_prefix text unique,
@@ -43,12 +45,13 @@ comment on function mautomate.attach_contacts(regclass, text, text, text, text, 
 
 create function mautomate.attach_events(relation regclass, kind text,
     contact text default null, email text default null, occurred_at text default null,
-    properties text default null, condition text default null, zone text default null,
-    source text default null, backfill boolean default true)
+    properties text default null, condition text default null, void_when text default null,
+    on_update text default 'ignore', zone text default null, source text default null,
+    backfill boolean default true)
   returns text language c
   as 'MODULE_PATHNAME', 'mautomate_attach_events';
-comment on function mautomate.attach_events(regclass, text, text, text, text, text, text, text, text, boolean) is
-  'makes the rows of a table events of a kind, from now on and (backfill, which starts nothing) those that are there: a row counts once, when it first satisfies condition and is somebody''s, by INSERT or by UPDATE; contact (an external id) or else email says whose it is, an unknown person becomes a contact; both null: nobody''s, no event; occurred_at is when, by default mautomate.clock(), a time without zone is in zone or else in mautomate.timezone; properties is a select list such as ''total as amount, id as order_id''; what is deleted or truncated stays in the log; source is the name, schema.relation.kind by default; needs a primary key, TRIGGER and (backfill) SELECT on the table; returns created, changed or unchanged';
+comment on function mautomate.attach_events(regclass, text, text, text, text, text, text, text, text, text, text, boolean) is
+  'makes the rows of a table events of a kind, from now on and (backfill, which starts nothing) those that are there: a row counts once, when it first satisfies condition and is somebody''s, by INSERT or by UPDATE; contact (an external id) or else email says whose it is, an unknown person becomes a contact; both null: nobody''s, no event; a row that comes to satisfy void_when takes its event out of the log again; on_update is what an update of a row that is an event already does: ignore (default), replace (time and properties follow the row, starting nothing) or append (each change of them is one more event); occurred_at is when, by default mautomate.clock(), a time without zone is in zone or else in mautomate.timezone; properties is a select list such as ''total as amount, id as order_id''; what is deleted or truncated stays in the log; source is the name, schema.relation.kind by default; needs a primary key, TRIGGER and (backfill) SELECT on the table; returns created, changed or unchanged';
 
 create function mautomate.detach(source text)
   returns void language c strict
@@ -60,7 +63,7 @@ create view mautomate.sources as
   select s.source, s.relation::text as relation,
          case when s.kind is null then 'contacts' else 'events' end as becomes,
          s.kind, s.contact, s.email, s.phone, s.occurred_at, s.condition,
-         s.fields, s.zone,
+         s.void_when, s.on_update, s.fields, s.zone,
          case
            when c.oid is null then 'table dropped'
            when t.enabled is null then 'trigger dropped'

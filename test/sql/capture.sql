@@ -33,7 +33,7 @@ insert into shop.orders values
 select mautomate.attach_contacts('shop.customer', 'id', 'mail', 'tel',
   'born as birthdate, lang as locale, name as first_name, 10 / divisor as ratio, id as stage');
 select mautomate.attach_events('shop.orders', 'order', 'customer_id', 'mail', 'at',
-  'no as order_id, total as amount, state, tags, doc', $$state = 'paid'$$, 'Europe/London');
+  'no as order_id, total as amount, state, tags, doc', $$state = 'paid'$$, zone => 'Europe/London');
 select external_id, email, phone, first_name, locale, stage, attributes
 from mautomate.contacts order by contact_id;
 select * from events;
@@ -207,6 +207,45 @@ rollback;
 select members from mautomate.lists where name = 'signed';
 select count(*) from mautomate.contacts where email = 's23@example.com';
 
+-- withdrawn events: paid, later refunded
+create table shop.payment (id int primary key, who text, amount numeric, state text, at timestamptz default '2020-01-01 00:00+00');
+insert into shop.payment values (1, 'pay', 10, 'paid'), (2, 'pay', 20, 'refunded'), (3, 'pay', 30, 'new');
+select mautomate.attach_events('shop.payment', 'payment', 'who', occurred_at => 'at', properties => 'id, amount',
+  condition => $$state <> 'new'$$, void_when => $$state = 'refunded'$$);
+select properties from events where kind = 'payment';
+update shop.payment set state = 'paid' where id = 3;
+update shop.payment set state = 'refunded' where id in (1, 2);
+select properties from events where kind = 'payment';
+update shop.payment set amount = 21 where id = 2;
+update shop.payment set state = 'paid' where id = 2;
+select properties from events where kind = 'payment';
+select mautomate.detach('shop.payment.payment');
+update shop.payment set state = 'refunded' where id = 3;
+select mautomate.attach_events('shop.payment', 'payment', 'who', occurred_at => 'at', properties => 'id, amount',
+  condition => $$state <> 'new'$$, void_when => $$state = 'refunded'$$);
+select properties from events where kind = 'payment';
+
+-- a row that is an event already: replaced, or one more
+create table shop.view (id int primary key, who text, page text, seconds int, at timestamptz default '2020-01-01 00:00+00', note text);
+select mautomate.attach_events('shop.view', 'view', 'who', occurred_at => 'at', properties => 'page, seconds', on_update => 'replace');
+select mautomate.attach_events('shop.view', 'look', 'who', properties => 'page, seconds', on_update => 'append');
+select mautomate.create_list('long view', $$ever('view') filter (where event.seconds > 30)$$);
+insert into shop.view values (1, 'eye', 'a', 10), (2, 'eye', 'b', 10);
+select members from mautomate.lists where name = 'long view';
+select event_id as view_1 from mautomate.event where kind = 'view' and properties ->> 'page' = 'a' \gset
+update shop.view set seconds = 31, at = '2020-01-02 00:00+00' where id = 1;
+update shop.view set note = 'nothing that we look at';
+select members from mautomate.lists where name = 'long view';
+select * from mautomate.verify();
+select event_id = :view_1 as same, kind, properties, occurred_at at time zone 'UTC' as at
+from mautomate.timeline('eye') where kind = 'view' order by event_id;
+select properties from events where who = 'eye' and kind = 'look';
+-- somebody else's now
+update shop.view set who = 'other' where id = 2;
+select who, kind, properties from events where who in ('eye', 'other');
+select mautomate.attach_events('shop.view', 'view', 'who', occurred_at => 'at', properties => 'page, seconds', on_update => 'replace');
+select count(*) from events where kind = 'view';
+
 -- bad input
 create view shop.v as select * from shop.visit;
 create materialized view shop.m as select * from shop.visit;
@@ -248,6 +287,8 @@ select mautomate.attach_events('shop.visit', 'x', '(select who from shop.visit)'
 select mautomate.attach_events('shop.visit', 'x', 'max(who)');
 select mautomate.attach_events('shop.visit', 'x', 'who', occurred_at => 'seconds');
 select mautomate.attach_events('shop.visit', 'x', 'who', zone => 'Mars/Base');
+select mautomate.attach_events('shop.visit', 'x', 'who', on_update => 'add');
+select mautomate.attach_events('shop.visit', 'x', 'who', void_when => 'seconds');
 select mautomate.attach_events('shop.visit', 'x', 'who', source => '');
 select mautomate.attach_events('shop.visit', 'x', 'who', source => 'shop.visit.visit');
 select mautomate.attach_events('shop.orders', 'visit', 'customer_id', source => 'shop.visit.visit');
