@@ -26,6 +26,7 @@
 #include "inval.h"
 #include "setting.h"
 #include "sql.h"
+#include "zone.h"
 
 PG_FUNCTION_INFO_V1(mautomate_define_attribute);
 PG_FUNCTION_INFO_V1(mautomate_merge_attributes);

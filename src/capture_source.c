@@ -31,6 +31,7 @@
 #include "contact.h"
 #include "inval.h"
 #include "sql.h"
+#include "zone.h"
 
 /* Entry of the cache. */
 typedef struct Entry

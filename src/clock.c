@@ -26,6 +26,7 @@
 #include "inval.h"
 #include "sql.h"
 #include "wake.h"
+#include "zone.h"
 
 PG_FUNCTION_INFO_V1(mautomate_clock);
 PG_FUNCTION_INFO_V1(mautomate_set_clock);
@@ -134,15 +135,6 @@ mautomate_set_clock(PG_FUNCTION_ARGS)
 		mark_all_states();
 	ma_wake_all_at_commit();
 	PG_RETURN_VOID();
-}
-
-/* A zone by name, in any case; NULL where there is none. */
-pg_tz *
-ma_zone(const char *name)
-{
-	pg_tz *zone = pg_tzset(name);
-
-	return (zone != NULL && pg_tz_acceptable(zone)) ? zone : NULL;
 }
 
 /* The zone of all calendar arithmetic: setting mautomate.timezone. */

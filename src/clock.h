@@ -12,7 +12,6 @@ extern TimestampTz ma_now(void);
 extern bool		   ma_clock_is_set(void);
 extern long		   ma_clock_ms_until(TimestampTz t);
 extern pg_tz	  *ma_timezone(void);
-extern pg_tz	  *ma_zone(const char *name);
 extern TimestampTz ma_time_add(TimestampTz t, const Interval *span, int sign,
 							   pg_tz *zone);
 

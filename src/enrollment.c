@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "enrollment.h"
 #include "entry.h"
+#include "refresh.h"
 #include "sql.h"
 
 PG_FUNCTION_INFO_V1(mautomate_enroll);

@@ -10,7 +10,7 @@
 #define MA_ENTRY_H
 
 #include "definition.h"
-#include "refresh.h"
+#include "state.h"
 
 typedef struct MaEntryBatch MaEntryBatch;
 

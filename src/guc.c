@@ -9,8 +9,8 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "clock.h"
 #include "guc.h"
+#include "zone.h"
 
 char	   *ma_guc_databases;
 int			ma_guc_senders;

@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "mime.h"
+#include "zone.h"
 
 PG_FUNCTION_INFO_V1(mautomate_compose_mail);
 PG_FUNCTION_INFO_V1(mautomate_mail_text);

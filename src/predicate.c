@@ -39,7 +39,6 @@
 #include "clock.h"
 #include "guc.h"
 #include "predicate_private.h"
-#include "refresh.h"
 #include "value.h"
 
 /* The longest text taken: nobody writes more by hand. */

@@ -6,22 +6,8 @@
 #define MA_REFRESH_H
 
 #include "datatype/timestamp.h"
-#include "utils/jsonb.h"
 
-/* One event on its way through the engine. */
-typedef struct MaEvent
-{
-	int64		contact_id;
-	int64		event_id;		/* 0 while a derived event has none yet */
-	TimestampTz occurred_at;
-	const char *kind;
-	Jsonb	   *properties;		/* an object */
-	int64		nth;			/* ordinal in its kind for the contact, in order
-								 * of arrival; 0 where nobody counts the kind */
-} MaEvent;
-
-typedef struct MaContact MaContact;
-typedef struct MaContactSet MaContactSet;
+#include "state.h"
 
 /* Contacts brought up to date and locked until the end of the transaction. */
 extern MaContactSet *ma_refresh_load(const int64 *contact_ids, int n,

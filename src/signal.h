@@ -11,7 +11,20 @@
 
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
+#include "utils/jsonb.h"
 #include "utils/numeric.h"
+
+/* One event on its way through the engine. */
+typedef struct MaEvent
+{
+	int64		contact_id;
+	int64		event_id;		/* 0 while a derived event has none yet */
+	TimestampTz occurred_at;
+	const char *kind;
+	Jsonb	   *properties;		/* an object */
+	int64		nth;			/* ordinal in its kind for the contact, in order
+								 * of arrival; 0 where nobody counts the kind */
+} MaEvent;
 
 /* More timestamps than any number: all that are in the window. */
 #define MA_UNBOUNDED	(-1)

@@ -5,13 +5,18 @@ noun is missing."""
 import pathlib
 import re
 
-LAYERS = [  # the bottom first; within a layer anything goes but a circle
-    "compat guc inval sql error wake arm clock address batch setting argument lease guard columns",
-    "cell value vocabulary signal predicate score document program workflow liquid channel template mime transport",
-    "definition state outbox gate",
-    "refresh entry model contact merge attribute event",
-    "capture track identify kind journey delivery send list letter preview workflow_store enrollment",
-    "launcher worker mautomate",
+# The bottom first; within a layer anything goes but a circle. A name stands
+# for its family: predicate for predicate_names, but not for predicate_store.
+LAYERS = [
+    """compat sql guc zone clock inval error wake arm address batch setting
+    argument lease guard columns""",
+    """cell value vocabulary signal predicate document program workflow liquid
+    channel template mime transport""",
+    """definition predicate_store state outbox gate""",
+    """refresh entry model contact merge attribute event""",
+    """capture track identify kind list score explain verify enrollment
+    workflow_store journey delivery send letter preview""",
+    """launcher worker mautomate""",
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS)
         for name in names.split()}
