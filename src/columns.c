@@ -2,61 +2,62 @@
  * columns.c
  *	  Rows for a set statement, collected as one array per column.
  *
- * The statement takes one array parameter per column and unnests them.
+ * The statement takes one array parameter per column and unnests them. Rows
+ * are filled column by column, from the first to the last.
  */
 #include "postgres.h"
 
-#include "utils/array.h"
-#include "utils/lsyscache.h"
-
 #include "columns.h"
 
-/* Makes room for columns of the given types. */
+/* Makes room for rows of columns of the given types. */
 MaColumns *
-ma_columns_new(int maxrows, int ncolumns, const Oid *types)
+ma_columns_new(int nrows, int ncolumns, const Oid *types)
 {
 	MaColumns *columns = palloc0(sizeof(MaColumns));
 
+	Assert(ncolumns <= MA_SQL_MAX_ARGS);
 	columns->ncolumns = ncolumns;
-	columns->maxrows = maxrows;
 	for (int i = 0; i < ncolumns; i++)
-	{
-		columns->types[i] = types[i];
-		columns->values[i] = palloc(sizeof(Datum) * Max(maxrows, 1));
-	}
+		ma_column_init(&columns->columns[i], types[i], nrows);
 	return columns;
 }
 
-/* Sets a value that may be null. */
+/* The value of the next row in a column. */
 void
-ma_columns_set(MaColumns *columns, int column, int row, Datum value,
-			   bool isnull)
+ma_columns_add(MaColumns *columns, int column, Datum value)
 {
-	if (columns->nulls[column] == NULL)
-		columns->nulls[column] =
-			palloc0(sizeof(bool) * Max(columns->maxrows, 1));
-	columns->values[column][row] = value;
-	columns->nulls[column][row] = isnull;
+	ma_column_add(&columns->columns[column], value, false);
 }
 
-/* Runs a statement over the columns. */
+/* Likewise a text; NULL is null. */
+void
+ma_columns_add_text(MaColumns *columns, int column, const char *value)
+{
+	ma_column_add_text(&columns->columns[column], value);
+}
+
+/* Likewise jsonb; NULL is null. */
+void
+ma_columns_add_json(MaColumns *columns, int column, const Jsonb *value)
+{
+	ma_column_add(&columns->columns[column], PointerGetDatum(value),
+				  value == NULL);
+}
+
+/* How many rows there are. */
+int
+ma_columns_rows(const MaColumns *columns)
+{
+	return columns->columns[0].n;
+}
+
+/* Runs a statement over the rows. */
 uint64
 ma_columns_exec(MaStatement *stmt, const MaColumns *columns)
 {
 	Datum values[MA_SQL_MAX_ARGS];
-	int	  nrows = columns->nrows;
-	int	  lower = 1;
 
 	for (int i = 0; i < columns->ncolumns; i++)
-	{
-		int16 len;
-		bool  byval;
-		char  align;
-
-		get_typlenbyvalalign(columns->types[i], &len, &byval, &align);
-		values[i] = PointerGetDatum(construct_md_array(
-			columns->values[i], columns->nulls[i], 1, &nrows, &lower,
-			columns->types[i], len, byval, align));
-	}
+		values[i] = ma_column_array(&columns->columns[i]);
 	return ma_sql_exec(stmt, values, NULL, 0);
 }

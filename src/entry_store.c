@@ -114,6 +114,7 @@ read_instances(MaEntryBatch *batch, HTAB *instances)
 		{INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID}};
 	MaColumns *columns = ma_columns_new(
 		batch->ncandidates, 3, (const Oid[]){INT8OID, INT4OID, TEXTOID});
+	int			  nasked = 0;
 	MaCandidate **asked = palloc(sizeof(MaCandidate *) * batch->ncandidates);
 
 	for (int i = 0; i < batch->ncandidates; i++)
@@ -122,15 +123,13 @@ read_instances(MaEntryBatch *batch, HTAB *instances)
 
 		if (!is_bound(candidate))
 			continue;
-		columns->values[0][columns->nrows] =
-			Int64GetDatum(candidate->contact_id);
-		columns->values[1][columns->nrows] =
-			Int32GetDatum(candidate->workflow->workflow_id);
-		columns->values[2][columns->nrows] =
-			CStringGetTextDatum(candidate->key);
-		asked[columns->nrows++] = candidate;
+		ma_columns_add(columns, 0, Int64GetDatum(candidate->contact_id));
+		ma_columns_add(columns, 1,
+					   Int32GetDatum(candidate->workflow->workflow_id));
+		ma_columns_add_text(columns, 2, candidate->key);
+		asked[nasked++] = candidate;
 	}
-	if (columns->nrows == 0)
+	if (nasked == 0)
 		return;
 	ma_columns_exec(&stmt, columns);
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -245,27 +244,27 @@ insert_enrollments(MaEntryBatch *batch)
 	for (int i = 0; i < batch->ncandidates; i++)
 	{
 		MaCandidate		*candidate = batch->candidates[i];
-		int				 row = columns->nrows;
 		MaEntryWorkflow *workflow = candidate->workflow;
 
 		if (candidate->refused != NULL || candidate->restarts != 0 ||
 			candidate->replaced)
 			continue;
-		columns->nrows++;
-		columns->values[0][row] = Int64GetDatum(candidate->contact_id);
-		columns->values[1][row] = Int32GetDatum(workflow->workflow_id);
-		columns->values[2][row] = Int32GetDatum(workflow->version_id);
-		columns->values[3][row] = CStringGetTextDatum(candidate->key);
-		columns->values[4][row] =
-			BoolGetDatum(workflow->program->reentry != MA_REENTRY_ALWAYS);
-		columns->values[5][row] = Int64GetDatum(candidate->event_id);
-		columns->values[6][row] = JsonbPGetDatum(candidate->entry);
-		columns->values[7][row] = candidate->context == NULL ?
-									  empty :
-									  JsonbPGetDatum(candidate->context);
-		columns->values[8][row] = TimestampTzGetDatum(batch->now);
+		ma_columns_add(columns, 0, Int64GetDatum(candidate->contact_id));
+		ma_columns_add(columns, 1, Int32GetDatum(workflow->workflow_id));
+		ma_columns_add(columns, 2, Int32GetDatum(workflow->version_id));
+		ma_columns_add_text(columns, 3, candidate->key);
+		ma_columns_add(
+			columns, 4,
+			BoolGetDatum(workflow->program->reentry != MA_REENTRY_ALWAYS));
+		ma_columns_add(columns, 5, Int64GetDatum(candidate->event_id));
+		ma_columns_add(columns, 6, JsonbPGetDatum(candidate->entry));
+		ma_columns_add(columns, 7,
+					   candidate->context == NULL ?
+						   empty :
+						   JsonbPGetDatum(candidate->context));
+		ma_columns_add(columns, 8, TimestampTzGetDatum(batch->now));
 	}
-	if (columns->nrows > 0)
+	if (ma_columns_rows(columns) > 0)
 		batch->accepted = ma_columns_exec(&stmt, columns);
 }
 
@@ -288,20 +287,18 @@ insert_refused(MaEntryBatch *batch)
 	for (int i = 0; i < batch->ncandidates; i++)
 	{
 		MaCandidate *candidate = batch->candidates[i];
-		int			 row = columns->nrows;
 
 		if (candidate->refused == NULL)
 			continue;
-		columns->nrows++;
-		columns->values[0][row] = Int64GetDatum(candidate->contact_id);
-		columns->values[1][row] =
-			Int32GetDatum(candidate->workflow->workflow_id);
-		columns->values[2][row] = CStringGetTextDatum(candidate->key);
-		columns->values[3][row] = Int64GetDatum(candidate->event_id);
-		columns->values[4][row] = TimestampTzGetDatum(batch->now);
-		columns->values[5][row] = CStringGetTextDatum(candidate->refused);
+		ma_columns_add(columns, 0, Int64GetDatum(candidate->contact_id));
+		ma_columns_add(columns, 1,
+					   Int32GetDatum(candidate->workflow->workflow_id));
+		ma_columns_add_text(columns, 2, candidate->key);
+		ma_columns_add(columns, 3, Int64GetDatum(candidate->event_id));
+		ma_columns_add(columns, 4, TimestampTzGetDatum(batch->now));
+		ma_columns_add_text(columns, 5, candidate->refused);
 	}
-	if (columns->nrows > 0)
+	if (ma_columns_rows(columns) > 0)
 		ma_columns_exec(&stmt, columns);
 }
 
@@ -326,18 +323,16 @@ insert_restarts(MaEntryBatch *batch)
 	for (int i = 0; i < batch->ncandidates; i++)
 	{
 		MaCandidate *candidate = batch->candidates[i];
-		int			 row = columns->nrows;
 
 		if (candidate->restarts == 0)
 			continue;
-		columns->nrows++;
-		columns->values[0][row] = Int64GetDatum(candidate->contact_id);
-		columns->values[1][row] = Int64GetDatum(candidate->restarts);
-		columns->values[2][row] = Int64GetDatum(candidate->event_id);
-		columns->values[3][row] = TimestampTzGetDatum(batch->now);
-		columns->values[4][row] = JsonbPGetDatum(candidate->entry);
+		ma_columns_add(columns, 0, Int64GetDatum(candidate->contact_id));
+		ma_columns_add(columns, 1, Int64GetDatum(candidate->restarts));
+		ma_columns_add(columns, 2, Int64GetDatum(candidate->event_id));
+		ma_columns_add(columns, 3, TimestampTzGetDatum(batch->now));
+		ma_columns_add(columns, 4, JsonbPGetDatum(candidate->entry));
 	}
-	if (columns->nrows > 0)
+	if (ma_columns_rows(columns) > 0)
 		ma_columns_exec(&stmt, columns);
 }
 
@@ -369,16 +364,16 @@ insert_wakes(MaEntryBatch *batch)
 	for (int i = 0; i < batch->nwakes; i++)
 	{
 		MaWake *wake = &batch->wakes[i];
-		int		row = columns->nrows++;
 
-		columns->values[0][row] = Int64GetDatum(wake->event.contact_id);
-		columns->values[1][row] = Int32GetDatum(wake->version_id);
-		columns->values[2][row] = CStringGetTextDatum(wake->event.kind);
-		columns->values[3][row] = Int64GetDatum(wake->event.nth);
-		columns->values[4][row] = Int64GetDatum(wake->event.event_id);
-		columns->values[5][row] = TimestampTzGetDatum(wake->event.occurred_at);
-		columns->values[6][row] = JsonbPGetDatum(wake->event.properties);
+		ma_columns_add(columns, 0, Int64GetDatum(wake->event.contact_id));
+		ma_columns_add(columns, 1, Int32GetDatum(wake->version_id));
+		ma_columns_add_text(columns, 2, wake->event.kind);
+		ma_columns_add(columns, 3, Int64GetDatum(wake->event.nth));
+		ma_columns_add(columns, 4, Int64GetDatum(wake->event.event_id));
+		ma_columns_add(columns, 5,
+					   TimestampTzGetDatum(wake->event.occurred_at));
+		ma_columns_add(columns, 6, JsonbPGetDatum(wake->event.properties));
 	}
-	if (columns->nrows > 0)
+	if (ma_columns_rows(columns) > 0)
 		ma_columns_exec(&stmt, columns);
 }

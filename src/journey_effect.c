@@ -59,17 +59,16 @@ write_event_effects(MaJourney *journey, ListCell *first)
 	for (lc = first; lc != NULL; lc = lnext(journey->effects, lc))
 	{
 		MaEffect *effect = lfirst(lc);
-		int		  row = columns->nrows;
 
 		if (effect->op->verb != MA_OP_EMIT)
 			break;
-		columns->nrows++;
-		columns->values[0][row] =
-			Int64GetDatum(effect->traveller->visited->contact_id);
-		columns->values[1][row] = CStringGetTextDatum(effect->op->text);
-		columns->values[2][row] = TimestampTzGetDatum(journey->now);
-		columns->values[3][row] =
-			effect->values == NULL ? empty : JsonbPGetDatum(effect->values);
+		ma_columns_add(columns, 0,
+					   Int64GetDatum(effect->traveller->visited->contact_id));
+		ma_columns_add_text(columns, 1, effect->op->text);
+		ma_columns_add(columns, 2, TimestampTzGetDatum(journey->now));
+		ma_columns_add(
+			columns, 3,
+			effect->values == NULL ? empty : JsonbPGetDatum(effect->values));
 	}
 	ma_columns_exec(&stmt, columns);
 	return lc;
@@ -98,8 +97,8 @@ lock_contacts(MaJourney *journey, ListCell *first)
 
 		if (effect->op->verb != MA_OP_SET)
 			break;
-		columns->values[0][columns->nrows++] =
-			Int64GetDatum(effect->traveller->visited->contact_id);
+		ma_columns_add(columns, 0,
+					   Int64GetDatum(effect->traveller->visited->contact_id));
 	}
 	ma_columns_exec(&stmt, columns);
 }
@@ -165,19 +164,18 @@ write_set_effects(MaJourney *journey, ListCell *first)
 	{
 		MaEffect *effect = lfirst(lc);
 		MaProfile profile = {0};
-		int		  row = columns->nrows;
 
 		if (effect->op->verb != MA_OP_SET)
 			break;
 		(void) ma_profile_describe(&profile, effect->values, false);
-		columns->nrows++;
-		columns->values[0][row] =
-			Int64GetDatum(effect->traveller->visited->contact_id);
-		columns->values[1][row] = Int32GetDatum(profile.given);
-		columns->values[2][row] = profile.attributes == NULL ?
-									  empty :
-									  JsonbPGetDatum(profile.attributes);
-		columns->values[3][row] = JsonbPGetDatum(profile_columns(&profile));
+		ma_columns_add(columns, 0,
+					   Int64GetDatum(effect->traveller->visited->contact_id));
+		ma_columns_add(columns, 1, Int32GetDatum(profile.given));
+		ma_columns_add(columns, 2,
+					   profile.attributes == NULL ?
+						   empty :
+						   JsonbPGetDatum(profile.attributes));
+		ma_columns_add(columns, 3, JsonbPGetDatum(profile_columns(&profile)));
 	}
 	ma_columns_exec(&stmt, columns);
 	return lc;

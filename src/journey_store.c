@@ -168,11 +168,10 @@ lock_enrollments(MaJourney *journey, const MaDue *due, int n)
 	{
 		if (find_visited(journey, due[i].contact_id) == NULL)
 			continue;
-		columns->values[0][columns->nrows] = Int64GetDatum(due[i].contact_id);
-		columns->values[1][columns->nrows++] =
-			Int64GetDatum(due[i].enrollment_id);
+		ma_columns_add(columns, 0, Int64GetDatum(due[i].contact_id));
+		ma_columns_add(columns, 1, Int64GetDatum(due[i].enrollment_id));
 	}
-	return columns->nrows == 0 ? 0 : ma_columns_exec(&stmt, columns);
+	return ma_columns_rows(columns) == 0 ? 0 : ma_columns_exec(&stmt, columns);
 }
 
 /* Reads the locked enrolments into the batch's memory. */
@@ -252,10 +251,9 @@ read_signals(MaJourney *journey, MemoryContext cxt)
 	{
 		MaTraveller *t = &journey->travellers[i];
 
-		columns->values[0][i] = Int64GetDatum(t->visited->contact_id);
-		columns->values[1][i] = Int64GetDatum(t->enrollment_id);
+		ma_columns_add(columns, 0, Int64GetDatum(t->visited->contact_id));
+		ma_columns_add(columns, 1, Int64GetDatum(t->enrollment_id));
 	}
-	columns->nrows = journey->ntravellers;
 	n = ma_columns_exec(&stmt, columns);
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -395,24 +393,18 @@ write_enrollments(MaJourney *journey)
 	{
 		MaTraveller *t = &journey->travellers[i];
 
-		columns->values[0][i] = Int64GetDatum(t->visited->contact_id);
-		columns->values[1][i] = Int64GetDatum(t->enrollment_id);
-		columns->values[2][i] = Int32GetDatum(t->op);
-		columns->values[3][i] = BoolGetDatum(t->arrived);
-		columns->values[4][i] = Int32GetDatum(t->pass);
-		columns->values[5][i] = TimestampTzGetDatum(t->wake_at);
-		columns->values[6][i] = Int64GetDatum(t->event_id);
-		ma_columns_set(columns, 7, i,
-					   t->restarted ? JsonbPGetDatum(t->entry) : (Datum) 0,
-					   !t->restarted);
-		columns->values[8][i] = CStringGetTextDatum(t->state);
-		ma_columns_set(columns, 9, i,
-					   t->reason == NULL ? (Datum) 0 :
-										   CStringGetTextDatum(t->reason),
-					   t->reason == NULL);
-		columns->values[10][i] = TimestampTzGetDatum(journey->now);
+		ma_columns_add(columns, 0, Int64GetDatum(t->visited->contact_id));
+		ma_columns_add(columns, 1, Int64GetDatum(t->enrollment_id));
+		ma_columns_add(columns, 2, Int32GetDatum(t->op));
+		ma_columns_add(columns, 3, BoolGetDatum(t->arrived));
+		ma_columns_add(columns, 4, Int32GetDatum(t->pass));
+		ma_columns_add(columns, 5, TimestampTzGetDatum(t->wake_at));
+		ma_columns_add(columns, 6, Int64GetDatum(t->event_id));
+		ma_columns_add_json(columns, 7, t->restarted ? t->entry : NULL);
+		ma_columns_add_text(columns, 8, t->state);
+		ma_columns_add_text(columns, 9, t->reason);
+		ma_columns_add(columns, 10, TimestampTzGetDatum(journey->now));
 	}
-	columns->nrows = journey->ntravellers;
 	ma_columns_exec(&stmt, columns);
 }
 
@@ -436,25 +428,22 @@ write_log(MaJourney *journey, const int64 *message_ids)
 	foreach (lc, journey->log)
 	{
 		MaLogRow   *row = lfirst(lc);
-		int			i = columns->nrows++;
 		const char *result =
 			row->intent < 0 ?
 				row->result :
 				psprintf("message " INT64_FORMAT, message_ids[row->intent]);
 
-		columns->values[0][i] =
-			Int64GetDatum(row->traveller->visited->contact_id);
-		columns->values[1][i] = Int64GetDatum(row->traveller->enrollment_id);
-		columns->values[2][i] = CStringGetTextDatum(row->step);
-		columns->values[3][i] = Int32GetDatum(row->pass);
-		columns->values[4][i] = CStringGetTextDatum(ma_verb_name(row->verb));
-		columns->values[5][i] = TimestampTzGetDatum(journey->now);
-		ma_columns_set(columns, 6, i,
-					   result == NULL ? (Datum) 0 :
-										CStringGetTextDatum(result),
-					   result == NULL);
+		ma_columns_add(columns, 0,
+					   Int64GetDatum(row->traveller->visited->contact_id));
+		ma_columns_add(columns, 1,
+					   Int64GetDatum(row->traveller->enrollment_id));
+		ma_columns_add_text(columns, 2, row->step);
+		ma_columns_add(columns, 3, Int32GetDatum(row->pass));
+		ma_columns_add_text(columns, 4, ma_verb_name(row->verb));
+		ma_columns_add(columns, 5, TimestampTzGetDatum(journey->now));
+		ma_columns_add_text(columns, 6, result);
 	}
-	if (columns->nrows > 0)
+	if (ma_columns_rows(columns) > 0)
 		ma_columns_exec(&stmt, columns);
 }
 
@@ -487,15 +476,14 @@ delete_signals(MaJourney *journey)
 
 		foreach (lc, list_concat_copy(t->taken, ended ? t->signalled : NIL))
 		{
-			int			 row = columns->nrows++;
 			MaSignalled *signalled = lfirst(lc);
 
-			columns->values[0][row] = Int64GetDatum(t->visited->contact_id);
-			columns->values[1][row] = Int64GetDatum(t->enrollment_id);
-			columns->values[2][row] = Int64GetDatum(signalled->wakeup_id);
+			ma_columns_add(columns, 0, Int64GetDatum(t->visited->contact_id));
+			ma_columns_add(columns, 1, Int64GetDatum(t->enrollment_id));
+			ma_columns_add(columns, 2, Int64GetDatum(signalled->wakeup_id));
 		}
 	}
-	if (columns->nrows > 0)
+	if (ma_columns_rows(columns) > 0)
 		ma_columns_exec(&stmt, columns);
 }
 
