@@ -87,10 +87,10 @@ write_clock(FunctionCallInfo fcinfo)
 {
 	static MaStatement stmt = {
 		"update mautomate_internal.clock set set_to = $1",
-		1,
-		{TIMESTAMPTZOID}};
-	Datum	   value = PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0);
-	MaSqlScope scope;
+		1, {TIMESTAMPTZOID}
+	};
+	Datum		value = PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0);
+	MaSqlScope	scope;
 
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, &value, PG_ARGISNULL(0) ? "n" : NULL, 0);
@@ -104,10 +104,10 @@ mark_all_states(void)
 	static MaStatement stmts[] = {
 		{"update mautomate_internal.contact_state set as_of = '-infinity'", 0},
 		{"insert into mautomate_internal.dirty (contact_id, rebuild)"
-		 " select contact_id, true from mautomate_internal.contact_state",
-		 0},
+			" select contact_id, true from mautomate_internal.contact_state",
+		0},
 	};
-	MaSqlScope scope;
+	MaSqlScope	scope;
 
 	ma_sql_begin(&scope);
 	for (int i = 0; i < lengthof(stmts); i++)
@@ -122,11 +122,13 @@ mautomate_set_clock(PG_FUNCTION_ARGS)
 	TimestampTz before;
 
 	if (!superuser())
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("must be superuser to set the clock")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser to set the clock")));
 	if (!PG_ARGISNULL(0) && TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(0)))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("clock cannot be set to infinity")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("clock cannot be set to infinity")));
 	before = ma_now();
 	write_clock(fcinfo);
 	if (ma_now() < before)

@@ -214,6 +214,8 @@ ma_delivery_step(MaSender *sender, int max)
 
 	MemoryContextReset(sender->step_cxt);
 	MemoryContextSwitchTo(sender->step_cxt);
+	for (int i = 0; i < sender->route_count; i++)
+		retire_transport(&sender->routes[i]);
 	begin(sender);
 	refresh_routes(sender);
 	rescue(sender);
@@ -305,6 +307,7 @@ ma_delivery_close(MaSender *sender)
 	begin(sender);
 	ma_outbox_close_lease(sender->lease);
 	end(sender);
+	MemoryContextSwitchTo(MemoryContextGetParent(sender->cxt));
 	MemoryContextDelete(sender->cxt);
 }
 
@@ -402,12 +405,19 @@ rescue(MaSender *sender)
 			sender->routes[i].hungry = true;
 }
 
-/* Frees a transport that is gone and owes nothing. */
+/*
+ * Frees a transport that is gone and owes nothing. Its last results have been
+ * acknowledged in the step before.
+ */
 static void
 retire_transport(Route *route)
 {
-	const char *reason = ma_transport_reason(route->transport);
+	const char *reason;
 
+	if (route->transport == NULL || ma_transport_alive(route->transport) ||
+		ma_transport_pending(route->transport) > 0)
+		return;
+	reason = ma_transport_reason(route->transport);
 	if (reason[0] != '\0')
 	{
 		ereport(LOG, (errmsg("mautomate-transport ended: %s", reason)));
@@ -426,9 +436,6 @@ retire_transport(Route *route)
 static void
 prepare(MaSender *sender, Route *route)
 {
-	if (route->transport != NULL && !ma_transport_alive(route->transport) &&
-		ma_transport_pending(route->transport) == 0)
-		retire_transport(route);
 	if (route->transport == NULL && route->hungry && !is_paused(route))
 	{
 		route->hungry = ma_outbox_has_due(&route->lane);

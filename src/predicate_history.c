@@ -27,44 +27,44 @@
 #include "predicate_private.h"
 
 /* The most timestamps a comparison of a count may ask for. */
-#define COUNT_MAX 10000
+#define COUNT_MAX	10000
 
 /* A call we know: what it answers and what it takes. */
 typedef struct Call
 {
-	const char		*name;
+	const char *name;
 	MaSignalFunction function;
-	bool			 takes_property; /* second argument: whose values */
-	Oid				 type;			 /* of the answer */
-	const char		*usage;			 /* for hints */
+	bool		takes_property;	/* second argument: whose values */
+	Oid			type;			/* of the answer */
+	const char *usage;			/* for hints */
 } Call;
 
 static const Call calls[] = {
 	{"count", MA_COUNT, false, INT8OID,
-	 "count('<kind>' [, within => '<interval>'])"},
+	"count('<kind>' [, within => '<interval>'])"},
 	{"sum", MA_SUM, true, NUMERICOID,
-	 "sum('<kind>', '<property>' [, within => '<interval>'])"},
+	"sum('<kind>', '<property>' [, within => '<interval>'])"},
 	{"avg", MA_AVG, true, NUMERICOID,
-	 "avg('<kind>', '<property>' [, within => '<interval>'])"},
+	"avg('<kind>', '<property>' [, within => '<interval>'])"},
 	{"min", MA_MIN, true, NUMERICOID,
-	 "min('<kind>', '<property>' [, within => '<interval>'])"},
+	"min('<kind>', '<property>' [, within => '<interval>'])"},
 	{"max", MA_MAX, true, NUMERICOID,
-	 "max('<kind>', '<property>' [, within => '<interval>'])"},
+	"max('<kind>', '<property>' [, within => '<interval>'])"},
 	{"first_at", MA_FIRST_AT, false, TIMESTAMPTZOID,
-	 "first_at('<kind>' [, within => '<interval>'])"},
+	"first_at('<kind>' [, within => '<interval>'])"},
 	{"last_at", MA_LAST_AT, false, TIMESTAMPTZOID,
-	 "last_at('<kind>' [, within => '<interval>'])"},
+	"last_at('<kind>' [, within => '<interval>'])"},
 	{"ever", MA_EVER, false, BOOLOID,
-	 "ever('<kind>' [, within => '<interval>'])"},
+	"ever('<kind>' [, within => '<interval>'])"},
 	{"never", MA_EVER, false, BOOLOID,
-	 "never('<kind>' [, within => '<interval>'])"},
+	"never('<kind>' [, within => '<interval>'])"},
 };
 
 static MaSlot *add_signal(MaCompile *compile, FuncCall *call,
 						  const Call *known, Node **param);
-static Node	  *elapsed_comparison(MaCompile *compile, MaSlotKind kind,
-								  Node *time, MaOperator op,
-								  const Interval *span, int location);
+static Node *elapsed_comparison(MaCompile *compile, MaSlotKind kind,
+								Node *time, MaOperator op,
+								const Interval *span, int location);
 
 /* The name of an unqualified call, NULL otherwise. */
 static const char *
@@ -97,7 +97,7 @@ is_named(Node *node, const char *name)
 static const char *
 string_constant(Node *node)
 {
-	A_Const *constant = (A_Const *) node;
+	A_Const    *constant = (A_Const *) node;
 
 	if (node == NULL || !IsA(node, A_Const) || constant->isnull ||
 		nodeTag(&constant->val) != T_String)
@@ -126,16 +126,18 @@ ma_history_is_call(Node *node)
 	if (find_call(name) != NULL || is_named(node, "in_list") ||
 		is_named(node, "score") || is_named(node, "tier"))
 		return ((FuncCall *) node)->args != NIL &&
-			   string_constant(linitial(((FuncCall *) node)->args)) != NULL;
+			string_constant(linitial(((FuncCall *) node)->args)) != NULL;
 	return is_named(node, "elapsed") || is_named(node, "remaining");
 }
 
 static void
 wrong_call(const char *usage, int location)
 {
-	ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
-					errmsg("wrong arguments of a call about the history"),
-					errhint("Write %s.", usage), errposition(location + 1)));
+	ereport(ERROR,
+			(errcode(ERRCODE_SYNTAX_ERROR),
+			 errmsg("wrong arguments of a call about the history"),
+			 errhint("Write %s.", usage),
+			 errposition(location + 1)));
 }
 
 /* A string or interval constant as an interval; false if it is neither. */
@@ -146,7 +148,7 @@ interval_constant(Node *node, Interval *span)
 
 	if (node != NULL && IsA(node, TypeCast))
 	{
-		TypeCast *cast = (TypeCast *) node;
+		TypeCast   *cast = (TypeCast *) node;
 
 		if (typenameTypeId(NULL, cast->typeName) != INTERVALOID)
 			return false;
@@ -155,9 +157,10 @@ interval_constant(Node *node, Interval *span)
 	text = string_constant(node);
 	if (text == NULL)
 		return false;
-	*span = *DatumGetIntervalP(
-		DirectFunctionCall3(interval_in, CStringGetDatum(text),
-							ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	*span = *DatumGetIntervalP(DirectFunctionCall3(interval_in,
+												   CStringGetDatum(text),
+												   ObjectIdGetDatum(InvalidOid),
+												   Int32GetDatum(-1)));
 	return true;
 }
 
@@ -169,34 +172,36 @@ window_constant(Node *node, Interval *span, const char *usage, int location)
 		wrong_call(usage, location);
 	if (span->month < 0 || span->day < 0 || span->time < 0 ||
 		(span->month == 0 && span->day == 0 && span->time == 0))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("within must be longer than nothing"),
-						errposition(exprLocation(node) + 1)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("within must be longer than nothing"),
+				 errposition(exprLocation(node) + 1)));
 }
 
 static char *
 interval_text(const Interval *span)
 {
-	return DatumGetCString(
-		DirectFunctionCall1(interval_out, IntervalPGetDatum(span)));
+	return DatumGetCString(DirectFunctionCall1(interval_out,
+											   IntervalPGetDatum(span)));
 }
 
 /* Compiles the filter of a call: event.x of the kind, and constants. */
 static void
 set_filter(MaCompile *compile, MaSignal *signal, Node *filter)
 {
-	MaExprSource source = {.text = compile->source->text,
-						   .names = MA_NAMES_EVENT,
-						   .event_kind = signal->kind,
-						   .type = BOOLOID};
-	ResTarget	*target = makeNode(ResTarget);
+	MaExprSource source = {
+		.text = compile->source->text, .names = MA_NAMES_EVENT,
+		.event_kind = signal->kind, .type = BOOLOID
+	};
+	ResTarget  *target = makeNode(ResTarget);
 
 	target->val = filter;
 	target->location = exprLocation(filter);
-	signal->filter =
-		ma_expr_from_raw(&source, list_make1(target), compile->cxt);
-	signal->filter_text =
-		MemoryContextStrdup(compile->cxt, ma_expr_deparse(signal->filter, 0));
+	signal->filter = ma_expr_from_raw(&source, list_make1(target),
+									  compile->cxt);
+	signal->filter_text = MemoryContextStrdup(compile->cxt,
+											  ma_expr_deparse(signal->filter,
+															  0));
 }
 
 /* How a call is written, canonically. */
@@ -222,16 +227,16 @@ signal_text(MaCompile *compile, const char *name, const MaSignal *signal)
 static MaSignal *
 make_signal(MaCompile *compile, FuncCall *call, const Call *known)
 {
-	MaSignal *signal = MemoryContextAllocZero(compile->cxt, sizeof(MaSignal));
-	int		  n = 0;
-	ListCell *lc;
+	MaSignal   *signal = MemoryContextAllocZero(compile->cxt,
+												sizeof(MaSignal));
+	int			n = 0;
+	ListCell   *lc;
 
 	if (!(compile->source->names & MA_NAMES_HISTORY))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s asks about the history of a contact, which this "
-						"expression cannot do",
-						known->name),
+						"expression cannot do", known->name),
 				 errposition(call->location + 1)));
 	if (call->agg_star || call->agg_distinct || call->agg_order != NIL ||
 		call->agg_within_group || call->func_variadic)
@@ -241,7 +246,7 @@ make_signal(MaCompile *compile, FuncCall *call, const Call *known)
 	signal->property = signal->filter_text = "";
 	signal->capacity = MA_UNBOUNDED;
 	signal->cell = -1;
-	foreach (lc, call->args)
+	foreach(lc, call->args)
 	{
 		Node	   *arg = lfirst(lc);
 		const char *text = string_constant(arg);
@@ -249,7 +254,7 @@ make_signal(MaCompile *compile, FuncCall *call, const Call *known)
 		if (IsA(arg, NamedArgExpr) &&
 			strcmp(((NamedArgExpr *) arg)->name, "within") == 0)
 		{
-			Interval within;
+			Interval	within;
 
 			window_constant((Node *) ((NamedArgExpr *) arg)->arg, &within,
 							known->usage, call->location);
@@ -273,16 +278,17 @@ make_signal(MaCompile *compile, FuncCall *call, const Call *known)
 
 /* A slot for a signal; the parameter goes to *param. */
 static MaSlot *
-add_signal(MaCompile *compile, FuncCall *call, const Call *known, Node **param)
+add_signal(MaCompile *compile, FuncCall *call, const Call *known,
+		   Node **param)
 {
-	MaSignal *signal = make_signal(compile, call, known);
-	MaSlot	 *slot = ma_names_add_slot(compile, param, call->location);
+	MaSignal   *signal = make_signal(compile, call, known);
+	MaSlot	   *slot = ma_names_add_slot(compile, param, call->location);
 
 	slot->kind = MA_SLOT_SIGNAL;
 	slot->type = signal->type;
 	slot->signal = signal;
-	slot->text = signal_text(
-		compile, known->function == MA_EVER ? "ever" : known->name, signal);
+	slot->text = signal_text(compile, known->function == MA_EVER ?
+							 "ever" : known->name, signal);
 	return slot;
 }
 
@@ -296,18 +302,20 @@ object_call(MaCompile *compile, FuncCall *call, MaSlotKind kind, Oid type)
 	MaSlot	   *slot;
 
 	if (!(compile->source->names & MA_NAMES_HISTORY))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("%s cannot be used in this expression", name),
-						errposition(call->location + 1)));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s cannot be used in this expression", name),
+				 errposition(call->location + 1)));
 	if (list_length(call->args) != 1 || call->agg_filter != NULL)
 		wrong_call(psprintf("%s('<name>')", name), call->location);
-	slot =
-		ma_names_add_slot(compile, &param, exprLocation(linitial(call->args)));
+	slot = ma_names_add_slot(compile, &param,
+							 exprLocation(linitial(call->args)));
 	slot->kind = kind;
 	slot->type = type;
 	slot->object = MemoryContextStrdup(compile->cxt, object);
-	slot->text = MemoryContextStrdup(
-		compile->cxt, psprintf("%s(%s)", name, quote_literal_cstr(object)));
+	slot->text = MemoryContextStrdup(compile->cxt,
+									 psprintf("%s(%s)", name,
+											  quote_literal_cstr(object)));
 	return param;
 }
 
@@ -328,11 +336,9 @@ ma_history_call(MaCompile *compile, FuncCall *call, Oid hint)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s must be compared with a constant interval by "
-						"<, <=, > or >=",
-						name),
+						"<, <=, > or >=", name),
 				 errhint("Write %s(...) > '30 days', for example; between "
-						 "two intervals, join two comparisons by and.",
-						 name),
+						 "two intervals, join two comparisons by and.", name),
 				 errposition(call->location + 1)));
 	add_signal(compile, call, find_call(name), &param);
 	if (strcmp(name, "never") == 0)
@@ -370,8 +376,9 @@ operator_text(MaOperator op)
 static MaOperator
 commuted(MaOperator op)
 {
-	static const MaOperator other[] = {MA_GT, MA_GE, MA_EQ,
-									   MA_NE, MA_LE, MA_LT};
+	static const MaOperator other[] = {
+		MA_GT, MA_GE, MA_EQ, MA_NE, MA_LE, MA_LT
+	};
 
 	return other[op];
 }
@@ -380,8 +387,8 @@ commuted(MaOperator op)
 static const char *
 number_constant(Node *node)
 {
-	A_Const *constant = (A_Const *) node;
-	A_Expr	*expr = (A_Expr *) node;
+	A_Const    *constant = (A_Const *) node;
+	A_Expr	   *expr = (A_Expr *) node;
 
 	if (node == NULL)
 		return NULL;
@@ -414,17 +421,17 @@ count_capacity(int64 constant)
 static Node *
 number_comparison(MaCompile *compile, Node *side, MaOperator op, Node *other)
 {
-	const Call	 *known = find_call(call_name(side));
-	const char	 *number = number_constant(other);
+	const Call *known = find_call(call_name(side));
+	const char *number = number_constant(other);
 	MemoryContext old;
-	MaSlot		 *slot;
-	Node		 *param;
+	MaSlot	   *slot;
+	Node	   *param;
 
 	if (known == NULL || number == NULL || !ma_history_is_call(side) ||
 		(known->type != INT8OID && known->type != NUMERICOID))
 		return NULL;
-	if (known->type == INT8OID &&
-		strspn(number, "-0123456789") < strlen(number))
+	if (known->type == INT8OID && strspn(number, "-0123456789") <
+		strlen(number))
 		return NULL;
 	if (known->type == INT8OID && strlen(number) > 18)
 		return NULL;
@@ -439,9 +446,10 @@ number_comparison(MaCompile *compile, Node *side, MaOperator op, Node *other)
 		slot->signal->capacity = count_capacity(DatumGetInt64(slot->constant));
 	}
 	else
-		slot->constant = DirectFunctionCall3(
-			numeric_in, CStringGetDatum(number), ObjectIdGetDatum(InvalidOid),
-			Int32GetDatum(-1));
+		slot->constant = DirectFunctionCall3(numeric_in,
+											 CStringGetDatum(number),
+											 ObjectIdGetDatum(InvalidOid),
+											 Int32GetDatum(-1));
 	slot->text = psprintf("%s %s %s", slot->text, operator_text(op), number);
 	MemoryContextSwitchTo(old);
 	return param;
@@ -480,8 +488,8 @@ static Node *
 now_comparison(MaCompile *compile, Node *time, MaOperator op, Node *other,
 			   int location)
 {
-	Interval span;
-	int		 sign;
+	Interval	span;
+	int			sign;
 
 	if (!now_constant(other, &span, &sign))
 		return NULL;
@@ -497,10 +505,10 @@ static Node *
 span_comparison(MaCompile *compile, Node *side, MaOperator op, Node *other,
 				int location)
 {
-	bool	  elapsed = is_named(side, "elapsed");
-	FuncCall *call = (FuncCall *) side;
-	Node	 *time;
-	Interval  span;
+	bool		elapsed = is_named(side, "elapsed");
+	FuncCall   *call = (FuncCall *) side;
+	Node	   *time;
+	Interval	span;
 
 	if ((!elapsed && !is_named(side, "remaining")) ||
 		!interval_constant(other, &span))
@@ -512,7 +520,7 @@ span_comparison(MaCompile *compile, Node *side, MaOperator op, Node *other,
 	if (string_constant(time) != NULL)
 	{
 		/* elapsed('kind', ...) is since last_at('kind', ...) */
-		FuncCall *last = copyObject(call);
+		FuncCall   *last = copyObject(call);
 
 		last->funcname = list_make1(makeString("last_at"));
 		time = (Node *) last;
@@ -539,34 +547,37 @@ elapsed_comparison(MaCompile *compile, MaSlotKind kind, Node *time,
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("time that passes cannot be compared by = or <>"),
-				 errhint("Use <, <=, > or >=."), errposition(location + 1)));
+				 errhint("Use <, <=, > or >=."),
+				 errposition(location + 1)));
 	time = ma_names_rewrite(compile, time, TIMESTAMPTZOID);
 	if (!IsA(time, ParamRef))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("%s takes a kind of event, or a time such as "
-							   "contact.registered_at",
-							   name),
-						errposition(location + 1)));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s takes a kind of event, or a time such as "
+						"contact.registered_at", name),
+				 errposition(location + 1)));
 	inner = ((ParamRef *) time)->number - 1;
 	if (compile->slots[inner].type == DATEOID ||
 		compile->slots[inner].type == TIMESTAMPOID)
 		compile->slots[inner].type = TIMESTAMPTZOID;
 	if (compile->slots[inner].type != TIMESTAMPTZOID)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("%s is no time", compile->slots[inner].text),
-						errhint("Declare it with define_attribute(..., "
-								"'timestamptz') or 'date'."),
-						errposition(location + 1)));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s is no time", compile->slots[inner].text),
+				 errhint("Declare it with define_attribute(..., "
+						 "'timestamptz') or 'date'."),
+				 errposition(location + 1)));
 	slot = ma_names_add_slot(compile, &param, location);
 	slot->kind = kind;
 	slot->type = BOOLOID;
 	slot->op = op;
 	slot->span = *span;
 	slot->time = inner;
-	slot->text = MemoryContextStrdup(
-		compile->cxt,
-		psprintf("%s(%s) %s '%s'", name, compile->slots[inner].text,
-				 operator_text(op), interval_text(span)));
+	slot->text = MemoryContextStrdup(compile->cxt,
+									 psprintf("%s(%s) %s '%s'", name,
+											  compile->slots[inner].text,
+											  operator_text(op),
+											  interval_text(span)));
 	return param;
 }
 
@@ -574,25 +585,25 @@ elapsed_comparison(MaCompile *compile, MaSlotKind kind, Node *time,
 static Node *
 between_comparison(MaCompile *compile, A_Expr *expr)
 {
-	bool  negated = expr->kind == AEXPR_NOT_BETWEEN;
-	List *bounds = (List *) expr->rexpr;
-	Node *low;
-	Node *high;
+	bool		negated = expr->kind == AEXPR_NOT_BETWEEN;
+	List	   *bounds = (List *) expr->rexpr;
+	Node	   *low;
+	Node	   *high;
 
 	if ((expr->kind != AEXPR_BETWEEN && !negated) ||
 		find_call(call_name(expr->lexpr)) == NULL)
 		return NULL;
-	low = (Node *) makeSimpleA_Expr(
-		AEXPR_OP, negated ? "<" : ">=", copyObject(expr->lexpr),
-		linitial(bounds), expr->location);
-	high =
-		(Node *) makeSimpleA_Expr(AEXPR_OP, negated ? ">" : "<=", expr->lexpr,
-								  lsecond(bounds), expr->location);
-	return (Node *) makeBoolExpr(
-		negated ? OR_EXPR : AND_EXPR,
-		list_make2(ma_names_rewrite(compile, low, BOOLOID),
-				   ma_names_rewrite(compile, high, BOOLOID)),
-		expr->location);
+	low = (Node *) makeSimpleA_Expr(AEXPR_OP, negated ? "<" : ">=",
+									copyObject(expr->lexpr),
+									linitial(bounds), expr->location);
+	high = (Node *) makeSimpleA_Expr(AEXPR_OP, negated ? ">" : "<=",
+									 expr->lexpr, lsecond(bounds),
+									 expr->location);
+	return (Node *)
+		makeBoolExpr(negated ? OR_EXPR : AND_EXPR,
+					 list_make2(ma_names_rewrite(compile, low, BOOLOID),
+								ma_names_rewrite(compile, high, BOOLOID)),
+					 expr->location);
 }
 
 /*
@@ -602,22 +613,22 @@ between_comparison(MaCompile *compile, A_Expr *expr)
 Node *
 ma_history_comparison(MaCompile *compile, A_Expr *expr)
 {
-	MaOperator op;
-	Node	  *node;
+	MaOperator	op;
+	Node	   *node;
 
 	if (!comparison_operator(expr, &op))
 		return between_comparison(compile, expr);
 	for (int side = 0; side < 2; side++)
 	{
-		Node	  *one = side == 0 ? expr->lexpr : expr->rexpr;
-		Node	  *other = side == 0 ? expr->rexpr : expr->lexpr;
-		MaOperator as = side == 0 ? op : commuted(op);
+		Node	   *one = side == 0 ? expr->lexpr : expr->rexpr;
+		Node	   *other = side == 0 ? expr->rexpr : expr->lexpr;
+		MaOperator	as = side == 0 ? op : commuted(op);
 
 		if ((node = number_comparison(compile, one, as, other)) != NULL ||
 			(node = span_comparison(compile, one, as, other,
 									expr->location)) != NULL ||
-			(node = now_comparison(compile, one, as, other, expr->location)) !=
-				NULL)
+			(node = now_comparison(compile, one, as, other,
+								   expr->location)) != NULL)
 			return node;
 	}
 	return NULL;

@@ -7,7 +7,8 @@
  * mautomate_internal.worker when it starts; every session caches that table
  * (inval.h). Who leaves work behind asks, within its transaction, for a wake:
  * the pids are resolved then, since no table can be read after the commit,
- * and their latches are set from the end-of-transaction callback, once.
+ * and their latches are set once, when the commit is all done: who is woken
+ * must find the rows visible, his caches invalid and the locks free.
  *
  * A pid may be stale. Setting the latch of a process that is none of ours is
  * harmless: each waits in a loop. A worker may also be new, and not yet known
@@ -23,6 +24,7 @@
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "utils/inval.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "inval.h"
@@ -46,13 +48,16 @@ typedef struct Worker
 static void reload(void);
 static void wake_at_commit(int kinds);
 static void at_transaction_end(XactEvent event, void *arg);
+static void at_release(ResourceReleasePhase phase, bool is_commit,
+					   bool is_top_level, void *arg);
 static void set_latches(int kinds);
 
 static MaWatch watch = {"worker"};
 static Worker  workers[MAX_PIDS]; /* the cached table */
 static int	   worker_count = 0;
-static int	   wanted = 0; /* kinds to wake at the end of this
+static int	   wanted = 0;	  /* kinds to wake at the end of this
 								 * transaction */
+static int	   committed = 0; /* kinds to wake when the commit is done */
 
 /* New work for timers, enrolments or sweeps comes with this commit. */
 void
@@ -89,6 +94,7 @@ wake_at_commit(int kinds)
 	if (!registered)
 	{
 		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterResourceReleaseCallback(at_release, NULL);
 		registered = true;
 	}
 	AcceptInvalidationMessages();
@@ -126,18 +132,14 @@ reload(void)
 	ma_sql_end(&scope);
 }
 
-/*
- * Called at the end of every transaction. After a commit its rows are
- * visible to others by now.
- */
+/* Called at the end of every transaction, before its invalidations are sent. */
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			if (wanted != 0)
-				set_latches(wanted);
+			committed = wanted;
 			wanted = 0;
 			break;
 		case XACT_EVENT_ABORT:
@@ -147,6 +149,21 @@ at_transaction_end(XactEvent event, void *arg)
 		default:
 			break;
 	}
+}
+
+/*
+ * Called while the transaction gives back what it held, last after its locks.
+ * By then others see its rows, and what they cached is invalid.
+ */
+static void
+at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level,
+		   void *arg)
+{
+	if (committed == 0 || phase != RESOURCE_RELEASE_AFTER_LOCKS ||
+		!is_top_level)
+		return;
+	set_latches(committed);
+	committed = 0;
 }
 
 /* Sets the latches of the workers of these kinds. */

@@ -23,6 +23,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
@@ -45,6 +46,7 @@
 #include "delivery.h"
 #include "guc.h"
 #include "inval.h"
+#include "journey.h"
 #include "journey.h"
 #include "lease.h"
 #include "refresh.h"
@@ -91,7 +93,8 @@ typedef struct Pass
 
 static const Pass passes[] = {{"timers", ma_refresh_timers},
 							  {"enrollments", ma_journey_pass},
-							  {"sweep", ma_refresh_sweep}};
+							  {"sweep", ma_refresh_sweep},
+							  {"journeys", ma_journey_pass}};
 
 static Switch read_switch(bool wait);
 static void	  set_switch(bool started);
@@ -101,20 +104,24 @@ static bool	  settle(void);
 static void	  become_owner(void);
 static void	  write_pid(void);
 static bool	  is_over(void);
-static bool	  is_switched_off(void);
+static void	  look_at_switch(void);
 static void	  begin(void);
 static void	  end(void);
 static void	  serve(void);
 static void	  rest(long ms);
 static bool	  sender_pass(MaSender **sender, long *sleep);
 static bool	  scheduler_pass(long *sleep);
+static int	  run_pass(const Pass *pass);
+static bool	  find_sleep(long *sleep);
 static void	  report_error(void);
 static long	  limit_sleep(long sleep);
 
 static MaWatch		 watch = {"worker_switch"};
-static MaWorkerPlace place;			/* this worker's */
-static char			*database_name; /* where it is */
-static TransactionId registered_by; /* the transaction that wrote its pid */
+static MaWorkerPlace place;			   /* this worker's */
+static char			*database_name;	   /* where it is */
+static bool			 over = false;	   /* is it time to leave? */
+static bool			 installed = true; /* is the extension there? */
+static TransactionId known_from;	   /* younger transactions know our pid */
 
 /* start() */
 Datum
@@ -318,6 +325,7 @@ settle(void)
 	if (wanted)
 		write_pid();
 	end();
+	known_from = ReadNextTransactionId();
 	return wanted;
 }
 
@@ -349,44 +357,38 @@ write_pid(void)
 	values[2] = Int32GetDatum(MyProcPid);
 	ma_sql_exec(&stmt, values, NULL, 0);
 	ma_sql_end(&scope);
-	registered_by = GetTopTransactionId();
 }
 
-/* Is it time to leave? */
+/* Is it time to leave? Once it is, it stays so. */
 static bool
 is_over(void)
 {
 	CHECK_FOR_INTERRUPTS();
-	if (ShutdownRequestPending)
-		return true;
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 	}
-	if (place.number > ma_guc_senders ||
-		(place.launched && !ma_worker_is_listed(database_name)))
-		return true;
 	/* beginning a transaction accepts invalidations */
 	StartTransactionCommand();
 	CommitTransactionCommand();
-	return watch.stale && is_switched_off();
+	if (watch.stale)
+		look_at_switch();
+	over |= ShutdownRequestPending || place.number > ma_guc_senders ||
+			(place.launched && !ma_worker_is_listed(database_name));
+	return over;
 }
 
-/* Reads the switch again; true also if the extension is gone. */
-static bool
-is_switched_off(void)
+/* Reads the switch again, if the extension is still there. */
+static void
+look_at_switch(void)
 {
-	bool off = true;
-
 	begin();
-	if (ma_inval_watch(&watch))
-	{
+	installed = ma_inval_watch(&watch);
+	if (installed)
 		watch.stale = false;
-		off = read_switch(false) == SWITCH_STOPPED;
-	}
+	over |= !installed || read_switch(false) == SWITCH_STOPPED;
 	end();
-	return off;
 }
 
 /* Opens a transaction of the worker's. */
@@ -441,17 +443,19 @@ serve(void)
 			ResetLatch(MyLatch);
 		}
 	}
-	if (sender != NULL)
+	if (sender != NULL && installed)
 		ma_delivery_close(sender);
+	else if (sender != NULL)
+		ma_delivery_abandon(sender);
 }
 
-/* Pauses after an error, whoever wakes us, but not at shutdown. */
+/* Pauses after an error, whoever wakes us, unless it is time to leave. */
 static void
 rest(long ms)
 {
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
 
-	while (!ShutdownRequestPending && GetCurrentTimestamp() < until)
+	while (!is_over() && GetCurrentTimestamp() < until)
 	{
 		(void) WaitLatch(
 			MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -495,30 +499,42 @@ sender_pass(MaSender **sender, long *sleep)
 	return done;
 }
 
-/* One round of the scheduler, likewise. */
+/*
+ * One round of the scheduler, likewise. A pass that fails does not keep the
+ * others from theirs.
+ */
 static bool
 scheduler_pass(long *sleep)
+{
+	bool good = true;
+	int	 done = 0;
+
+	for (int i = 0; i < lengthof(passes); i++)
+	{
+		int n = run_pass(&passes[i]);
+
+		good &= n >= 0;
+		done += Max(n, 0);
+	}
+	if (done == 0)
+		good &= find_sleep(sleep);
+	return good;
+}
+
+/* Stores how long the scheduler can sleep; false: that failed. */
+static bool
+find_sleep(long *sleep)
 {
 	volatile bool done = false;
 
 	PG_TRY();
 	{
-		int n = 0;
-
-		for (int i = 0; i < lengthof(passes); i++)
-		{
-			pgstat_report_activity(STATE_RUNNING, passes[i].name);
-			begin();
-			n += passes[i].run(PASS_SIZE);
-			end();
-		}
-		if (n == 0)
-		{
-			begin();
-			*sleep = limit_sleep(ma_clock_ms_until(
-				Min(ma_refresh_next_due(), ma_journey_next_due())));
-			end();
-		}
+		begin();
+		*sleep = watch.stale ?
+					 0 :
+					 limit_sleep(ma_clock_ms_until(
+						 Min(ma_refresh_next_due(), ma_journey_next_due())));
+		end();
 		done = true;
 	}
 	PG_CATCH();
@@ -527,6 +543,29 @@ scheduler_pass(long *sleep)
 	}
 	PG_END_TRY();
 	return done;
+}
+
+/* Runs one pass in a transaction; -1: it failed, and the error is logged. */
+static int
+run_pass(const Pass *pass)
+{
+	volatile int n = -1;
+
+	PG_TRY();
+	{
+		pgstat_report_activity(STATE_RUNNING, pass->name);
+		begin();
+		/* the extension may be gone by now, see is_over() */
+		n = watch.stale ? 0 : pass->run(PASS_SIZE);
+		end();
+	}
+	PG_CATCH();
+	{
+		n = -1;
+		report_error();
+	}
+	PG_END_TRY();
+	return n;
 }
 
 /* Logs the error that ended a pass, and ends its transaction. */
@@ -549,10 +588,11 @@ report_error(void)
 static long
 limit_sleep(long sleep)
 {
-	if (TransactionIdIsValid(registered_by))
+	if (TransactionIdIsValid(known_from))
 	{
-		if (TransactionIdFollows(GetLatestSnapshot()->xmin, registered_by))
-			registered_by = InvalidTransactionId;
+		if (TransactionIdFollowsOrEquals(GetLatestSnapshot()->xmin,
+										 known_from))
+			known_from = InvalidTransactionId;
 		else
 			sleep = Min(sleep, SLEEP_UNKNOWN);
 	}

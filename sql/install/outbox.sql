@@ -63,8 +63,8 @@ create index outbox_due on mautomate_internal.outbox (channel_id, due_at)
   where due_at is not null;
 
 -- The holder of a lease keeps a lock on its number; a lease whose number is
--- free belonged to a process that has died.
-create unlogged table mautomate_internal.lease (
+-- free belonged to a process that has died. Logged: it must outlive a crash.
+create table mautomate_internal.lease (
   lease bigserial primary key
 );
 comment on table mautomate_internal.lease is

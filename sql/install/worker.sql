@@ -54,7 +54,7 @@ create function mautomate_internal.run_pass(pass text, max_items int)
   returns bigint
   language c volatile as 'MODULE_PATHNAME', 'mautomate_run_pass';
 comment on function mautomate_internal.run_pass(text, int) is
-  'one pass of the scheduler: timers or sweep; returns how many it did';
+  'one pass of the scheduler: timers, sweep or journeys; returns how many it did';
 
 create function mautomate.run(max_items int default 1000)
   returns table (pass text, done bigint)

@@ -12,7 +12,7 @@ LAYERS = [
     argument lease guard columns""",
     """cell value vocabulary signal predicate document program workflow liquid
     channel template mime transport""",
-    """definition state outbox gate""",
+    """definition predicate_store state outbox gate""",
     """refresh entry model contact merge attribute event""",
     """capture track identify kind list score explain verify enrollment
     workflow_store journey delivery send letter preview""",
