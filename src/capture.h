@@ -29,6 +29,7 @@ typedef struct MaSourceText
 	char  *contact; /* expressions; NULL where not given */
 	char  *email;
 	char  *phone;
+	char  *anonymous;
 	char  *occurred_at;
 	char  *condition;
 	char  *void_when;
@@ -50,6 +51,7 @@ typedef struct MaSource
 	MaExpr		*contact; /* NULL where not given */
 	MaExpr		*email;
 	MaExpr		*phone;
+	MaExpr		*anonymous;
 	MaExpr		*occurred_at;
 	MaExpr		*condition;
 	MaExpr		*void_when;

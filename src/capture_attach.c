@@ -106,7 +106,7 @@ mautomate_attach_contacts(PG_FUNCTION_ARGS)
 }
 
 /*
- * attach_events(relation, kind, contact, email, occurred_at, properties,
+ * attach_events(relation, kind, contact, email, anonymous, occurred_at, properties,
  * condition, void_when, on_update, zone, source, backfill)
  */
 Datum
@@ -119,23 +119,24 @@ mautomate_attach_events(PG_FUNCTION_ARGS)
 	ma_event_check_kind(text.kind);
 	text.contact = text_argument(fcinfo, 2);
 	text.email = text_argument(fcinfo, 3);
-	text.occurred_at = text_argument(fcinfo, 4);
-	text.fields = text_argument(fcinfo, 5);
-	text.condition = text_argument(fcinfo, 6);
-	text.void_when = text_argument(fcinfo, 7);
+	text.anonymous = text_argument(fcinfo, 4);
+	text.occurred_at = text_argument(fcinfo, 5);
+	text.fields = text_argument(fcinfo, 6);
+	text.condition = text_argument(fcinfo, 7);
+	text.void_when = text_argument(fcinfo, 8);
 	text.on_update =
-		PG_ARGISNULL(8) ? pstrdup("ignore") : text_argument(fcinfo, 8);
-	text.zone = text_argument(fcinfo, 9);
-	text.source = text_argument(fcinfo, 10);
-	if (text.contact == NULL && text.email == NULL)
+		PG_ARGISNULL(9) ? pstrdup("ignore") : text_argument(fcinfo, 9);
+	text.zone = text_argument(fcinfo, 10);
+	text.source = text_argument(fcinfo, 11);
+	if (text.contact == NULL && text.email == NULL && text.anonymous == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("an event needs contact or email"),
+				 errmsg("an event needs contact, email or anonymous"),
 				 errhint("Name the column that holds the external id or the "
 						 "e-mail address of the person, such as "
 						 "contact => 'customer_id'.")));
 	PG_RETURN_TEXT_P(cstring_to_text(attach(
-		PG_GETARG_OID(0), &text, !PG_ARGISNULL(11) && PG_GETARG_BOOL(11))));
+		PG_GETARG_OID(0), &text, !PG_ARGISNULL(12) && PG_GETARG_BOOL(12))));
 }
 
 /* Makes a relation a source; tells what became of the definition. */
@@ -277,8 +278,8 @@ static const char *
 store(Oid relid, const MaSourceText *text)
 {
 #define COLUMNS                                                       \
-	"kind, contact, email, phone, occurred_at, condition, void_when," \
-	" on_update, fields, zone, key_prefix, key, columns"
+	"kind, contact, email, phone, anonymous, occurred_at, condition," \
+	" void_when, on_update, fields, zone, key_prefix, key, columns"
 	static MaStatement other = {
 		"select case when relation <> $2 then relation::text"
 		" else coalesce('events of kind ' || kind, 'contacts') end"
@@ -289,31 +290,31 @@ store(Oid relid, const MaSourceText *text)
 	static MaStatement same = {
 		"select from mautomate_internal.source s where source = $1"
 		" and relation = $2 and row(" COLUMNS ") is not distinct from"
-		" row($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-		15,
+		" row($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+		16,
 		{TEXTOID, REGCLASSOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-		 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT2ARRAYOID,
-		 TEXTARRAYOID}};
+		 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+		 INT2ARRAYOID, TEXTARRAYOID}};
 	static MaStatement upsert = {
 		"insert into mautomate_internal.source as s"
 		" (source, relation, " COLUMNS ") values"
-		" ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+		" ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
 		" on conflict (source) do update set (relation, " COLUMNS ") ="
-		" ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+		" ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
 		" returning s.xmax = 0",
-		15,
+		16,
 		{TEXTOID, REGCLASSOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-		 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT2ARRAYOID,
-		 TEXTARRAYOID}};
+		 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+		 INT2ARRAYOID, TEXTARRAYOID}};
 	const char *const texts[] = {
-		text->kind,		   text->contact,	text->email,	 text->phone,
-		text->occurred_at, text->condition, text->void_when, text->on_update,
-		text->fields,	   text->zone,		text->key_prefix};
+		text->kind,		 text->contact,		text->email,	 text->phone,
+		text->anonymous, text->occurred_at, text->condition, text->void_when,
+		text->on_update, text->fields,		text->zone,		 text->key_prefix};
 	MaColumn	key;
 	MaColumn	columns;
 	MaSqlScope	scope;
-	Datum		values[15];
-	char		nulls[16] = "               ";
+	Datum		values[16];
+	char		nulls[17] = "                ";
 	const char *result = "unchanged";
 	bool		isnull;
 
@@ -327,11 +328,11 @@ store(Oid relid, const MaSourceText *text)
 	ma_column_init(&key, INT2OID, text->nkey);
 	for (int i = 0; i < text->nkey; i++)
 		ma_column_add(&key, Int16GetDatum(text->key[i]), false);
-	values[13] = ma_column_array(&key);
+	values[14] = ma_column_array(&key);
 	ma_column_init(&columns, TEXTOID, text->ncolumns);
 	for (int i = 0; i < text->ncolumns; i++)
 		ma_column_add_text(&columns, text->columns[i]);
-	values[14] = ma_column_array(&columns);
+	values[15] = ma_column_array(&columns);
 	ma_sql_begin(&scope);
 	if (ma_sql_exec(&other, values, nulls, 1) > 0)
 		ereport(ERROR,

@@ -66,8 +66,12 @@ struct MaCaptureRun
 	MaProfile	   *gone_profiles; /* of events to be withdrawn */
 	MaEventRow	   *gone_events;
 	int				ngone;
+	MaProfile	   *known;	   /* persons whose anonymous id a row tells */
+	const char	  **anonymous; /* and that id */
+	int				nknown;
 	List		   *notes;
 	int				sure_gone;	/* ngone before the row at hand */
+	int				sure_known; /* nknown */
 	int				sure_notes; /* and the length of notes */
 	bool			careful;	/* each expression by itself */
 	bool			failed;		/* one has raised */
@@ -86,6 +90,9 @@ static char *text_value(MaCaptureRun *run, MaExpr *expr, TupleTableSlot *slot);
 static bool	 time_value(MaCaptureRun *run, TupleTableSlot *slot,
 						TimestampTz *result);
 static void	 withdraw(MaCaptureRun *run);
+static void	 tell_anonymous(MaCaptureRun *run);
+static bool	 read_id(MaCaptureRun *run, MaExpr *expr, TupleTableSlot *slot,
+					 const char **id);
 static void	 store_events(MaCaptureRun *run);
 static void	 add_gone(MaCaptureRun *run, const MaProfile *profile);
 static bool	 read_content(MaCaptureRun *run, TupleTableSlot *slot,
@@ -156,6 +163,7 @@ ma_capture_flush(MaCaptureRun *run)
 		else
 		{
 			withdraw(run);
+			tell_anonymous(run);
 			store_events(run);
 		}
 		write_notes(run);
@@ -164,7 +172,7 @@ ma_capture_flush(MaCaptureRun *run)
 	ExecClearTuple(run->row);
 	ExecClearTuple(run->old);
 	MemoryContextReset(run->cxt);
-	run->nrows = run->n = run->ngone = 0;
+	run->nrows = run->n = run->ngone = run->nknown = 0;
 	run->notes = NIL;
 }
 
@@ -185,6 +193,27 @@ withdraw(MaCaptureRun *run)
 				run->gone_profiles[i].contact_id;
 		}
 	ma_event_withdraw(run->gone_events, known);
+}
+
+/*
+ * What anonymous ids did becomes what the persons did that they turn out to
+ * be. Nearly always that is known already.
+ */
+static void
+tell_anonymous(MaCaptureRun *run)
+{
+	MaProfile *ids = palloc0(sizeof(MaProfile) * (run->nknown + 1));
+
+	if (run->nknown == 0)
+		return;
+	for (int i = 0; i < run->nknown; i++)
+		ids[i].external_id = run->anonymous[i];
+	ma_contact_obtain(run->known, run->nknown);
+	ma_contact_lookup(ids, run->nknown);
+	for (int i = 0; i < run->nknown; i++)
+		if (run->known[i].contact_id != 0 &&
+			run->known[i].contact_id != ids[i].contact_id)
+			(void) ma_contact_alias(run->anonymous[i], &run->known[i]);
 }
 
 /* Puts the events of a chunk into the log, or gives them what is new. */
@@ -231,6 +260,8 @@ evaluate(MaCaptureRun *run)
 	run->replaces = palloc0(sizeof(bool) * run->nrows);
 	run->gone_profiles = palloc0(sizeof(MaProfile) * run->nrows);
 	run->gone_events = palloc0(sizeof(MaEventRow) * run->nrows);
+	run->known = palloc0(sizeof(MaProfile) * run->nrows);
+	run->anonymous = palloc0(sizeof(char *) * run->nrows);
 	run->next = 0;
 	ma_setting_enter(&own);
 	PG_TRY();
@@ -278,6 +309,7 @@ evaluate_rows(MaCaptureRun *run)
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		run->ngone = run->sure_gone;
+		run->nknown = run->sure_known;
 		run->notes = list_truncate(run->notes, run->sure_notes);
 	}
 	PG_END_TRY();
@@ -298,6 +330,7 @@ evaluate_row(MaCaptureRun *run)
 	run->failed = false;
 	run->replaces[run->n] = false;
 	run->sure_gone = run->ngone;
+	run->sure_known = run->nknown;
 	run->sure_notes = list_length(run->notes);
 	memset(&run->profiles[run->n], 0, sizeof(MaProfile));
 	memset(&run->events[run->n], 0, sizeof(MaEventRow));
@@ -436,20 +469,10 @@ identify_row(MaCaptureRun *run, TupleTableSlot *slot, MaProfile *profile)
 {
 	MaSource   *source = run->source;
 	const char *reason = NULL;
+	const char *anonymous;
 	char	   *text;
 
-	profile->external_id = text_value(run, source->contact, slot);
-	if (profile->external_id != NULL && strlen(profile->external_id) > ID_MAX)
-	{
-		if (slot == run->row)
-			note(run, -1,
-				 ma_problem(
-					 ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-					 psprintf("external id is longer than %d bytes", ID_MAX),
-					 NULL, NULL));
-		return false;
-	}
-	if (run->failed)
+	if (!read_id(run, source->contact, slot, &profile->external_id))
 		return false;
 	text = text_value(run, source->email, slot);
 	if (text != NULL && !ma_profile_set_email(profile, text, &reason) &&
@@ -460,7 +483,34 @@ identify_row(MaCaptureRun *run, TupleTableSlot *slot, MaProfile *profile)
 		slot == run->row)
 		note(run, run->n, ma_contact_bad_phone(text, reason));
 	run->failed = false;
-	return ma_profile_is_named(profile);
+	if (source->anonymous == NULL ||
+		!read_id(run, source->anonymous, slot, &anonymous) ||
+		anonymous == NULL)
+		return ma_profile_is_named(profile);
+	if (!ma_profile_is_named(profile))
+		profile->external_id = anonymous;
+	else if (slot == run->row)
+	{
+		run->known[run->nknown] = *profile;
+		run->anonymous[run->nknown++] = anonymous;
+	}
+	return true;
+}
+
+/* Reads an external id; false if it cannot be one. */
+static bool
+read_id(MaCaptureRun *run, MaExpr *expr, TupleTableSlot *slot, const char **id)
+{
+	*id = text_value(run, expr, slot);
+	if (*id == NULL || strlen(*id) <= ID_MAX)
+		return !run->failed;
+	if (slot == run->row)
+		note(
+			run, -1,
+			ma_problem(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+					   psprintf("external id is longer than %d bytes", ID_MAX),
+					   NULL, NULL));
+	return false;
 }
 
 /*

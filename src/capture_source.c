@@ -69,6 +69,7 @@ ma_source_compile(MaSource *source, TupleDesc desc)
 							  text->kind ? "contact" : "external_id");
 	source->email = compile(text->email, TEXTOID, row, "email");
 	source->phone = compile(text->phone, TEXTOID, row, "phone");
+	source->anonymous = compile(text->anonymous, TEXTOID, row, "anonymous");
 	source->condition = compile(text->condition, BOOLOID, row, "condition");
 	source->void_when = compile(text->void_when, BOOLOID, row, "void_when");
 	if (text->on_update == NULL || strcmp(text->on_update, "ignore") == 0)
@@ -284,7 +285,7 @@ static MaCaptured *
 load(Relation rel)
 {
 	static MaStatement stmt = {
-		"select source, kind, contact, email, phone, occurred_at, condition,"
+		"select source, kind, contact, email, phone, anonymous, occurred_at, condition,"
 		" void_when, on_update, fields, zone, key_prefix, key, columns"
 		" from mautomate_internal.source where relation = $1"
 		" order by kind is not null, source",
@@ -323,23 +324,24 @@ static void
 read_source(MaSourceText *words, uint64 row)
 {
 	char **const texts[] = {
-		&words->source,	   &words->kind,	  &words->contact,
-		&words->email,	   &words->phone,	  &words->occurred_at,
-		&words->condition, &words->void_when, &words->on_update,
-		&words->fields,	   &words->zone,	  &words->key_prefix};
+		&words->source,		 &words->kind,		&words->contact,
+		&words->email,		 &words->phone,		&words->anonymous,
+		&words->occurred_at, &words->condition, &words->void_when,
+		&words->on_update,	 &words->fields,	&words->zone,
+		&words->key_prefix};
 	Datum *values;
 	bool  *nulls;
 	bool   isnull;
 
 	for (int i = 0; i < lengthof(texts); i++)
 		*texts[i] = ma_sql_text(row, i + 1);
-	deconstruct_array(DatumGetArrayTypeP(ma_sql_datum(row, 13, &isnull)),
+	deconstruct_array(DatumGetArrayTypeP(ma_sql_datum(row, 14, &isnull)),
 					  INT2OID, sizeof(int16), true, TYPALIGN_SHORT, &values,
 					  &nulls, &words->nkey);
 	words->key = palloc(sizeof(int16) * Max(words->nkey, 1));
 	for (int i = 0; i < words->nkey; i++)
 		words->key[i] = DatumGetInt16(values[i]);
-	deconstruct_array(DatumGetArrayTypeP(ma_sql_datum(row, 14, &isnull)),
+	deconstruct_array(DatumGetArrayTypeP(ma_sql_datum(row, 15, &isnull)),
 					  TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls,
 					  &words->ncolumns);
 	words->columns = palloc0(sizeof(char *) * Max(words->ncolumns, 1));

@@ -517,3 +517,41 @@ update_round(MaProfile **persons, int n)
 	}
 	return SPI_processed;
 }
+
+/*
+ * Whoever is known by anonymous_id becomes the contact of a person, who has a
+ * name; both are made known where they are not. Returns false, and does
+ * nothing else, if the id belongs to somebody else already.
+ */
+bool
+ma_contact_alias(const char *anonymous_id, MaProfile *person)
+{
+	static MaStatement merged = {
+		"select from mautomate.contact"
+		" where external_id = $1 and merged_into is not null",
+		1,
+		{TEXTOID}};
+	Datum	   value = CStringGetTextDatum(anonymous_id);
+	MaSqlScope scope;
+
+	for (;;)
+	{
+		MaProfile anonymous = {.external_id = anonymous_id};
+		bool	  taken;
+
+		person->contact_id = 0;
+		ma_contact_obtain(person, 1);
+		ma_contact_obtain(&anonymous, 1);
+		if (person->problem != NULL)
+			ThrowErrorData(person->problem);
+		if (anonymous.contact_id == person->contact_id)
+			return true;
+		ma_sql_begin(&scope);
+		taken = ma_sql_exec(&merged, &value, NULL, 1) > 0;
+		ma_sql_end(&scope);
+		if (taken)
+			return false;
+		if (ma_contact_merge(anonymous.contact_id, person->contact_id))
+			return true;
+	}
+}

@@ -20,9 +20,8 @@ PG_FUNCTION_INFO_V1(mautomate_alias);
 PG_FUNCTION_INFO_V1(mautomate_tag);
 PG_FUNCTION_INFO_V1(mautomate_untag);
 
-static void	 check_id(const char *id, const char *argument);
-static int64 find_living(const char *external_id, int64 *named);
-static bool	 change_tags(FunctionCallInfo fcinfo, MaStatement *stmt);
+static void check_id(const char *id, const char *argument);
+static bool change_tags(FunctionCallInfo fcinfo, MaStatement *stmt);
 
 /* identify(external_id, email, phone, attributes) -> bigint */
 Datum
@@ -93,11 +92,9 @@ mautomate_contact_of(PG_FUNCTION_ARGS)
 Datum
 mautomate_alias(PG_FUNCTION_ARGS)
 {
-	char *anonymous_id;
-	char *external_id;
-	int64 survivor;
-	int64 loser;
-	int64 named;
+	char	 *anonymous_id;
+	char	 *external_id;
+	MaProfile person = {0};
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
@@ -107,53 +104,14 @@ mautomate_alias(PG_FUNCTION_ARGS)
 	external_id = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	check_id(anonymous_id, "anonymous_id");
 	check_id(external_id, "external_id");
-	do
-	{
-		survivor = find_living(external_id, NULL);
-		loser = find_living(anonymous_id, &named);
-		if (loser == survivor)
-			break;
-		if (loser != named)
-		{
-			ereport(NOTICE,
-					(errmsg("\"%s\" already belongs to another contact than "
-							"\"%s\"",
-							anonymous_id, external_id),
-					 errdetail("Nothing is changed: a merge is for ever.")));
-			break;
-		}
-	} while (!ma_contact_merge(loser, survivor));
-	PG_RETURN_INT64(survivor);
-}
-
-/*
- * The living contact an external id leads to, made where there is none, and
- * the contact that has it as its own.
- */
-static int64
-find_living(const char *external_id, int64 *named)
-{
-	static MaStatement stmt = {
-		"select contact_id from mautomate.contact where external_id = $1",
-		1,
-		{TEXTOID}};
-	MaProfile  person = {.external_id = external_id};
-	Datum	   value = CStringGetTextDatum(external_id);
-	MaSqlScope scope;
-	bool	   isnull;
-
-	ma_contact_obtain(&person, 1);
-	if (person.problem != NULL)
-		ThrowErrorData(person.problem);
-	if (named != NULL)
-	{
-		*named = person.contact_id;
-		ma_sql_begin(&scope);
-		if (ma_sql_exec(&stmt, &value, NULL, 1) == 1)
-			*named = DatumGetInt64(ma_sql_datum(0, 1, &isnull));
-		ma_sql_end(&scope);
-	}
-	return person.contact_id;
+	person.external_id = external_id;
+	if (!ma_contact_alias(anonymous_id, &person))
+		ereport(NOTICE,
+				(errmsg("\"%s\" already belongs to another contact than "
+						"\"%s\"",
+						anonymous_id, external_id),
+				 errdetail("Nothing is changed: a merge is for ever.")));
+	PG_RETURN_INT64(person.contact_id);
 }
 
 /* tag(who, tag) -> boolean */

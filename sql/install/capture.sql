@@ -7,6 +7,7 @@ create table mautomate_internal.source (
   contact text,
   email text,
   phone text,
+  anonymous text,
   occurred_at text,
   condition text,
   void_when text,
@@ -44,14 +45,14 @@ comment on function mautomate.attach_contacts(regclass, text, text, text, text, 
   'makes the rows of a table contacts, from now on and (backfill) those that are there; external_id, email and phone are expressions over the columns, attributes a select list such as ''dob as birthdate, lang as locale''; an inserted row adds what is not null, an updated one what changed, a null that is new removes; a deleted row changes nothing; source is the name, schema.relation by default; needs TRIGGER and (backfill) SELECT on the table; returns created, changed or unchanged';
 
 create function mautomate.attach_events(relation regclass, kind text,
-    contact text default null, email text default null, occurred_at text default null,
-    properties text default null, condition text default null, void_when text default null,
+    contact text default null, email text default null, anonymous text default null,
+    occurred_at text default null, properties text default null, condition text default null, void_when text default null,
     on_update text default 'ignore', zone text default null, source text default null,
     backfill boolean default true)
   returns text language c
   as 'MODULE_PATHNAME', 'mautomate_attach_events';
-comment on function mautomate.attach_events(regclass, text, text, text, text, text, text, text, text, text, text, boolean) is
-  'makes the rows of a table events of a kind, from now on and (backfill, which starts nothing) those that are there: a row counts once, when it first satisfies condition and is somebody''s, by INSERT or by UPDATE; contact (an external id) or else email says whose it is, an unknown person becomes a contact; both null: nobody''s, no event; a row that comes to satisfy void_when takes its event out of the log again; on_update is what an update of a row that is an event already does: ignore (default), replace (time and properties follow the row, starting nothing) or append (each change of them is one more event); occurred_at is when, by default mautomate.clock(), a time without zone is in zone or else in mautomate.timezone; properties is a select list such as ''total as amount, id as order_id''; what is deleted or truncated stays in the log; source is the name, schema.relation.kind by default; needs a primary key, TRIGGER and (backfill) SELECT on the table; returns created, changed or unchanged';
+comment on function mautomate.attach_events(regclass, text, text, text, text, text, text, text, text, text, text, text, boolean) is
+  'makes the rows of a table events of a kind, from now on and (backfill, which starts nothing) those that are there: a row counts once, when it first satisfies condition and is somebody''s, by INSERT or by UPDATE; contact (an external id) or else email says whose it is, an unknown person becomes a contact; anonymous (a cookie, a device) says so where they are null, and where they are not it names the same person from then on, see alias(); all null: nobody''s, no event; a row that comes to satisfy void_when takes its event out of the log again; on_update is what an update of a row that is an event already does: ignore (default), replace (time and properties follow the row, starting nothing) or append (each change of them is one more event); occurred_at is when, by default mautomate.clock(), a time without zone is in zone or else in mautomate.timezone; properties is a select list such as ''total as amount, id as order_id''; what is deleted or truncated stays in the log; source is the name, schema.relation.kind by default; needs a primary key, TRIGGER and (backfill) SELECT on the table; returns created, changed or unchanged';
 
 create function mautomate.detach(source text)
   returns void language c strict
@@ -62,7 +63,7 @@ comment on function mautomate.detach(text) is
 create view mautomate.sources as
   select s.source, s.relation::text as relation,
          case when s.kind is null then 'contacts' else 'events' end as becomes,
-         s.kind, s.contact, s.email, s.phone, s.occurred_at, s.condition,
+         s.kind, s.contact, s.email, s.phone, s.anonymous, s.occurred_at, s.condition,
          s.void_when, s.on_update, s.fields, s.zone,
          case
            when c.oid is null then 'table dropped'

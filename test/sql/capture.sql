@@ -32,8 +32,9 @@ insert into shop.orders values
   ('a', '4', 2, 'two@example.com', 40, '2020-01-01 12:00', 'new');
 select mautomate.attach_contacts('shop.customer', 'id', 'mail', 'tel',
   'born as birthdate, lang as locale, name as first_name, 10 / divisor as ratio, id as stage');
-select mautomate.attach_events('shop.orders', 'order', 'customer_id', 'mail', 'at',
-  'no as order_id, total as amount, state, tags, doc', $$state = 'paid'$$, zone => 'Europe/London');
+select mautomate.attach_events('shop.orders', 'order', 'customer_id', 'mail',
+  occurred_at => 'at', properties => 'no as order_id, total as amount, state, tags, doc',
+  condition => $$state = 'paid'$$, zone => 'Europe/London');
 select external_id, email, phone, first_name, locale, stage, attributes
 from mautomate.contacts order by contact_id;
 select * from events;
@@ -245,6 +246,18 @@ update shop.view set who = 'other' where id = 2;
 select who, kind, properties from events where who in ('eye', 'other');
 select mautomate.attach_events('shop.view', 'view', 'who', occurred_at => 'at', properties => 'page, seconds', on_update => 'replace');
 select count(*) from events where kind = 'view';
+
+-- anonymous visitors who turn out to be somebody
+create table shop.click (id int primary key, cookie text, who text, page text);
+select mautomate.attach_events('shop.click', 'click', 'who', anonymous => 'cookie', properties => 'page');
+insert into shop.click values (1, 'cookie 1', null, 'a'), (2, 'cookie 1', null, 'b'), (3, 'cookie 2', null, 'c'), (4, null, null, 'd');
+select who, properties from events where kind = 'click';
+insert into shop.click values (5, 'cookie 1', 'known', 'e'), (6, 'cookie 3', 'known', 'f'), (7, null, 'known', 'g');
+insert into shop.click values (8, 'cookie 3', null, 'h'), (9, 'cookie 1', 'another', 'i');
+update shop.click set who = 'late' where id = 3;
+select who, properties from events where kind = 'click';
+select external_id from mautomate.contact where merged_into is not null order by 1;
+select * from mautomate.verify();
 
 -- bad input
 create view shop.v as select * from shop.visit;
