@@ -271,31 +271,36 @@ read_interval(void *arg)
 							ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 }
 
-/* A positive interval; NULL, refused, where the string is none. */
+/* An interval of any sign; NULL, refused, where the string is none. */
 Interval *
-ma_doc_interval(MaDocument *doc, const MaNode *node)
+ma_doc_span(MaDocument *doc, const MaNode *node)
 {
 	IntervalRead read = {0};
-	ErrorData	*error;
 
 	if (!ma_doc_is(doc, node, MA_DOC_TEXT))
 		return NULL;
 	read.text = ma_doc_text(node);
-	if ((error = ma_guard(read_interval, &read)) != NULL)
-	{
-		ma_doc_refuse(doc, node->path,
-					  "\"%s\" is not an interval such as "
-					  "\"2 days\" or \"4 hours\"",
-					  read.text);
-		return NULL;
-	}
-	if (read.span->month < 0 || read.span->day < 0 || read.span->time < 0)
-	{
-		ma_doc_refuse(doc, node->path, "\"%s\" must not be negative",
-					  read.text);
-		return NULL;
-	}
-	return read.span;
+	if (ma_guard(read_interval, &read) == NULL)
+		return read.span;
+	ma_doc_refuse(doc, node->path,
+				  "\"%s\" is not an interval such as "
+				  "\"2 days\" or \"4 hours\"",
+				  read.text);
+	return NULL;
+}
+
+/* An interval that is not negative, likewise. */
+Interval *
+ma_doc_interval(MaDocument *doc, const MaNode *node)
+{
+	Interval *span = ma_doc_span(doc, node);
+
+	if (span == NULL ||
+		(span->month >= 0 && span->day >= 0 && span->time >= 0))
+		return span;
+	ma_doc_refuse(doc, node->path, "\"%s\" must not be negative",
+				  ma_doc_text(node));
+	return NULL;
 }
 
 /* A whole number of at least 1; 0, refused, where it is none. */

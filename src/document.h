@@ -57,6 +57,7 @@ extern MaNode ma_doc_item(const MaNode *array, int i);
 extern char	 *ma_doc_text(const MaNode *node);
 extern Jsonb *ma_doc_json(const MaNode *node);
 extern char **ma_doc_keys(const MaNode *object, int *n);
+extern Interval *ma_doc_span(MaDocument *doc, const MaNode *node);
 extern Interval *ma_doc_interval(MaDocument *doc, const MaNode *node);
 extern int		 ma_doc_count(MaDocument *doc, const MaNode *node);
 extern int		 ma_doc_choice(MaDocument *doc, const MaNode *node,

@@ -24,6 +24,7 @@
 #include "definition.h"
 #include "gate.h"
 #include "journey_private.h"
+#include "zone.h"
 
 /* Operations a traveller may run without a wait. */
 #define MAX_OPS_AT_ONCE 10000
@@ -37,6 +38,9 @@ static MaStop run_send(MaJourney *journey, MaTraveller *t, const MaOp *op);
 static MaStop run_wait(MaJourney *journey, MaTraveller *t, const MaOp *op);
 static MaStop run_wait_event(MaJourney *journey, MaTraveller *t,
 							 const MaOp *op);
+static MaStop run_wait_at(MaJourney *journey, MaTraveller *t, const MaOp *op);
+static MaStop run_wait_date(MaJourney *journey, MaTraveller *t,
+							const MaOp *op);
 static MaStop run_if(MaJourney *journey, MaTraveller *t, const MaOp *op);
 static MaStop run_switch(MaJourney *journey, MaTraveller *t, const MaOp *op);
 static MaStop run_case(MaJourney *journey, MaTraveller *t, const MaOp *op);
@@ -49,6 +53,8 @@ static MaStop run_end(MaJourney *journey, MaTraveller *t, const MaOp *op);
 static const RunStep run_step[] = {[MA_OP_SEND] = run_send,
 								   [MA_OP_WAIT] = run_wait,
 								   [MA_OP_WAIT_EVENT] = run_wait_event,
+								   [MA_OP_WAIT_AT] = run_wait_at,
+								   [MA_OP_WAIT_DATE] = run_wait_date,
 								   [MA_OP_IF] = run_if,
 								   [MA_OP_SWITCH] = run_switch,
 								   [MA_OP_CASE] = run_case,
@@ -278,6 +284,51 @@ compute_values(MaJourney *journey, MaTraveller *t, Jsonb *base, const MaOp *op)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/*
+ * The zone of a name; for NULL the contact's, or that of the database where
+ * the contact has none that is known.
+ */
+static pg_tz *
+traveller_zone(MaJourney *journey, MaTraveller *t, const char *name)
+{
+	pg_tz *zone = NULL;
+
+	if (name != NULL)
+		zone = ma_zone(name);
+	else if (t->program->zone != 0)
+	{
+		MaExpr *expr = ma_definition_expr(t->program->zone);
+		MaInput input = traveller_input(journey, t, expr);
+		bool	isnull;
+		Datum	value = ma_expr_eval(expr, 0, &input, &isnull);
+
+		if (!isnull)
+			zone = ma_zone(TextDatumGetCString(value));
+	}
+	return zone != NULL ? zone : ma_timezone();
+}
+
+/*
+ * Is the window closed in which people of the workflow may be reached? Then
+ * the traveller waits for it to open.
+ */
+static bool
+is_closed(MaJourney *journey, MaTraveller *t)
+{
+	const MaProgram *program = t->program;
+	TimestampTz		 at = ma_clock_is_set() ? t->wake_at : journey->now;
+	TimestampTz		 open;
+
+	if (program->window.days == 0)
+		return false;
+	open = ma_calendar_open(&program->window, at,
+							traveller_zone(journey, t, program->window_zone));
+	if (open <= at)
+		return false;
+	t->wake_at = open;
+	return true;
+}
+
 /* Enqueues a message, or takes the branch for who cannot be reached. */
 static MaStop
 run_send(MaJourney *journey, MaTraveller *t, const MaOp *op)
@@ -285,6 +336,8 @@ run_send(MaJourney *journey, MaTraveller *t, const MaOp *op)
 	MaIntent   *intent;
 	const char *reason;
 
+	if (is_closed(journey, t))
+		return MA_STOP_WAIT;
 	if (op->other != 0)
 	{
 		reason = ma_gate_reachable(t->visited->contact_id, op->object);
@@ -328,6 +381,26 @@ wait_from(MaJourney *journey, const MaTraveller *t)
 	return t->wake_at;
 }
 
+/* Begins a wait up to an instant. */
+static MaStop
+begin_wait(MaTraveller *t, TimestampTz until)
+{
+	t->arrived = true;
+	t->wake_at = until;
+	return MA_STOP_WAIT;
+}
+
+/* Ends a wait. */
+static MaStop
+end_wait(MaJourney *journey, MaTraveller *t, const MaOp *op,
+		 const char *result)
+{
+	log_step(journey, t, op, result, -1);
+	t->arrived = false;
+	t->op = op->next;
+	return MA_STOP_NOT;
+}
+
 /* Waits for a span. */
 static MaStop
 run_wait(MaJourney *journey, MaTraveller *t, const MaOp *op)
@@ -349,18 +422,72 @@ run_wait(MaJourney *journey, MaTraveller *t, const MaOp *op)
 static MaStop
 run_wait_event(MaJourney *journey, MaTraveller *t, const MaOp *op)
 {
-	if (!t->arrived)
+	if (t->arrived)
 	{
-		t->arrived = true;
-		t->wake_at =
-			op->span == NULL ?
-				DT_NOEND :
-				ma_time_add(wait_from(journey, t), op->span, 1, ma_timezone());
-		return MA_STOP_WAIT;
+		(void) end_wait(journey, t, op, "timed out");
+		t->op = op->other;
+		return MA_STOP_NOT;
 	}
-	log_step(journey, t, op, "timed out", -1);
-	t->arrived = false;
-	t->op = op->other;
+	return begin_wait(
+		t, op->span == NULL ?
+			   DT_NOEND :
+			   ma_time_add(wait_from(journey, t), op->span, 1, ma_timezone()));
+}
+
+/* Waits for a time of the day. */
+static MaStop
+run_wait_at(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	if (t->arrived)
+		return end_wait(journey, t, op, NULL);
+	return begin_wait(t,
+					  ma_calendar_next(op->days, op->at, wait_from(journey, t),
+									   traveller_zone(journey, t, op->zone)));
+}
+
+/* The instant that a wait for a date is for; false where there is no date. */
+static bool
+wait_date(MaJourney *journey, MaTraveller *t, const MaOp *op,
+		  TimestampTz *until)
+{
+	MaExpr *expr = ma_definition_expr(op->predicate);
+	MaInput input = traveller_input(journey, t, expr);
+	pg_tz  *zone = traveller_zone(journey, t, op->zone);
+	bool	isnull;
+	Datum	value = ma_expr_eval(expr, 0, &input, &isnull);
+
+	if (isnull)
+		return false;
+	*until = DatumGetTimestampTz(value);
+	if (op->at >= 0)
+		*until = ma_calendar_at(*until, ma_timezone(), op->at, zone);
+	if (op->span != NULL)
+		*until = ma_time_add(*until, op->span, 1, zone);
+	return true;
+}
+
+/* Waits for a date; what is past, or no date, goes on as the step says. */
+static MaStop
+run_wait_date(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	TimestampTz until;
+	bool		known;
+
+	if (t->arrived)
+		return end_wait(journey, t, op, NULL);
+	known = wait_date(journey, t, op, &until);
+	if (known && until > wait_from(journey, t))
+		return begin_wait(t, until);
+	(void) end_wait(journey, t, op, known ? "past" : "no date");
+	if (strcmp(op->text, "exit") == 0)
+	{
+		t->state = "exited";
+		t->reason = known ? "the date is past" : "there is no date";
+		return MA_STOP_END;
+	}
+	if (strcmp(op->text, "skip_next") == 0 &&
+		t->program->ops[t->op].step != NULL)
+		t->op = t->program->ops[t->op].skip;
 	return MA_STOP_NOT;
 }
 
@@ -444,6 +571,15 @@ run_end(MaJourney *journey, MaTraveller *t, const MaOp *op)
 	return MA_STOP_END;
 }
 
+/* Does an operation look at the contact? */
+static bool
+reads_contact(const MaTraveller *t, const MaOp *op)
+{
+	return op->when != 0 || op->predicate != 0 || op->values != NULL ||
+		   op->verb == MA_OP_WAIT_AT ||
+		   (op->verb == MA_OP_SEND && t->program->window.days != 0);
+}
+
 /* Runs a traveller up to a wait or the end. */
 static MaStop
 run_steps(MaJourney *journey, MaTraveller *t)
@@ -461,8 +597,7 @@ run_steps(MaJourney *journey, MaTraveller *t)
 							t->workflow),
 					 errdetail("It is at step \"%s\".",
 							   op->step ? op->step : "")));
-		if (t->visited->changed &&
-			(op->when != 0 || op->predicate != 0 || op->values != NULL))
+		if (t->visited->changed && reads_contact(t, op))
 			return MA_STOP_YIELD;
 		if (op->when != 0 && !t->arrived && !holds(journey, t, op->when, NULL))
 		{

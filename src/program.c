@@ -34,11 +34,10 @@ typedef struct Field
 } Field;
 
 static const char *const verb_names[] = {
-	"send",	   "wait", "wait_event",  "if",
-	"switch",  "case", "add_to_list", "remove_from_list",
-	"set",	   "emit", "enroll",	  "unenroll",
-	"goto",	   "jump", "exit",		  "end",
-	"restart", NULL};
+	"send", "wait",	  "wait_event", "wait_at",	   "wait_date",
+	"if",	"switch", "case",		"add_to_list", "remove_from_list",
+	"set",	"emit",	  "enroll",		"unenroll",	   "goto",
+	"jump", "exit",	  "end",		"restart",	   NULL};
 
 StaticAssertDecl(lengthof(verb_names) == MA_OP_RESTART + 2,
 				 "every operation needs a name");
@@ -58,6 +57,9 @@ static const Field op_fields[] = {
 	{"text", FIELD_TEXT, offsetof(MaOp, text)},
 	{"span", FIELD_SPAN, offsetof(MaOp, span)},
 	{"values", FIELD_JSON, offsetof(MaOp, values)},
+	{"days", FIELD_INT, offsetof(MaOp, days)},
+	{"at", FIELD_INT, offsetof(MaOp, at)},
+	{"zone", FIELD_TEXT, offsetof(MaOp, zone)},
 	{NULL}};
 
 static const Field trigger_fields[] = {
@@ -72,6 +74,12 @@ static const Field program_fields[] = {
 	{"reentry", FIELD_REENTRY, offsetof(MaProgram, reentry)},
 	{"reentry_after", FIELD_SPAN, offsetof(MaProgram, reentry_after)},
 	{"max_age", FIELD_SPAN, offsetof(MaProgram, max_age)},
+	{"zone", FIELD_INT, offsetof(MaProgram, zone)},
+	{"window_days", FIELD_INT, offsetof(MaProgram, window.days)},
+	{"window_from", FIELD_INT, offsetof(MaProgram, window.from)},
+	{"window_to", FIELD_INT, offsetof(MaProgram, window.to)},
+	{"window_zone", FIELD_TEXT, offsetof(MaProgram, window_zone)},
+	{"blocked", FIELD_JSON, offsetof(MaProgram, blocked)},
 	{NULL}};
 
 /* The name of a verb, as in the workflow language where it has one. */
@@ -297,6 +305,17 @@ read_array(JsonbContainer *object, const char *name, const Field *fields,
 	return items;
 }
 
+/* Reads an array of dates. */
+static void
+read_dates(Jsonb *json, MaHours *hours)
+{
+	hours->nblocked = JB_ROOT_COUNT(json);
+	hours->blocked = palloc(sizeof(DateADT) * Max(hours->nblocked, 1));
+	for (int i = 0; i < hours->nblocked; i++)
+		hours->blocked[i] =
+			read_number(getIthJsonbValueFromContainer(&json->root, i));
+}
+
 /* The program that jsonb describes, in the current memory context. */
 MaProgram *
 ma_program_read(Jsonb *json)
@@ -304,6 +323,8 @@ ma_program_read(Jsonb *json)
 	MaProgram *program = palloc0(sizeof(MaProgram));
 
 	read_fields(&json->root, program_fields, program);
+	if (program->blocked != NULL)
+		read_dates(program->blocked, &program->window);
 	program->entries = read_array(&json->root, "entries", trigger_fields,
 								  sizeof(MaTrigger), &program->nentries);
 	program->exits = read_array(&json->root, "exits", trigger_fields,

@@ -8,12 +8,16 @@
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
+#include "calendar.h"
+
 /* What an operation does. Stored by name: see program.c. */
 typedef enum MaVerb
 {
 	MA_OP_SEND,		  /* a message; other: nobody can be reached */
 	MA_OP_WAIT,		  /* for a span */
 	MA_OP_WAIT_EVENT, /* for an event; other: timed out */
+	MA_OP_WAIT_AT,	  /* for a time of the day */
+	MA_OP_WAIT_DATE,  /* for a date; predicate gives it, text: if past */
 	MA_OP_IF,		  /* other: predicate not true */
 	MA_OP_SWITCH,	  /* leads to a chain of MA_OP_CASE */
 	MA_OP_CASE,		  /* like if, but no step of its own */
@@ -44,6 +48,9 @@ typedef struct MaOp
 	char	 *text;		 /* reason, event kind, score */
 	Interval *span;		 /* how long to wait; timeout; NULL: for ever */
 	Jsonb	 *values;	 /* object; {"=": predicate_id} is computed */
+	int		  days;		 /* of the week, as in calendar.h */
+	int		  at;		 /* seconds after midnight; -1: none */
+	char	 *zone;		 /* name of a zone; NULL: the contact's */
 } MaOp;
 
 /* An event that starts or ends an enrolment. */
@@ -78,6 +85,10 @@ typedef struct MaProgram
 	int		   reentry;		  /* MaReentry */
 	Interval  *reentry_after; /* for MA_REENTRY_AFTER */
 	Interval  *max_age;		  /* of an event that starts */
+	int		   zone;		  /* expression of the contact's zone; 0: unused */
+	MaHours	   window;		  /* when people may be reached; no days: always */
+	char	  *window_zone;	  /* likewise, NULL: the contact's */
+	Jsonb	  *blocked;		  /* array of dates as numbers, for the window */
 } MaProgram;
 
 extern Jsonb	  *ma_program_write(const MaProgram *program);

@@ -43,6 +43,7 @@ static const MaDocKey document_keys[] = {
 	{"max_age", MA_DOC_TEXT},
 	{"steps", MA_DOC_ARRAY, true},
 	{"exit", MA_DOC_ARRAY},
+	{"window", MA_DOC_OBJECT},
 	{"description", MA_DOC_TEXT},
 	{NULL}};
 
@@ -156,6 +157,15 @@ ma_workflow_value(MaCompiler *c, const MaNode *node)
 	return compile_expression(c, node, &source);
 }
 
+/* An expression of a step that gives an instant. */
+int
+ma_workflow_date(MaCompiler *c, const MaNode *node)
+{
+	MaExprSource source = {.names = MA_NAMES_STEP, .type = TIMESTAMPTZOID};
+
+	return compile_expression(c, node, &source);
+}
+
 /*
  * The number of a named object, noted as used. 0, refused, where there is
  * none of that name.
@@ -206,6 +216,20 @@ ma_workflow_kind(MaCompiler *c, const MaNode *node)
 	return kind;
 }
 
+/* Stores an expression of ours, in the second walk. */
+int
+ma_workflow_fixed(MaCompiler *c, MaExprSource *source)
+{
+	int predicate_id;
+
+	if (!c->storing)
+		return 0;
+	predicate_id = c->names->predicate(source);
+	c->workflow->predicates =
+		list_append_unique_int(c->workflow->predicates, predicate_id);
+	return predicate_id;
+}
+
 /* An expression that has events of a kind counted, for entry.nth. */
 static int
 count_kind(MaCompiler *c, const char *kind)
@@ -214,14 +238,8 @@ count_kind(MaCompiler *c, const char *kind)
 						   .names = MA_NAMES_EVENT | MA_NAMES_NTH,
 						   .event_kind = kind,
 						   .type = BOOLOID};
-	int			 predicate_id;
 
-	if (!c->storing)
-		return 0;
-	predicate_id = c->names->predicate(&source);
-	c->workflow->predicates =
-		list_append_unique_int(c->workflow->predicates, predicate_id);
-	return predicate_id;
+	return ma_workflow_fixed(c, &source);
 }
 
 /* {"event": kind, "when": predicate} */
@@ -450,6 +468,9 @@ walk(MaCompiler *c, Jsonb *definition)
 		program->max_age = ma_doc_interval(&c->doc, &node);
 	if (ma_doc_get(&root, "exit", &node) && ma_doc_type(&node) == MA_DOC_ARRAY)
 		compile_exits(c, &node);
+	if (ma_doc_get(&root, "window", &node) &&
+		ma_doc_type(&node) == MA_DOC_OBJECT)
+		ma_workflow_window(c, &node);
 	if (ma_doc_get(&root, "steps", &node) &&
 		ma_doc_type(&node) == MA_DOC_ARRAY)
 	{

@@ -1,7 +1,8 @@
 /*
  * workflow_private.h
- *	  What the two halves of the workflow compiler share: workflow.c reads
- *	  the top level of a document, workflow_step.c its steps.
+ *	  What the parts of the workflow compiler share: workflow.c reads
+ *	  the top level of a document, workflow_step.c its steps, workflow_wait.c
+ *	  what has to do with the calendar.
  */
 #ifndef MA_WORKFLOW_PRIVATE_H
 #define MA_WORKFLOW_PRIVATE_H
@@ -40,6 +41,16 @@ extern int ma_workflow_value(MaCompiler *c, const MaNode *node);
 extern int ma_workflow_object(MaCompiler *c, const MaNode *node,
 							  MaObject object, const char *within);
 extern char *ma_workflow_kind(MaCompiler *c, const MaNode *node);
+extern int	 ma_workflow_add_op(MaCompiler *c, MaVerb verb);
+extern MaOp *ma_workflow_op(MaCompiler *c, int op);
+extern int	 ma_workflow_here(MaCompiler *c);
+extern bool	 ma_workflow_branch(MaCompiler *c, const MaNode *object,
+								const char *key);
+extern void	 ma_workflow_wait(MaCompiler *c, const MaNode *step,
+							  const MaNode *value, int op);
+extern void	 ma_workflow_window(MaCompiler *c, const MaNode *window);
+extern int	 ma_workflow_date(MaCompiler *c, const MaNode *node);
+extern int	 ma_workflow_fixed(MaCompiler *c, MaExprSource *source);
 extern void	 ma_workflow_steps(MaCompiler *c, const MaNode *steps);
 extern void	 ma_workflow_end(MaCompiler *c);
 

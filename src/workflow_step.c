@@ -28,8 +28,6 @@ typedef struct Verb
 
 static void compile_send(MaCompiler *c, const MaNode *step,
 						 const MaNode *value, int op);
-static void compile_wait(MaCompiler *c, const MaNode *step,
-						 const MaNode *value, int op);
 static void compile_if(MaCompiler *c, const MaNode *step, const MaNode *value,
 					   int op);
 static void compile_switch(MaCompiler *c, const MaNode *step,
@@ -51,7 +49,7 @@ static void compile_exit(MaCompiler *c, const MaNode *step,
 
 static const Verb verbs[] = {
 	{"send", MA_DOC_OBJECT, true, {NULL}, MA_OP_SEND, compile_send},
-	{"wait", MA_DOC_OBJECT, true, {NULL}, MA_OP_WAIT, compile_wait},
+	{"wait", MA_DOC_OBJECT, true, {NULL}, MA_OP_WAIT, ma_workflow_wait},
 	{"if", MA_DOC_TEXT, true, {"then", "else"}, MA_OP_IF, compile_if},
 	{"switch", MA_DOC_ARRAY, true, {"default"}, MA_OP_SWITCH, compile_switch},
 	{"add_to_list",
@@ -83,17 +81,6 @@ static const MaDocKey send_keys[] = {{"template", MA_DOC_TEXT, true},
 									 {"else", MA_DOC_ARRAY},
 									 {NULL}};
 
-static const MaDocKey wait_for_keys[] = {{"for", MA_DOC_TEXT, true}, {NULL}};
-
-static const MaDocKey wait_until_keys[] = {{"until", MA_DOC_OBJECT, true},
-										   {"timeout", MA_DOC_TEXT},
-										   {"then", MA_DOC_ARRAY},
-										   {"timed_out", MA_DOC_ARRAY},
-										   {NULL}};
-
-static const MaDocKey until_keys[] = {
-	{"event", MA_DOC_TEXT, true}, {"when", MA_DOC_TEXT}, {NULL}};
-
 static const MaDocKey case_keys[] = {
 	{"when", MA_DOC_TEXT, true}, {"steps", MA_DOC_ARRAY, true}, {NULL}};
 
@@ -101,8 +88,8 @@ static const MaDocKey emit_keys[] = {
 	{"event", MA_DOC_TEXT, true}, {"properties", MA_DOC_OBJECT}, {NULL}};
 
 /* Appends an operation that goes on with the next one. */
-static int
-add_op(MaCompiler *c, MaVerb verb)
+int
+ma_workflow_add_op(MaCompiler *c, MaVerb verb)
 {
 	MaProgram *program = &c->workflow->program;
 	MaOp	  *op;
@@ -121,16 +108,16 @@ add_op(MaCompiler *c, MaVerb verb)
 	return program->nops++;
 }
 
-/* The operation at a number, valid until the next add_op(). */
-static MaOp *
-op_at(MaCompiler *c, int op)
+/* The operation at a number, valid until the next ma_workflow_add_op(). */
+MaOp *
+ma_workflow_op(MaCompiler *c, int op)
 {
 	return &c->workflow->program.ops[op];
 }
 
 /* The number the next operation will get. */
-static int
-here(MaCompiler *c)
+int
+ma_workflow_here(MaCompiler *c)
 {
 	return c->workflow->program.nops;
 }
@@ -236,7 +223,7 @@ step_name(MaCompiler *c, const MaNode *step, const Verb *verb)
 	name = palloc0(sizeof(MaStepName));
 	name->id = ma_doc_text(&node);
 	name->path = node.path;
-	name->op = here(c);
+	name->op = ma_workflow_here(c);
 	if (name->id[0] == '\0')
 		ma_doc_refuse(&c->doc, node.path, "must not be empty");
 	foreach (lc, c->ids)
@@ -265,20 +252,20 @@ compile_step(MaCompiler *c, const MaNode *step)
 		(verb = step_verb(c, step)) == NULL)
 		return;
 	name = step_name(c, step, verb);
-	op = add_op(c, verb->op);
-	op_at(c, op)->step = name;
+	op = ma_workflow_add_op(c, verb->op);
+	ma_workflow_op(c, op)->step = name;
 	if (ma_doc_get(step, "note", &node))
 		(void) ma_doc_is(&c->doc, &node, MA_DOC_TEXT);
 	if (ma_doc_get(step, "when", &node))
 	{
 		int when = ma_workflow_expression(c, &node, MA_NAMES_STEP, NULL);
 
-		op_at(c, op)->when = when;
+		ma_workflow_op(c, op)->when = when;
 	}
 	(void) ma_doc_get(step, verb->name, &value);
 	if (ma_doc_is(&c->doc, &value, verb->types))
 		verb->compile(c, step, &value, op);
-	op_at(c, op)->skip = here(c);
+	ma_workflow_op(c, op)->skip = ma_workflow_here(c);
 }
 
 /* An array of steps. */
@@ -296,8 +283,8 @@ ma_workflow_steps(MaCompiler *c, const MaNode *steps)
 }
 
 /* The array of steps under a key, if it is there. */
-static bool
-compile_branch(MaCompiler *c, const MaNode *object, const char *key)
+bool
+ma_workflow_branch(MaCompiler *c, const MaNode *object, const char *key)
 {
 	MaNode steps;
 
@@ -314,7 +301,7 @@ ma_workflow_end(MaCompiler *c)
 	ListCell *lc;
 	ListCell *lc2;
 
-	(void) add_op(c, MA_OP_END);
+	(void) ma_workflow_add_op(c, MA_OP_END);
 	foreach (lc, c->gotos)
 	{
 		MaStepName *target = lfirst(lc);
@@ -326,7 +313,7 @@ ma_workflow_end(MaCompiler *c)
 
 			if (strcmp(step->id, target->id) == 0)
 			{
-				op_at(c, target->op)->next = step->op;
+				ma_workflow_op(c, target->op)->next = step->op;
 				found = true;
 			}
 		}
@@ -426,74 +413,21 @@ compile_send(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 	ma_doc_check(&c->doc, value, send_keys);
 	if (ma_doc_get(value, "template", &node) &&
 		ma_doc_type(&node) == MA_DOC_TEXT)
-		op_at(c, op)->object =
+		ma_workflow_op(c, op)->object =
 			ma_workflow_object(c, &node, MA_OBJECT_TEMPLATE, NULL);
 	if (ma_doc_get(value, "context", &node) &&
 		ma_doc_type(&node) == MA_DOC_OBJECT)
 	{
 		Jsonb *values = compile_values(c, &node);
 
-		op_at(c, op)->values = values;
+		ma_workflow_op(c, op)->values = values;
 	}
 	if (ma_doc_get(value, "else", &node) && ma_doc_type(&node) == MA_DOC_ARRAY)
 	{
-		op_at(c, op)->other = here(c);
+		ma_workflow_op(c, op)->other = ma_workflow_here(c);
 		ma_workflow_steps(c, &node);
 	}
-	op_at(c, op)->next = here(c);
-}
-
-/* {"until": {"event", "when"}, "timeout", "then", "timed_out"} */
-static void
-compile_wait_until(MaCompiler *c, const MaNode *value, int op)
-{
-	MaNode until;
-	MaNode node;
-	int	   jump;
-
-	op_at(c, op)->verb = MA_OP_WAIT_EVENT;
-	ma_doc_check(&c->doc, value, wait_until_keys);
-	(void) ma_doc_get(value, "until", &until);
-	if (ma_doc_check(&c->doc, &until, until_keys))
-	{
-		(void) ma_doc_get(&until, "event", &node);
-		op_at(c, op)->text = ma_workflow_kind(c, &node);
-		if (ma_doc_get(&until, "when", &node))
-			op_at(c, op)->predicate = ma_workflow_expression(
-				c, &node, MA_NAMES_STEP | MA_NAMES_EVENT | MA_NAMES_NTH,
-				op_at(c, op)->text);
-	}
-	if (ma_doc_get(value, "timeout", &node) &&
-		ma_doc_type(&node) == MA_DOC_TEXT)
-		op_at(c, op)->span = ma_doc_interval(&c->doc, &node);
-	else if (ma_doc_get(value, "timed_out", &node))
-		ma_doc_refuse(&c->doc, node.path, "needs a \"timeout\"");
-	(void) compile_branch(c, value, "then");
-	jump = add_op(c, MA_OP_JUMP);
-	op_at(c, op)->other = here(c);
-	(void) compile_branch(c, value, "timed_out");
-	op_at(c, jump)->next = here(c);
-}
-
-/* {"for": interval} or until an event */
-static void
-compile_wait(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
-{
-	MaNode node;
-
-	if (ma_doc_get(value, "until", &node))
-	{
-		compile_wait_until(c, value, op);
-		return;
-	}
-	if (!ma_doc_get(value, "for", &node))
-	{
-		ma_doc_refuse(&c->doc, value->path, "needs \"for\" or \"until\"");
-		return;
-	}
-	ma_doc_check(&c->doc, value, wait_for_keys);
-	if (ma_doc_type(&node) == MA_DOC_TEXT)
-		op_at(c, op)->span = ma_doc_interval(&c->doc, &node);
+	ma_workflow_op(c, op)->next = ma_workflow_here(c);
 }
 
 /* "if": predicate, "then": steps, "else": steps */
@@ -504,18 +438,18 @@ compile_if(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 	MaNode node;
 	int	   jump;
 
-	op_at(c, op)->predicate = predicate;
-	if (!compile_branch(c, step, "then"))
+	ma_workflow_op(c, op)->predicate = predicate;
+	if (!ma_workflow_branch(c, step, "then"))
 		ma_doc_refuse(&c->doc, step->path, "key \"then\" is missing");
 	if (!ma_doc_get(step, "else", &node))
 	{
-		op_at(c, op)->other = here(c);
+		ma_workflow_op(c, op)->other = ma_workflow_here(c);
 		return;
 	}
-	jump = add_op(c, MA_OP_JUMP);
-	op_at(c, op)->other = here(c);
+	jump = ma_workflow_add_op(c, MA_OP_JUMP);
+	ma_workflow_op(c, op)->other = ma_workflow_here(c);
 	ma_workflow_steps(c, &node);
-	op_at(c, jump)->next = here(c);
+	ma_workflow_op(c, jump)->next = ma_workflow_here(c);
 }
 
 /* "switch": [{"when", "steps"}], "default": steps */
@@ -531,22 +465,22 @@ compile_switch(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 	for (int i = 0; i < ma_doc_length(value); i++)
 	{
 		MaNode item = ma_doc_item(value, i);
-		int	   test = add_op(c, MA_OP_CASE);
+		int	   test = ma_workflow_add_op(c, MA_OP_CASE);
 
 		ma_doc_check(&c->doc, &item, case_keys);
 		if (ma_doc_get(&item, "when", &node) &&
 			ma_doc_type(&node) == MA_DOC_TEXT)
-			op_at(c, test)->predicate =
+			ma_workflow_op(c, test)->predicate =
 				ma_workflow_expression(c, &node, MA_NAMES_STEP, NULL);
 		if (ma_doc_get(&item, "steps", &node) &&
 			ma_doc_type(&node) == MA_DOC_ARRAY)
 			ma_workflow_steps(c, &node);
-		jumps = lappend_int(jumps, add_op(c, MA_OP_JUMP));
-		op_at(c, test)->other = here(c);
+		jumps = lappend_int(jumps, ma_workflow_add_op(c, MA_OP_JUMP));
+		ma_workflow_op(c, test)->other = ma_workflow_here(c);
 	}
-	(void) compile_branch(c, step, "default");
+	(void) ma_workflow_branch(c, step, "default");
 	foreach (lc, jumps)
-		op_at(c, lfirst_int(lc))->next = here(c);
+		ma_workflow_op(c, lfirst_int(lc))->next = ma_workflow_here(c);
 }
 
 /* the name of a static list */
@@ -554,7 +488,7 @@ static void
 compile_static_list(MaCompiler *c, const MaNode *step, const MaNode *value,
 					int op)
 {
-	op_at(c, op)->object =
+	ma_workflow_op(c, op)->object =
 		ma_workflow_object(c, value, MA_OBJECT_STATIC_LIST, NULL);
 }
 
@@ -577,7 +511,7 @@ compile_set(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 		else if (c->names->object(MA_OBJECT_ATTRIBUTE, names[i], NULL) == 0)
 			ereport(NOTICE, (errmsg("%s: attribute \"%s\" is not declared",
 									value->path, names[i])));
-	op_at(c, op)->values = values;
+	ma_workflow_op(c, op)->values = values;
 }
 
 /* the name of a stage */
@@ -594,7 +528,7 @@ compile_stage(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	pushJsonbValue(&state, WJB_KEY, &key);
 	pushJsonbValue(&state, WJB_VALUE, &v);
-	op_at(c, op)->values =
+	ma_workflow_op(c, op)->values =
 		JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
@@ -607,9 +541,9 @@ compile_emit(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 	if (!ma_doc_check(&c->doc, value, emit_keys))
 		return;
 	(void) ma_doc_get(value, "event", &node);
-	op_at(c, op)->text = ma_doc_text(&node);
+	ma_workflow_op(c, op)->text = ma_doc_text(&node);
 	if (ma_doc_get(value, "properties", &node))
-		op_at(c, op)->values = compile_values(c, &node);
+		ma_workflow_op(c, op)->values = compile_values(c, &node);
 }
 
 /* the name of another workflow */
@@ -617,7 +551,7 @@ static void
 compile_workflow(MaCompiler *c, const MaNode *step, const MaNode *value,
 				 int op)
 {
-	op_at(c, op)->object =
+	ma_workflow_op(c, op)->object =
 		ma_workflow_object(c, value, MA_OBJECT_WORKFLOW, NULL);
 }
 
@@ -637,5 +571,5 @@ compile_goto(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 static void
 compile_exit(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 {
-	op_at(c, op)->text = ma_doc_text(value);
+	ma_workflow_op(c, op)->text = ma_doc_text(value);
 }

@@ -66,6 +66,19 @@ select create_workflow('wc_bad', '{"steps": [
   {"id": "w6", "wait": {"until": {"event": "wc_buy", "when": "event.a ="},
                         "timeout": 5}},
   {"id": "w7", "wait": "1 day"}]}');
+select create_workflow('wc_bad', '{
+  "window": {"days": "monday", "from": "9:00", "to": "25:00", "zone": "Mars",
+             "blocked": ["2026-12-25", "soon", 3]},
+  "steps": [
+  {"id": "u1", "wait": {"until": {}}},
+  {"id": "u2", "wait": {"until": {"at": "nine", "days": "fri-", "zone": 1}}},
+  {"id": "u3", "wait": {"until": {"at": "09:00"}, "timeout": "1 day"}},
+  {"id": "u4", "wait": {"until": {"date": "contact.", "offset": "a week",
+                                  "at": "09:60", "if_past": "cry"}}},
+  {"id": "u5", "wait": {"until": {"date": "true"}}},
+  {"id": "u6", "wait": {"until": "09:00"}}]}');
+select create_workflow('wc_bad', '{"steps": [{"exit": "x"}],
+  "window": {"from": "18:00", "to": "09:00"}}');
 select create_workflow('wc_bad', '{"steps": [
   {"id": "i1", "if": "true"},
   {"id": "i2", "if": "count(''wc_buy'')", "then": []},

@@ -277,6 +277,60 @@ select * from wr_story('wr_all', 'wr_ann');
 select * from wr_story('wr_other', 'wr_ann');
 select kind, properties from event where kind = 'wr_tick';
 
+-- a time of the day, in the contact's zone: 09:00 on weekdays, first in Tokyo
+-- (Tuesday 2027-07-20 09:00 in Tokyo is 00:00 UTC, which is not after now)
+select identify('wr_ken', 'wr_ken@example.com', null, '{"timezone": "Asia/Tokyo"}') > 0;
+select create_workflow('wr_at', '{"steps": [
+  {"id": "w", "wait": {"until": {"at": "09:00", "days": "mon-tue,sat"}}},
+  {"id": "z", "wait": {"until": {"at": "09:00", "zone": "Europe/London"}}}]}');
+-- meeting: a date of the event, a day before; what is past ends or goes on
+select create_workflow('wr_meeting', '{"entry": [{"event": "wr_meeting"}],
+  "key": "entry.meeting_id", "reentry": "restart",
+  "exit": [{"event": "wr_cancelled", "when": "event.meeting_id = entry.meeting_id"}],
+  "steps": [{"id": "c", "send": {"template": "wr_mail"}},
+    {"id": "w", "wait": {"until": {"date": "entry.starts_at", "offset": "-1 day",
+                                   "if_past": "exit"}}},
+    {"id": "r", "send": {"template": "wr_help"}}]}');
+select create_workflow('wr_dates', '{"steps": [
+  {"id": "p", "wait": {"until": {"date": "entry.at", "if_past": "skip_next"}}},
+  {"id": "skipped", "send": {"template": "wr_mail"}},
+  {"id": "n", "wait": {"until": {"date": "entry.none"}}},
+  {"id": "d", "wait": {"until": {"date": "entry.at", "offset": "1 mon", "at": "08:30"}}}]}');
+-- onboarding: only people reached wait for the window
+select create_workflow('wr_window', '{
+  "window": {"days": "mon-fri", "from": "09:00", "to": "18:00",
+             "blocked": ["2027-07-21"]},
+  "steps": [{"id": "a", "send": {"template": "wr_welcome"}},
+    {"id": "w", "wait": {"for": "2 days"}},
+    {"id": "b", "send": {"template": "wr_help"}}]}');
+select activate_workflow(w) from unnest('{wr_at,wr_meeting,wr_dates,wr_window}'::text[]) w;
+select enroll('wr_at', 'wr_ken') > 0, enroll('wr_at', 'wr_ann') > 0,
+       enroll('wr_window', 'wr_ken') > 0, enroll('wr_window', 'wr_ann') > 0;
+select track('wr_ann', 'wr_meeting', '{"meeting_id": "m1", "starts_at": "2027-07-22 15:00+00"}') > 0;
+select track('wr_ann', 'wr_meeting', '{"meeting_id": "m2", "starts_at": "2027-07-20 15:00+00"}') > 0;
+select track('wr_ann', 'wr_meeting', '{"meeting_id": "m3", "starts_at": "2027-07-23 15:00+00"}') > 0;
+select enroll('wr_dates', 'wr_ann', '{"at": "2027-07-19 12:00+00"}') > 0;
+select count(*) > 0 as ran from run();
+select workflow, external_id, key, step, wake_at from enrollments
+where workflow in ('wr_at', 'wr_meeting', 'wr_dates', 'wr_window')
+  and state = 'active' order by 1, 2, 3;
+select track('wr_ann', 'wr_cancelled', '{"meeting_id": "m3"}') > 0;
+select track('wr_ann', 'wr_meeting', '{"meeting_id": "m1", "starts_at": "2027-07-25 15:00+00"}') > 0;
+select from wr_until('2027-07-21 12:00+00');
+select workflow, external_id, key, step, wake_at from enrollments
+where workflow in ('wr_at', 'wr_meeting', 'wr_dates', 'wr_window')
+  and state = 'active' order by 1, 2, 3;
+select from wr_until('2027-08-30 00:00+00');
+select w.name, c.external_id, e.key, l.step, l.result is not null as told
+from mautomate_internal.enrollment_log l
+join mautomate_internal.enrollment e using (contact_id, enrollment_id)
+join mautomate_internal.workflow w using (workflow_id)
+join contact c using (contact_id)
+where w.name in ('wr_at', 'wr_meeting', 'wr_dates', 'wr_window')
+order by l.log_id;
+select key, state, reason from enrollments where workflow = 'wr_meeting' order by key;
+select set_clock('2027-07-20 00:00+00');
+
 -- attributes and the stage; what does not fit fails visibly
 select define_attribute('wr_size', 'numeric');
 select create_workflow('wr_set', '{"steps": [

@@ -9,7 +9,7 @@ import re
 # for its family: predicate for predicate_names, but not for predicate_store.
 LAYERS = [
     """compat sql guc zone clock inval error wake arm address batch setting
-    argument lease guard columns""",
+    argument lease guard columns calendar""",
     """cell value vocabulary signal predicate document program workflow liquid
     channel template mime transport""",
     """definition predicate_store state outbox gate""",
