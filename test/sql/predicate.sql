@@ -1,6 +1,6 @@
 -- Predicates: what they may say, and what is refused with its position.
-create extension if not exists mautomate;
 set client_min_messages = warning;
+create extension if not exists mautomate;
 select mautomate.define_attribute('p_born', 'date');
 select mautomate.define_attribute('p_limit', 'numeric');
 select mautomate.define_event('p_order', '{"amount": "numeric", "paid_at": "timestamptz"}');
@@ -104,7 +104,7 @@ create operator public.> (leftarg = numeric, rightarg = numeric, function = publ
 set search_path = public, pg_catalog;
 set datestyle = 'German, DMY';
 set timezone = 'Asia/Tokyo';
-select mautomate.identify('p_ann', attributes => '{"p_limit": 5, "p_born": "1990-03-04"}');
+select mautomate.identify('p_ann', attributes => '{"p_limit": 5, "p_born": "1990-03-04"}') is not null;
 select mautomate.create_list('p_planted', 'contact.p_limit > 7 or contact.p_born = ''1990-04-03''');
 select members from mautomate.lists where name = 'p_planted';
 select mautomate.drop_list('p_planted');

@@ -15,41 +15,41 @@ select mautomate.create_score_rule('s_fit', 'angry', -20, event => 's_complaint'
 select mautomate.create_score_tier('s_fit', 'cold', 0);
 select mautomate.create_score_tier('s_fit', 'warm', 10, leave_below => 4);
 select mautomate.create_score_tier('s_fit', 'hot', 30);
-select external_id, value, tier from mautomate.scores where score = 's_fit' order by 1;
+select external_id, value, tier from mautomate.scores where score = 's_fit' and external_id like 's\_%' order by 1;
 select mautomate.create_list('s_hot', 'tier(''s_fit'') = ''hot''');
 select mautomate.create_list('s_ten', 'score(''s_fit'') >= 10');
 
 select mautomate.track('s_ann', 's_buy', '{"amount": 100}') is not null;
 select mautomate.track('s_bob', 's_buy', '{"amount": 99.99}') is not null;
 select mautomate.track('s_bob', 's_buy', '{"amount": "a lot"}') is not null;
-select external_id, value, tier from mautomate.scores where score = 's_fit' order by 1;
-select list, external_id from mautomate.list_members where list like 's\_%' order by 1, 2;
+select external_id, value, tier from mautomate.scores where score = 's_fit' and external_id like 's\_%' order by 1;
+select list, external_id from mautomate.list_members where list like 's\_%' and external_id like 's\_%' order by 1, 2;
 -- kept within its bounds
 select mautomate.track('s_ann', 's_buy', '{"amount": 1000}') is not null;
 select mautomate.track('s_cid', 's_complaint') is not null;
-select external_id, value, tier from mautomate.scores where score = 's_fit' order by 1;
+select external_id, value, tier from mautomate.scores where score = 's_fit' and external_id like 's\_%' order by 1;
 -- who is warm stays so down to 4
 select mautomate.track('s_bob', 's_complaint') is not null;
-select external_id, value, tier from mautomate.scores where score = 's_fit' order by 1;
+select external_id, value, tier from mautomate.scores where score = 's_fit' and external_id like 's\_%' order by 1;
 select mautomate.identify('s_bob', attributes => '{"s_country": "FR"}') is not null;
 select mautomate.score('s_bob', 's_fit'), mautomate.score('s_ann', 's_fit'), mautomate.score('s_ann', 's_none');
 select mautomate.score('s_nobody', 's_fit');
 select * from mautomate.top_leads('s_fit', 2);
-select * from mautomate.top_leads('s_fit');
 select * from mautomate.top_leads('s_none');
 -- a crossing is an event
 select c.external_id, e.properties from mautomate.event e join mautomate.contact c using (contact_id)
-  where kind = 'tier_changed' and properties->>'score' = 's_fit' order by event_id;
-select * from mautomate.verify();
+  where kind = 'tier_changed' and properties->>'score' = 's_fit' and external_id like 's\_%' order by event_id;
+select * from mautomate.verify() where external_id like 's\_%';
 
 -- a changed rule changes everybody, silently
 select mautomate.create_score_rule('s_fit', 'buys', 1, event => 's_buy');
-select external_id, value, tier from mautomate.scores where score = 's_fit' order by 1;
+select external_id, value, tier from mautomate.scores where score = 's_fit' and external_id like 's\_%' order by 1;
 select mautomate.drop_score_rule('s_fit', 'big');
 select mautomate.drop_score_tier('s_fit', 'cold');
-select external_id, value, tier from mautomate.scores where score = 's_fit' order by 1;
-select count(*) from mautomate.event where kind = 'tier_changed' and properties->>'score' = 's_fit';
-select * from mautomate.verify();
+select external_id, value, tier from mautomate.scores where score = 's_fit' and external_id like 's\_%' order by 1;
+select count(*) from mautomate.event join mautomate.contact using (contact_id)
+  where kind = 'tier_changed' and properties->>'score' = 's_fit' and external_id like 's\_%';
+select * from mautomate.verify() where external_id like 's\_%';
 
 -- bad input
 select mautomate.create_score(null);
