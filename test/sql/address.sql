@@ -1,7 +1,8 @@
 -- E-mail addresses and phone numbers: what is accepted, what is refused and
 -- why, and the one spelling of each.
 set client_min_messages = warning;
-create extension if not exists mautomate;
+drop extension if exists mautomate cascade;
+create extension mautomate;
 reset client_min_messages;
 
 -- accepted

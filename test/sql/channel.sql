@@ -1,7 +1,8 @@
 -- channels: definition, and every setting that cannot be
 set client_min_messages = warning;
 set client_min_messages = warning;
-create extension if not exists mautomate;
+drop extension if exists mautomate cascade;
+create extension mautomate;
 reset client_min_messages;
 reset client_min_messages;
 select mautomate.create_channel('d_log', 'log');

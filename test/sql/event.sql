@@ -1,6 +1,7 @@
 -- track, track_batch, define_event: the log.
 set client_min_messages = warning;
-create extension if not exists mautomate;
+drop extension if exists mautomate cascade;
+create extension mautomate;
 reset client_min_messages;
 
 select mautomate.define_event('e_buy', '{"amount": "numeric", "items": "int4"}', 'an order');

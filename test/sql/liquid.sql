@@ -1,6 +1,7 @@
 -- Liquid templates: common uses, mistakes, and what a hostile one can do.
 set client_min_messages = warning;
-create extension if not exists mautomate;
+drop extension if exists mautomate cascade;
+create extension mautomate;
 reset client_min_messages;
 set timezone = 'Europe/London';
 

@@ -1,6 +1,7 @@
 -- Lists: who is in, since when, and out again to the microsecond.
 set client_min_messages = warning;
-create extension if not exists mautomate;
+drop extension if exists mautomate cascade;
+create extension mautomate;
 select mautomate.arm();
 -- from here on everything is told the time
 set timezone = 'UTC';

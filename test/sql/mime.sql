@@ -1,7 +1,8 @@
 -- Messages: one of each kind as it goes out, text from HTML, refusals. What
 -- other programs read in them is judged in test/t/020_render.pl.
 set client_min_messages = warning;
-create extension if not exists mautomate;
+drop extension if exists mautomate cascade;
+create extension mautomate;
 reset client_min_messages;
 \pset format unaligned
 \pset tuples_only on

@@ -1,6 +1,7 @@
 -- messages: asked for, sent, refused, cancelled, sent again
 set client_min_messages = warning;
-create extension if not exists mautomate;
+drop extension if exists mautomate cascade;
+create extension mautomate;
 reset client_min_messages;
 create view shown as
   select idempotency_key as key, external_id, address, template, state, reason, attempts, reply

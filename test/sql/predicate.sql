@@ -1,6 +1,7 @@
 -- Predicates: what they may say, and what is refused with its position.
 set client_min_messages = warning;
-create extension if not exists mautomate;
+drop extension if exists mautomate cascade;
+create extension mautomate;
 select mautomate.define_attribute('p_born', 'date');
 select mautomate.define_attribute('p_limit', 'numeric');
 select mautomate.define_event('p_order', '{"amount": "numeric", "paid_at": "timestamptz"}');

@@ -1,6 +1,7 @@
 -- Scores: points, tiers, the best.
 set client_min_messages = warning;
-create extension if not exists mautomate;
+drop extension if exists mautomate cascade;
+create extension mautomate;
 select mautomate.arm();
 select mautomate.identify('s_' || who, attributes => jsonb_build_object('s_country', country)) is not null
   from (values ('ann', 'FR'), ('bob', 'DE'), ('cid', 'FR')) v (who, country);

@@ -1,7 +1,8 @@
 -- suppression is by address, in any spelling
 set client_min_messages = warning;
 set client_min_messages = warning;
-create extension if not exists mautomate;
+drop extension if exists mautomate cascade;
+create extension mautomate;
 reset client_min_messages;
 reset client_min_messages;
 select mautomate.suppress('Ann.Supp@Example.com', 'hard bounce');

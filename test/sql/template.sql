@@ -1,6 +1,7 @@
 -- templates: versions, and every text that cannot be
 set client_min_messages = warning;
-create extension if not exists mautomate;
+drop extension if exists mautomate cascade;
+create extension mautomate;
 reset client_min_messages;
 select mautomate.create_channel('t_log', 'log');
 select mautomate.create_channel('t_mail', 'smtp', '{"host": "localhost", "from": "a@example.com"}');

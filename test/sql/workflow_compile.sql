@@ -1,7 +1,8 @@
 -- Workflow documents: what is taken, what is refused, and how it is told.
 \set VERBOSITY default
 set client_min_messages = warning;
-create extension if not exists mautomate;
+drop extension if exists mautomate cascade;
+create extension mautomate;
 set client_min_messages = notice;
 set search_path = mautomate, public;
 

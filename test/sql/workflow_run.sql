@@ -1,6 +1,7 @@
 -- Workflows at work, with the clock set: who enters, what happens when.
 set client_min_messages = warning;
-create extension if not exists mautomate;
+drop extension if exists mautomate cascade;
+create extension mautomate;
 set search_path = mautomate, public;
 set timezone = 'UTC';
 select set_clock('2026-03-02 10:00+00');
