@@ -316,6 +316,7 @@ add_candidate(MaEntryBatch *batch, MaEntryWorkflow *workflow, int64 contact_id)
 	}
 	candidate->contact_id = contact_id;
 	candidate->workflow = workflow;
+	candidate->wake_at = batch->now;
 	candidate->key = "";
 	batch->candidates[batch->ncandidates++] = candidate;
 	return candidate;
@@ -337,6 +338,35 @@ set_key(MaCandidate *candidate, MaInput *input)
 		candidate->key = TextDatumGetCString(value);
 }
 
+/* Is it an event that the engine derives, at the instant it computes? */
+static bool
+is_derived(const MaEvent *event)
+{
+	static const char *const kinds[] = {"list_entered", "list_left",
+										"tier_changed", "stage_changed"};
+
+	for (int i = 0; i < lengthof(kinds); i++)
+		if (strcmp(event->kind, kinds[i]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Does an event count, but not start anybody? After a day, unless the
+ * workflow says otherwise; the engine's own never come late, only it does.
+ */
+static bool
+is_too_old(const MaProgram *program, const MaEvent *event, TimestampTz now)
+{
+	static const Interval a_day = {.day = 1};
+
+	if (program->max_age == NULL && is_derived(event))
+		return false;
+	return ma_time_add(event->occurred_at,
+					   program->max_age ? program->max_age : &a_day, 1,
+					   ma_timezone()) <= now;
+}
+
 /* Considers one event for one way into a workflow. */
 static void
 consider(MaEntryBatch *batch, const EntryRule *rule, MaContact *contact,
@@ -356,13 +386,14 @@ consider(MaEntryBatch *batch, const EntryRule *rule, MaContact *contact,
 	candidate = add_candidate(batch, workflow, event->contact_id);
 	candidate->event_id = event->event_id;
 	candidate->entry = entry_of_event(event);
+	if (is_derived(event))
+		candidate->wake_at = Min(event->occurred_at, batch->now);
 	input.event = NULL;
 	if (!holds)
 		candidate->refused = "when is not true";
 	else if (workflow->dropping)
 		candidate->refused = "paused";
-	else if (ma_time_add(event->occurred_at, workflow->program->max_age, 1,
-						 ma_timezone()) <= batch->now)
+	else if (is_too_old(workflow->program, event, batch->now))
 		candidate->refused = "too old";
 	else
 		set_key(candidate, &input);

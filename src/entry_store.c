@@ -227,18 +227,19 @@ insert_enrollments(MaEntryBatch *batch)
 		" version_id, key, exclusive, event_id, entry, context, wake_at,"
 		" entered_at)"
 		" select contact_id, workflow_id, version_id, key, exclusive,"
-		" event_id, entry, context, entered_at, entered_at"
-		" from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) c (contact_id,"
+		" event_id, entry, context, wake_at, entered_at"
+		" from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) c (contact_id,"
 		" workflow_id, version_id, key, exclusive, event_id, entry, context,"
-		" entered_at)"
+		" entered_at, wake_at)"
 		" on conflict do nothing",
-		9,
+		10,
 		{INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID,
-		 INT8ARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}};
+		 INT8ARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID,
+		 TIMESTAMPTZARRAYOID}};
 	MaColumns *columns = ma_columns_new(
-		batch->ncandidates, 9,
+		batch->ncandidates, 10,
 		(const Oid[]){INT8OID, INT4OID, INT4OID, TEXTOID, BOOLOID, INT8OID,
-					  JSONBOID, JSONBOID, TIMESTAMPTZOID});
+					  JSONBOID, JSONBOID, TIMESTAMPTZOID, TIMESTAMPTZOID});
 	Datum empty = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
 
 	for (int i = 0; i < batch->ncandidates; i++)
@@ -263,6 +264,7 @@ insert_enrollments(MaEntryBatch *batch)
 						   empty :
 						   JsonbPGetDatum(candidate->context));
 		ma_columns_add(columns, 8, TimestampTzGetDatum(batch->now));
+		ma_columns_add(columns, 9, TimestampTzGetDatum(candidate->wake_at));
 	}
 	if (ma_columns_rows(columns) > 0)
 		batch->accepted = ma_columns_exec(&stmt, columns);
@@ -329,7 +331,7 @@ insert_restarts(MaEntryBatch *batch)
 		ma_columns_add(columns, 0, Int64GetDatum(candidate->contact_id));
 		ma_columns_add(columns, 1, Int64GetDatum(candidate->restarts));
 		ma_columns_add(columns, 2, Int64GetDatum(candidate->event_id));
-		ma_columns_add(columns, 3, TimestampTzGetDatum(batch->now));
+		ma_columns_add(columns, 3, TimestampTzGetDatum(candidate->wake_at));
 		ma_columns_add(columns, 4, JsonbPGetDatum(candidate->entry));
 	}
 	if (ma_columns_rows(columns) > 0)

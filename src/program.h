@@ -84,7 +84,7 @@ typedef struct MaProgram
 	int		   key;			  /* expression of the key; 0: none */
 	int		   reentry;		  /* MaReentry */
 	Interval  *reentry_after; /* for MA_REENTRY_AFTER */
-	Interval  *max_age;		  /* of an event that starts */
+	Interval  *max_age;		  /* of an event that starts; NULL: the default */
 	int		   zone;		  /* expression of the contact's zone; 0: unused */
 	MaHours	   window;		  /* when people may be reached; no days: always */
 	char	  *window_zone;	  /* likewise, NULL: the contact's */

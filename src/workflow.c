@@ -491,8 +491,6 @@ new_compiler(const MaNames *names, bool storing)
 	c->names = names;
 	c->storing = storing;
 	c->workflow = palloc0(sizeof(MaWorkflow));
-	c->workflow->program.max_age = palloc0(sizeof(Interval));
-	c->workflow->program.max_age->day = 1;
 	return c;
 }
 

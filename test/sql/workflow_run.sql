@@ -214,8 +214,10 @@ select * from wr_story('wr_hot', 'wr_ann');
 select * from wr_story('wr_hot', 'wr_bob');
 select m.data from mautomate_internal.message m
 join enrollments e using (enrollment_id) where e.workflow = 'wr_hot';
-select from wr_until('2026-07-02 00:00+00');
+select from wr_until('2026-07-05 00:00+00');
 select * from wr_story('wr_idle', 'wr_ann');
+select external_id, step, wake_at from enrollments
+where workflow = 'wr_idle' order by external_id;
 select track('wr_ann', 'wr_replied') > 0;
 select track('wr_ann', 'wr_page') > 0;
 select from wr_until('2026-07-10 00:00+00');
