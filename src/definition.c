@@ -63,7 +63,10 @@ int64
 ma_definition_generation(void)
 {
 	static MaStatement stmt = {
-		"update mautomate_internal.generation set value = value + 1"
+		/* the counter is not dumped, what was numbered by it is */
+		"update mautomate_internal.generation set value = 1 + greatest(value,"
+		" (select max(generation) from mautomate_internal.list),"
+		" (select max(generation) from mautomate_internal.score))"
 		" returning value", 0
 	};
 	MaSqlScope	scope;
@@ -415,6 +418,8 @@ load(void)
 	read_scores(definitions);
 	read_rules(definitions, &rule_predicates);
 	read_tiers(definitions);
+	definitions->generation = Max(definitions->generation,
+								  definitions->consumers_at);
 	ma_definition_read_cells(definitions);
 	PopActiveSnapshot();
 	ma_sql_end(&scope);

@@ -32,15 +32,15 @@
 #include "sql.h"
 
 /* Contacts loaded, locked and written together. */
-#define CHUNK			1000
+#define CHUNK 1000
 
 /* Rounds of derived events; a chain of definitions is rarely longer. */
-#define ROUNDS_MAX		16
+#define ROUNDS_MAX 16
 
 /* From this (sub)transaction on the rule of silence holds. */
 static SubTransactionId silent_since = InvalidSubTransactionId;
-static int	silent_level;
-static bool silence_registered = false;
+static int				silent_level;
+static bool				silence_registered = false;
 
 static void process(MaRun *run, MaContact *contact, MaWork *work);
 
@@ -59,7 +59,8 @@ silence_subxact(SubXactEvent event, SubTransactionId id,
 				SubTransactionId parent, void *arg)
 {
 	if ((event == SUBXACT_EVENT_ABORT_SUB ||
-		 event == SUBXACT_EVENT_COMMIT_SUB) && silent_since == id)
+		 event == SUBXACT_EVENT_COMMIT_SUB) &&
+		silent_since == id)
 		silent_since = InvalidSubTransactionId;
 }
 
@@ -94,7 +95,7 @@ ma_refresh_is_silent(void)
 static int64 *
 work_ids(MaWork *works, int n)
 {
-	int64	   *ids = palloc(n * sizeof(int64));
+	int64 *ids = palloc(n * sizeof(int64));
 
 	for (int i = 0; i < n; i++)
 		ids[i] = works[i].contact_id;
@@ -108,14 +109,14 @@ work_ids(MaWork *works, int n)
 static MaContactSet *
 load(MaRun *run, MaWork *works, int n, bool skip_locked)
 {
-	int64	   *ids = work_ids(works, n);
+	int64 *ids = work_ids(works, n);
 
 	for (;;)
 	{
-		MaContactSet *set = ma_state_load(run->definitions, ids, n,
-										  skip_locked ? MA_LOCK_SKIP :
-										  MA_LOCK_WAIT);
-		int64		newest = 0;
+		MaContactSet *set =
+			ma_state_load(run->definitions, ids, n,
+						  skip_locked ? MA_LOCK_SKIP : MA_LOCK_WAIT);
+		int64 newest = 0;
 
 		for (int i = 0; i < set->n; i++)
 			newest = Max(newest, set->contacts[i]->generation);
@@ -124,7 +125,8 @@ load(MaRun *run, MaWork *works, int n, bool skip_locked)
 		AcceptInvalidationMessages();
 		run->definitions = ma_definitions_reload();
 		if (newest > run->definitions->generation)
-			elog(ERROR, "contact state is of generation " INT64_FORMAT
+			elog(ERROR,
+				 "contact state is of generation " INT64_FORMAT
 				 ", definitions are of " INT64_FORMAT,
 				 newest, run->definitions->generation);
 	}
@@ -151,7 +153,7 @@ static void
 wake_all(MaContact *contact)
 {
 	MaDefinitions *definitions = contact->set->definitions;
-	int			consumers = definitions->nlists + definitions->nscores;
+	int			   consumers = definitions->nlists + definitions->nscores;
 
 	if (consumers > 0)
 		contact->woken = bms_add_range(contact->woken, 0, consumers - 1);
@@ -162,12 +164,12 @@ wake_all(MaContact *contact)
 static MaWork *
 find_work(MaWork *works, int n, int64 contact_id)
 {
-	int			low = 0;
-	int			high = n - 1;
+	int low = 0;
+	int high = n - 1;
 
 	while (low <= high)
 	{
-		int			middle = (low + high) / 2;
+		int middle = (low + high) / 2;
 
 		if (works[middle].contact_id == contact_id)
 			return &works[middle];
@@ -185,13 +187,19 @@ prepare(MaContactSet *set, MaWork *works, int n)
 {
 	for (int i = 0; i < set->n; i++)
 	{
-		MaContact  *contact = set->contacts[i];
-		MaWork	   *work = find_work(works, n, contact->id);
+		MaContact *contact = set->contacts[i];
+		MaWork	  *work = find_work(works, n, contact->id);
 
 		if (work->fresh && contact->blank)
+		{
 			set_fresh(contact);
+			contact->blank = false;
+		}
 		if (work->rebuild)
+		{
 			set_unknown(contact);
+			contact->blank = true;
+		}
 		if (work->fresh || work->rebuild || work->wake_all ||
 			contact->generation != set->definitions->consumers_at)
 			wake_all(contact);
@@ -211,7 +219,7 @@ prepare(MaContactSet *set, MaWork *works, int n)
 MaContactSet *
 ma_refresh_run(MaWork *works, int n, bool silent, bool skip_locked)
 {
-	MaRun	   *run = palloc0(sizeof(MaRun));
+	MaRun		 *run = palloc0(sizeof(MaRun));
 	MaContactSet *set;
 
 	/* what the statement that called us wrote is to be seen */
@@ -224,8 +232,8 @@ ma_refresh_run(MaWork *works, int n, bool silent, bool skip_locked)
 		set = load(run, works, n, skip_locked);
 	if (!silent)
 		run->entries = ma_entry_begin(run->definitions);
-	ma_adopt_blank(set);
 	prepare(set, works, n);
+	ma_adopt_blank(set);
 	ma_fold_from_log(run, set);
 	for (int i = 0; i < set->n; i++)
 		process(run, set->contacts[i],
@@ -238,9 +246,8 @@ ma_refresh_run(MaWork *works, int n, bool silent, bool skip_locked)
 void
 ma_refresh_chunks(MaWork *works, int n, bool silent)
 {
-	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
-											  "mautomate refresh",
-											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext cxt = AllocSetContextCreate(
+		CurrentMemoryContext, "mautomate refresh", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 
 	for (int start = 0; start < n; start += CHUNK)
@@ -263,7 +270,7 @@ process_derived(MaRun *run, MaContact *contact, int from)
 {
 	for (int round = 0; run->nderived > from; round++)
 	{
-		int			until = run->nderived;
+		int until = run->nderived;
 
 		if (round == ROUNDS_MAX)
 			ereport(ERROR,
@@ -312,7 +319,7 @@ process(MaRun *run, MaContact *contact, MaWork *work)
 static MaWork *
 plain_works(const int64 *contact_ids, int n)
 {
-	MaWork	   *works = palloc0(n * sizeof(MaWork));
+	MaWork *works = palloc0(n * sizeof(MaWork));
 
 	for (int i = 0; i < n; i++)
 	{
@@ -341,8 +348,8 @@ ma_refresh_load(const int64 *contact_ids, int n, bool skip_locked)
 MaContact *
 ma_refresh_peek(int64 contact_id)
 {
-	MaRun	   *run = palloc0(sizeof(MaRun));
-	MaWork	   *work = plain_works(&contact_id, 1);
+	MaRun		 *run = palloc0(sizeof(MaRun));
+	MaWork		 *work = plain_works(&contact_id, 1);
 	MaContactSet *set;
 
 	run->definitions = ma_definitions();
@@ -351,8 +358,8 @@ ma_refresh_peek(int64 contact_id)
 	set = ma_state_load(run->definitions, &contact_id, 1, MA_LOCK_NONE);
 	if (set->n == 0)
 		return NULL;
-	ma_adopt_blank(set);
 	prepare(set, work, 1);
+	ma_adopt_blank(set);
 	ma_fold_from_log(run, set);
 	process(run, set->contacts[0], work);
 	return set->contacts[0];
@@ -362,7 +369,7 @@ ma_refresh_peek(int64 contact_id)
 void
 ma_refresh_contacts(const int64 *contact_ids, int n, bool rebuild)
 {
-	MaWork	   *works = plain_works(contact_ids, n);
+	MaWork *works = plain_works(contact_ids, n);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -377,8 +384,8 @@ void
 ma_refresh_hand(int list_id, const int64 *contact_ids, int n, bool entered)
 {
 	MaDefinitions *definitions = ma_definitions();
-	MaWork	   *works = plain_works(contact_ids, n);
-	int			list = -1;
+	MaWork		  *works = plain_works(contact_ids, n);
+	int			   list = -1;
 
 	for (int i = 0; i < definitions->nlists; i++)
 		if (definitions->lists[i].list_id == list_id)

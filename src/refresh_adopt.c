@@ -28,7 +28,7 @@ id_array(Datum *ids, int n)
 static ArrayType *
 missing_ids(MaContactSet *set)
 {
-	Datum	   *ids = palloc(set->nmissing * sizeof(Datum));
+	Datum *ids = palloc(set->nmissing * sizeof(Datum));
 
 	for (int i = 0; i < set->nmissing; i++)
 		ids[i] = Int64GetDatum(set->missing[i]);
@@ -36,28 +36,35 @@ missing_ids(MaContactSet *set)
 }
 
 /*
- * A state that says nothing does not know either into which static lists its
- * contact was put by hand: their rows do.
+ * A state that says nothing, or is built anew, does not know either into which
+ * static lists its contact was put by hand: their rows do.
  */
 void
 ma_adopt_blank(MaContactSet *set)
 {
 	static MaStatement stmt = {
 		"select contact_id, list_id from mautomate_internal.list_member"
-		" where contact_id = any ($1) and by = 'hand'", 1, {INT8ARRAYOID}
-	};
+		" where contact_id = any ($1) and by = 'hand'",
+		1,
+		{INT8ARRAYOID}};
 	MaDefinitions *definitions = set->definitions;
-	Datum	   *ids = palloc((set->n + 1) * sizeof(Datum));
-	int			n = 0;
-	MaSqlScope	scope;
-	Datum		array;
-	bool		any_static = false;
+	Datum		  *ids = palloc((set->n + 1) * sizeof(Datum));
+	int			   n = 0;
+	MaSqlScope	   scope;
+	Datum		   array;
+	bool		   any_static = false;
 
 	for (int i = 0; i < definitions->nlists; i++)
 		any_static = any_static || definitions->lists[i].is_static;
 	for (int i = 0; i < set->n; i++)
-		if (set->contacts[i]->blank)
-			ids[n++] = Int64GetDatum(set->contacts[i]->id);
+	{
+		if (!set->contacts[i]->blank)
+			continue;
+		ids[n++] = Int64GetDatum(set->contacts[i]->id);
+		for (int j = 0; j < definitions->nlists; j++)
+			if (definitions->lists[j].is_static)
+				set->contacts[i]->member[j] = false;
+	}
 	if (n == 0 || !any_static)
 		return;
 	array = PointerGetDatum(id_array(ids, n));
@@ -65,9 +72,9 @@ ma_adopt_blank(MaContactSet *set)
 	ma_sql_exec(&stmt, &array, NULL, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		bool		isnull;
-		int64		id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
-		int			list_id = DatumGetInt32(ma_sql_datum(i, 2, &isnull));
+		bool  isnull;
+		int64 id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
+		int	  list_id = DatumGetInt32(ma_sql_datum(i, 2, &isnull));
 
 		for (int j = 0; j < definitions->nlists; j++)
 			if (definitions->lists[j].list_id == list_id)
@@ -83,10 +90,10 @@ check_exists(Datum ids, MaWork *works, int n)
 	static MaStatement stmt = {
 		"select id from unnest($1) as id where not exists ("
 		" select from mautomate.contact c where c.contact_id = id) limit 1",
-		1, {INT8ARRAYOID}
-	};
-	bool		isnull;
-	int64		id;
+		1,
+		{INT8ARRAYOID}};
+	bool  isnull;
+	int64 id;
 
 	if (ma_sql_exec(&stmt, &ids, NULL, 1) == 0)
 		return;
@@ -110,8 +117,9 @@ ma_adopt_missing(MaContactSet *set, MaWork *works, int n)
 		"insert into mautomate_internal.contact_state (contact_id)"
 		" select c.contact_id from mautomate.contact c"
 		" where c.contact_id = any ($1) and c.merged_into is null"
-		" order by 1 on conflict do nothing", 1, {INT8ARRAYOID}
-	};
+		" order by 1 on conflict do nothing",
+		1,
+		{INT8ARRAYOID}};
 	static MaStatement move = {
 		"with recursive survivor (contact_id, next) as ("
 		" select contact_id, merged_into from mautomate.contact"
@@ -130,8 +138,9 @@ ma_adopt_missing(MaContactSet *set, MaWork *works, int n)
 		" e.properties)"
 		" insert into mautomate.event"
 		" (contact_id, kind, occurred_at, event_id, properties)"
-		" select * from moved order by event_id", 1, {INT8ARRAYOID}
-	};
+		" select * from moved order by event_id",
+		1,
+		{INT8ARRAYOID}};
 	static MaStatement move_keys = {
 		"with gone as (delete from mautomate_internal.dedupe d"
 		" using mautomate.contact c where d.contact_id = any ($1)"
@@ -140,11 +149,11 @@ ma_adopt_missing(MaContactSet *set, MaWork *works, int n)
 		" insert into mautomate_internal.dedupe"
 		" (contact_id, dedupe_key, event_id)"
 		" select * from gone order by 1, 2 on conflict do nothing",
-		1, {INT8ARRAYOID}
-	};
-	MaSqlScope	scope;
-	Datum		ids = PointerGetDatum(missing_ids(set));
-	bool		created;
+		1,
+		{INT8ARRAYOID}};
+	MaSqlScope scope;
+	Datum	   ids = PointerGetDatum(missing_ids(set));
+	bool	   created;
 
 	ma_sql_begin(&scope);
 	check_exists(ids, works, n);

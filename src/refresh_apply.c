@@ -16,16 +16,16 @@
 #include "wake.h"
 
 /* The most columns a set of rows has here. */
-#define COLUMNS_MAX		5
+#define COLUMNS_MAX 5
 
 /* Rows to be written, as one array per column. */
 typedef struct Rows
 {
-	int			n;
-	int			max;
-	int			ncolumns;
-	const Oid  *types;
-	Datum	   *columns[COLUMNS_MAX];
+	int		   n;
+	int		   max;
+	int		   ncolumns;
+	const Oid *types;
+	Datum	  *columns[COLUMNS_MAX];
 } Rows;
 
 /* While we insert derived events ourselves, our trigger passes them over. */
@@ -39,7 +39,7 @@ ma_run_grow(void *array, int n, int *max, Size size)
 		return array;
 	*max = Max(16, *max * 2);
 	return array == NULL ? palloc(*max * size) :
-		repalloc_huge(array, *max * size);
+						   repalloc_huge(array, *max * size);
 }
 
 /* Are the events now inserted those that the engine derived and has folded? */
@@ -64,20 +64,19 @@ rows_begin(Rows *rows, int ncolumns, const Oid *types, int max)
 static void
 rows_write(Rows *rows, MaStatement *stmt)
 {
-	Datum		values[COLUMNS_MAX];
+	Datum values[COLUMNS_MAX];
 
 	if (rows->n == 0)
 		return;
 	for (int i = 0; i < rows->ncolumns; i++)
 	{
-		int16		length;
-		bool		byval;
-		char		align;
+		int16 length;
+		bool  byval;
+		char  align;
 
 		get_typlenbyvalalign(rows->types[i], &length, &byval, &align);
-		values[i] = PointerGetDatum(construct_array(rows->columns[i], rows->n,
-													rows->types[i], length,
-													byval, align));
+		values[i] = PointerGetDatum(construct_array(
+			rows->columns[i], rows->n, rows->types[i], length, byval, align));
 	}
 	ma_sql_exec(stmt, values, NULL, 0);
 }
@@ -93,24 +92,24 @@ write_lists(MaRun *run)
 		" from unnest($1, $2, $3, $4) as u (c, l, t, h)"
 		" on conflict (list_id, contact_id)"
 		" do update set since = excluded.since, by = excluded.by",
-		4, {INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID}
-	};
+		4,
+		{INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID}};
 	static MaStatement leave = {
 		"delete from mautomate_internal.list_member m"
 		" using unnest($1, $2) as u (c, l)"
 		" where m.list_id = u.l and m.contact_id = u.c",
-		2, {INT8ARRAYOID, INT4ARRAYOID}
-	};
+		2,
+		{INT8ARRAYOID, INT4ARRAYOID}};
 	static MaStatement history = {
 		"insert into mautomate_internal.list_change"
 		" (contact_id, list_id, changed_at, entered)"
 		" select * from unnest($1, $2, $3, $4)",
-		4, {INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID}
-	};
+		4,
+		{INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID}};
 	static const Oid types[] = {INT8OID, INT4OID, TIMESTAMPTZOID, BOOLOID};
-	Rows		entered;
-	Rows		left;
-	Rows		all;
+	Rows			 entered;
+	Rows			 left;
+	Rows			 all;
 
 	rows_begin(&entered, 4, types, run->nchanges);
 	rows_begin(&left, 2, types, run->nchanges);
@@ -118,8 +117,8 @@ write_lists(MaRun *run)
 	for (int i = 0; i < run->nchanges; i++)
 	{
 		MaListChange *change = &run->changes[i];
-		Rows	   *rows = change->entered ? &entered : &left;
-		Datum		list =
+		Rows		 *rows = change->entered ? &entered : &left;
+		Datum		  list =
 			Int32GetDatum(run->definitions->lists[change->list].list_id);
 
 		all.columns[0][all.n] = Int64GetDatum(change->contact_id);
@@ -154,10 +153,10 @@ write_buckets(MaRun *run)
 		" order by c, s, n desc"
 		" on conflict (score_id, contact_id)"
 		" do update set bucket = excluded.bucket",
-		3, {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}
-	};
+		3,
+		{INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}};
 	static const Oid types[] = {INT8OID, INT4OID, INT4OID};
-	Rows		rows;
+	Rows			 rows;
 
 	rows_begin(&rows, 3, types, run->nbuckets);
 	for (int i = 0; i < run->nbuckets; i++, rows.n++)
@@ -179,15 +178,15 @@ write_timers(MaContactSet *set)
 	static MaStatement stmt = {
 		"insert into mautomate_internal.timer (contact_id, due_at)"
 		" select * from unnest($1, $2) on conflict do nothing",
-		2, {INT8ARRAYOID, TIMESTAMPTZARRAYOID}
-	};
+		2,
+		{INT8ARRAYOID, TIMESTAMPTZARRAYOID}};
 	static const Oid types[] = {INT8OID, TIMESTAMPTZOID};
-	Rows		rows;
+	Rows			 rows;
 
 	rows_begin(&rows, 2, types, set->n);
 	for (int i = 0; i < set->n; i++)
 	{
-		MaContact  *contact = set->contacts[i];
+		MaContact *contact = set->contacts[i];
 
 		if (!contact->timer_needed || TIMESTAMP_NOT_FINITE(contact->due_at))
 			continue;
@@ -208,18 +207,17 @@ write_derived(MaRun *run)
 		"insert into mautomate.event"
 		" (contact_id, kind, occurred_at, event_id, properties)"
 		" select * from unnest($1, $2, $3, $4, $5)",
-		5, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID,
-		JSONBARRAYOID}
-	};
-	static const Oid types[] = {
-		INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID, JSONBOID
-	};
-	Rows		rows;
+		5,
+		{INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID,
+		 JSONBARRAYOID}};
+	static const Oid types[] = {INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID,
+								JSONBOID};
+	Rows			 rows;
 
 	rows_begin(&rows, 5, types, run->nderived);
 	for (int i = 0; i < run->nderived; i++, rows.n++)
 	{
-		MaEvent    *event = &run->derived[i];
+		MaEvent *event = &run->derived[i];
 
 		rows.columns[0][i] = Int64GetDatum(event->contact_id);
 		rows.columns[1][i] = CStringGetTextDatum(event->kind);
@@ -245,10 +243,11 @@ write_dirty(MaRun *run)
 {
 	static MaStatement stmt = {
 		"insert into mautomate_internal.dirty (contact_id)"
-		" select * from unnest($1)", 1, {INT8ARRAYOID}
-	};
+		" select * from unnest($1)",
+		1,
+		{INT8ARRAYOID}};
 	static const Oid types[] = {INT8OID};
-	Rows		rows;
+	Rows			 rows;
 
 	rows_begin(&rows, 1, types, run->ndirty);
 	for (int i = 0; i < run->ndirty; i++, rows.n++)
@@ -262,7 +261,7 @@ write_dirty(MaRun *run)
 void
 ma_apply(MaRun *run, MaContactSet *set)
 {
-	MaSqlScope	scope;
+	MaSqlScope scope;
 
 	ma_state_store(set);
 	if (run->entries != NULL)

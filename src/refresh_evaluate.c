@@ -30,10 +30,10 @@
 #include "guard.h"
 #include "refresh_private.h"
 
-#define ERRORS_MAX		10
+#define ERRORS_MAX 10
 
 /* More instants than this are left to the next pass. */
-#define INSTANTS_MAX	10000
+#define INSTANTS_MAX 10000
 
 /* Errors of a consumer in the current statement. */
 static int	nerrors = 0;
@@ -42,10 +42,10 @@ static int *errors = NULL;
 /* An expression to evaluate, for the guard. */
 typedef struct Evaluation
 {
-	MaExpr	   *expr;
-	MaInput		input;
-	Datum		value;
-	bool		isnull;
+	MaExpr *expr;
+	MaInput input;
+	Datum	value;
+	bool	isnull;
 } Evaluation;
 
 static void evaluate_list(MaRun *run, MaContact *contact, int list,
@@ -67,11 +67,11 @@ count_error(int consumer)
 {
 	if (consumer >= nerrors)
 	{
-		int			n = consumer + 64;
+		int n = consumer + 64;
 
-		errors = errors == NULL ?
-			MemoryContextAllocZero(TopMemoryContext, n * sizeof(int)) :
-			repalloc(errors, n * sizeof(int));
+		errors = errors == NULL ? MemoryContextAllocZero(TopMemoryContext,
+														 n * sizeof(int)) :
+								  repalloc(errors, n * sizeof(int));
 		memset(errors + nerrors, 0, (n - nerrors) * sizeof(int));
 		nerrors = n;
 	}
@@ -84,8 +84,8 @@ add_dirty(MaRun *run, int64 contact_id)
 {
 	if (run->ndirty > 0 && run->dirty[run->ndirty - 1] == contact_id)
 		return;
-	run->dirty = ma_run_grow(run->dirty, run->ndirty, &run->maxdirty,
-							 sizeof(int64));
+	run->dirty =
+		ma_run_grow(run->dirty, run->ndirty, &run->maxdirty, sizeof(int64));
 	run->dirty[run->ndirty++] = contact_id;
 }
 
@@ -126,13 +126,14 @@ evaluate(MaRun *run, MaContact *contact, int consumer, Evaluation *evaluation,
 		if (edata != NULL)
 		{
 			count_error(consumer);
-			object = consumer < run->definitions->nlists ?
-				psprintf("list \"%s\"",
-						 run->definitions->lists[consumer].name) :
-				psprintf("score \"%s\"",
-						 run->definitions->scores[consumer -
-												  run->definitions->nlists]
-						 .name);
+			object =
+				consumer < run->definitions->nlists ?
+					psprintf("list \"%s\"",
+							 run->definitions->lists[consumer].name) :
+					psprintf("score \"%s\"",
+							 run->definitions
+								 ->scores[consumer - run->definitions->nlists]
+								 .name);
 			ma_error_note(object, contact->id, edata);
 			return false;
 		}
@@ -163,7 +164,7 @@ wake(MaContact *contact, Bitmapset *users)
 static int64
 next_event_id(void)
 {
-	Oid			schema = get_namespace_oid("mautomate", false);
+	Oid schema = get_namespace_oid("mautomate", false);
 
 	return nextval_internal(get_relname_relid("event_event_id_seq", schema),
 							false);
@@ -175,15 +176,15 @@ derive(MaRun *run, MaContact *contact, const char *kind, TimestampTz at,
 	   const char *const *pairs, int npairs)
 {
 	JsonbParseState *state = NULL;
-	JsonbValue *object;
-	MaEvent    *event;
+	JsonbValue		*object;
+	MaEvent			*event;
 
 	if (run->silent)
 		return;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < npairs; i++)
 	{
-		JsonbValue	word = {.type = jbvString};
+		JsonbValue word = {.type = jbvString};
 
 		word.val.string.val = unconstify(char *, pairs[2 * i]);
 		word.val.string.len = strlen(pairs[2 * i]);
@@ -197,8 +198,8 @@ derive(MaRun *run, MaContact *contact, const char *kind, TimestampTz at,
 		pushJsonbValue(&state, WJB_VALUE, &word);
 	}
 	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	run->derived = ma_run_grow(run->derived, run->nderived,
-							   &run->maxderived, sizeof(MaEvent));
+	run->derived = ma_run_grow(run->derived, run->nderived, &run->maxderived,
+							   sizeof(MaEvent));
 	event = &run->derived[run->nderived++];
 	event->contact_id = contact->id;
 	event->event_id = next_event_id();
@@ -224,14 +225,14 @@ change_list(MaRun *run, MaContact *contact, int list, TimestampTz at,
 			bool entered, bool by_hand)
 {
 	MaListChange *change;
-	const char *pairs[] = {"list", run->definitions->lists[list].name};
+	const char	 *pairs[] = {"list", run->definitions->lists[list].name};
 
-	for (int i = run->nchanges - 1; i >= 0 &&
-		 run->changes[i].contact_id == contact->id; i--)
+	for (int i = run->nchanges - 1;
+		 i >= 0 && run->changes[i].contact_id == contact->id; i--)
 		if (run->changes[i].list == list)
 			run->changes[i].superseded = true;
-	run->changes = ma_run_grow(run->changes, run->nchanges,
-							   &run->maxchanges, sizeof(MaListChange));
+	run->changes = ma_run_grow(run->changes, run->nchanges, &run->maxchanges,
+							   sizeof(MaListChange));
 	change = &run->changes[run->nchanges++];
 	memset(change, 0, sizeof(MaListChange));
 	change->contact_id = contact->id;
@@ -242,8 +243,7 @@ change_list(MaRun *run, MaContact *contact, int list, TimestampTz at,
 	contact->member[list] = entered;
 	contact->changed = true;
 	wake(contact, run->definitions->list_users[list]);
-	derive(run, contact, entered ? "list_entered" : "list_left", at, pairs,
-		   1);
+	derive(run, contact, entered ? "list_entered" : "list_left", at, pairs, 1);
 }
 
 /* Puts a contact into a static list, or takes it out. */
@@ -258,8 +258,8 @@ ma_evaluate_hand(MaRun *run, MaContact *contact, int list, bool entered,
 static void
 evaluate_list(MaRun *run, MaContact *contact, int list, TimestampTz at)
 {
-	Evaluation	evaluation = {.expr = run->definitions->lists[list].expr};
-	bool		member;
+	Evaluation evaluation = {.expr = run->definitions->lists[list].expr};
+	bool	   member;
 
 	if (!evaluate(run, contact, list, &evaluation, at))
 		return;
@@ -272,7 +272,7 @@ evaluate_list(MaRun *run, MaContact *contact, int list, TimestampTz at)
 static int
 tier_of(const MaScoreDef *score, double value, int tier)
 {
-	int			best = -1;
+	int best = -1;
 
 	for (int i = 0; i < score->ntiers; i++)
 		if (value >= score->tiers[i].at_least)
@@ -286,7 +286,7 @@ tier_of(const MaScoreDef *score, double value, int tier)
 static int
 bucket_of(double value)
 {
-	int			bucket = (int) floor(4 * log2(1 + fabs(value)));
+	int bucket = (int) floor(4 * log2(1 + fabs(value)));
 
 	return value < 0 ? -bucket - 1 : bucket;
 }
@@ -296,10 +296,10 @@ static void
 change_score(MaRun *run, MaContact *contact, int index, double value,
 			 TimestampTz at)
 {
-	MaScoreDef *score = &run->definitions->scores[index];
+	MaScoreDef	 *score = &run->definitions->scores[index];
 	MaScoreState *state = &contact->scores[index];
-	int			tier = tier_of(score, value, state->tier);
-	int			bucket = bucket_of(value);
+	int			  tier = tier_of(score, value, state->tier);
+	int			  bucket = bucket_of(value);
 
 	if (value == state->value && tier == state->tier &&
 		bucket == state->bucket)
@@ -322,11 +322,12 @@ change_score(MaRun *run, MaContact *contact, int index, double value,
 	if (tier != state->tier)
 	{
 		const char *pairs[] = {
-			"score", score->name,
-			"tier", tier < 0 ? NULL : score->tiers[tier].name,
-			"previous", state->tier < 0 ? NULL :
-			score->tiers[state->tier].name
-		};
+			"score",
+			score->name,
+			"tier",
+			tier < 0 ? NULL : score->tiers[tier].name,
+			"previous",
+			state->tier < 0 ? NULL : score->tiers[state->tier].name};
 
 		state->tier = tier;
 		derive(run, contact, "tier_changed", at, pairs, 3);
@@ -338,14 +339,14 @@ static bool
 rule_count(MaRun *run, MaContact *contact, int score, MaRuleDef *rule,
 		   TimestampTz at, int64 *count)
 {
-	Evaluation	evaluation = {.expr = rule->expr};
+	Evaluation evaluation = {.expr = rule->expr};
 
 	if (!evaluate(run, contact, run->definitions->nlists + score, &evaluation,
 				  at))
 		return false;
 	*count = evaluation.isnull ? 0 :
-		rule->counts ? DatumGetInt64(evaluation.value) :
-		DatumGetBool(evaluation.value);
+			 rule->counts	   ? DatumGetInt64(evaluation.value) :
+								 DatumGetBool(evaluation.value);
 	return true;
 }
 
@@ -357,7 +358,7 @@ evaluate_score(MaRun *run, MaContact *contact, int index, TimestampTz at)
 
 	for (int i = 0; i < score->nrules; i++)
 	{
-		int64		count;
+		int64 count;
 
 		if (!rule_count(run, contact, index, &score->rules[i], at, &count))
 			return;
@@ -373,13 +374,13 @@ void
 ma_evaluate_woken(MaRun *run, MaContact *contact, TimestampTz at)
 {
 	MaDefinitions *definitions = run->definitions;
-	int			consumers = definitions->nlists + definitions->nscores;
+	int			   consumers = definitions->nlists + definitions->nscores;
 
 	if (contact->woken == NULL)
 		return;
 	for (int i = 0; i < consumers; i++)
 	{
-		int			consumer = definitions->order[i];
+		int consumer = definitions->order[i];
 
 		if (!bms_is_member(consumer, contact->woken))
 			continue;

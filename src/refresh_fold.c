@@ -24,20 +24,20 @@
 #include "value.h"
 
 /* Rows of the log read at a time. */
-#define LOG_ROWS	5000
+#define LOG_ROWS 5000
 
 /* A filter to ask, for the guard. */
 typedef struct Question
 {
-	MaExpr	   *expr;
-	MaInput    *input;
-	bool		answer;
+	MaExpr	*expr;
+	MaInput *input;
+	bool	 answer;
 } Question;
 
 static void
 ask(void *arg)
 {
-	Question   *question = arg;
+	Question *question = arg;
 
 	question->answer = ma_expr_holds(question->expr, question->input);
 }
@@ -49,8 +49,8 @@ ask(void *arg)
 bool
 ma_fold_holds(MaExpr *expr, MaInput *input, const char *object)
 {
-	Question	question = {expr, input, false};
-	ErrorData  *edata;
+	Question   question = {expr, input, false};
+	ErrorData *edata;
 
 	if (!ma_expr_can_raise(expr))
 		return ma_expr_holds(expr, input);
@@ -65,11 +65,11 @@ ma_fold_holds(MaExpr *expr, MaInput *input, const char *object)
 static Numeric
 property_value(MemoryContext cxt, const MaEvent *event, const char *property)
 {
-	char	   *path = unconstify(char *, property);
-	JsonbValue	value;
+	char		 *path = unconstify(char *, property);
+	JsonbValue	  value;
 	MemoryContext old;
-	Datum		number;
-	bool		isnull;
+	Datum		  number;
+	bool		  isnull;
 
 	if (!ma_value_lookup(event->properties, &path, 1, &value))
 		return NULL;
@@ -86,9 +86,9 @@ property_value(MemoryContext cxt, const MaEvent *event, const char *property)
 static void
 fold_event(MaContact *contact, int index, MaEvent *event)
 {
-	MaCellUse  *use = &contact->set->definitions->cells[index];
-	MaInput		input = {.event = event};
-	Numeric		value = NULL;
+	MaCellUse	 *use = &contact->set->definitions->cells[index];
+	MaInput		  input = {.event = event};
+	Numeric		  value = NULL;
 	MemoryContext old;
 
 	if (use->filter != NULL &&
@@ -102,8 +102,7 @@ fold_event(MaContact *contact, int index, MaEvent *event)
 			return;
 	}
 	old = MemoryContextSwitchTo(contact->set->cxt);
-	ma_cell_fold(&use->def, &contact->cells[index], event->occurred_at,
-				 value);
+	ma_cell_fold(&use->def, &contact->cells[index], event->occurred_at, value);
 	contact->woken = bms_add_members(contact->woken, use->any);
 	MemoryContextSwitchTo(old);
 }
@@ -112,7 +111,7 @@ fold_event(MaContact *contact, int index, MaEvent *event)
 static int64
 board_count(const MaSwitchboard *board, const MaContact *contact, int cell)
 {
-	MaAnswer	answer;
+	MaAnswer answer;
 
 	ma_signal_answer(board->signal, &contact->cells[cell], contact->as_of,
 					 &answer);
@@ -124,17 +123,17 @@ static void
 wake_crossed(MaContact *contact, const MaSwitchboard *board, int64 before,
 			 int64 after)
 {
-	int64		low = Min(before, after);
-	int64		high = Max(before, after);
-	int			start = 0;
-	int			end = board->nswitches;
+	int64		  low = Min(before, after);
+	int64		  high = Max(before, after);
+	int			  start = 0;
+	int			  end = board->nswitches;
 	MemoryContext old;
 
 	if (low == high)
 		return;
 	while (start < end)
 	{
-		int			middle = (start + end) / 2;
+		int middle = (start + end) / 2;
 
 		if (board->switches[middle].constant < low)
 			start = middle + 1;
@@ -142,10 +141,10 @@ wake_crossed(MaContact *contact, const MaSwitchboard *board, int64 before,
 			end = middle;
 	}
 	old = MemoryContextSwitchTo(contact->set->cxt);
-	for (int i = start; i < board->nswitches &&
-		 board->switches[i].constant <= high; i++)
-		contact->woken = bms_add_member(contact->woken,
-										board->switches[i].consumer);
+	for (int i = start;
+		 i < board->nswitches && board->switches[i].constant <= high; i++)
+		contact->woken =
+			bms_add_member(contact->woken, board->switches[i].consumer);
 	MemoryContextSwitchTo(old);
 }
 
@@ -155,12 +154,12 @@ fold_kind(MaContact *contact, MaKindDef *kind, MaEvent **events, int n)
 {
 	for (int i = 0; i < kind->ncells; i++)
 	{
-		int			index = kind->cells[i];
-		MaCellUse  *use = &contact->set->definitions->cells[index];
-		int64	   *before;
+		int		   index = kind->cells[i];
+		MaCellUse *use = &contact->set->definitions->cells[index];
+		int64	  *before;
 
 		if (bms_is_member(index, contact->rebuilt))
-			continue;			/* the log had them already */
+			continue; /* the log had them already */
 		before = palloc(Max(use->nboards, 1) * sizeof(int64));
 		for (int j = 0; j < use->nboards; j++)
 			before[j] = board_count(&use->boards[j], contact, index);
@@ -180,13 +179,13 @@ fold_kind(MaContact *contact, MaKindDef *kind, MaEvent **events, int n)
 void
 ma_fold_events(MaRun *run, MaContact *contact, MaEvent *events, int n)
 {
-	MaEvent   **same = palloc(n * sizeof(MaEvent *));
-	bool	   *done = palloc0(n * sizeof(bool));
+	MaEvent **same = palloc(n * sizeof(MaEvent *));
+	bool	 *done = palloc0(n * sizeof(bool));
 
 	for (int i = 0; i < n; i++)
 	{
-		MaKindDef  *kind;
-		int			count = 0;
+		MaKindDef *kind;
+		int		   count = 0;
 
 		if (done[i])
 			continue;
@@ -201,8 +200,7 @@ ma_fold_events(MaRun *run, MaContact *contact, MaEvent *events, int n)
 			}
 		fold_kind(contact, kind, same, count);
 		for (int j = 0; j < count && kind->counter >= 0; j++)
-			same[j]->nth = contact->cells[kind->counter].count - count +
-				j + 1;
+			same[j]->nth = contact->cells[kind->counter].count - count + j + 1;
 		contact->changed = true;
 	}
 	pfree(same);
@@ -214,18 +212,18 @@ static ArrayType *
 contacts_to_read(MaContactSet *set, Bitmapset **kinds)
 {
 	MaDefinitions *definitions = set->definitions;
-	Datum	   *ids = palloc((set->n + 1) * sizeof(Datum));
-	int			n = 0;
+	Datum		  *ids = palloc((set->n + 1) * sizeof(Datum));
+	int			   n = 0;
 
 	for (int i = 0; i < set->n; i++)
 	{
-		MaContact  *contact = set->contacts[i];
-		bool		lacks = false;
+		MaContact *contact = set->contacts[i];
+		bool	   lacks = false;
 
 		for (int j = 0; j < definitions->nkinds; j++)
 			for (int k = 0; k < definitions->kinds[j].ncells; k++)
 			{
-				int			cell = definitions->kinds[j].cells[k];
+				int cell = definitions->kinds[j].cells[k];
 
 				if (contact->cells[cell].known)
 					continue;
@@ -237,9 +235,8 @@ contacts_to_read(MaContactSet *set, Bitmapset **kinds)
 		if (!lacks)
 			continue;
 		contact->changed = true;
-		contact->woken = bms_add_range(contact->woken, 0,
-									   definitions->nlists +
-									   definitions->nscores - 1);
+		contact->woken = bms_add_range(
+			contact->woken, 0, definitions->nlists + definitions->nscores - 1);
 		ids[n++] = Int64GetDatum(contact->id);
 	}
 	return construct_array(ids, n, INT8OID, sizeof(int64), true,
@@ -250,9 +247,9 @@ contacts_to_read(MaContactSet *set, Bitmapset **kinds)
 static ArrayType *
 kind_names(MaDefinitions *definitions, Bitmapset *kinds)
 {
-	Datum	   *names = palloc((bms_num_members(kinds) + 1) * sizeof(Datum));
-	int			n = 0;
-	int			kind = -1;
+	Datum *names = palloc((bms_num_members(kinds) + 1) * sizeof(Datum));
+	int	   n = 0;
+	int	   kind = -1;
 
 	while ((kind = bms_next_member(kinds, kind)) >= 0)
 		names[n++] = CStringGetTextDatum(definitions->kinds[kind].kind);
@@ -263,10 +260,10 @@ kind_names(MaDefinitions *definitions, Bitmapset *kinds)
 static void
 fold_row(MaContactSet *set, HeapTuple row, TupleDesc desc)
 {
-	bool		isnull;
-	MaEvent		event = {0};
-	MaContact  *contact;
-	MaKindDef  *kind;
+	bool	   isnull;
+	MaEvent	   event = {0};
+	MaContact *contact;
+	MaKindDef *kind;
 
 	event.contact_id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
 	event.kind = TextDatumGetCString(SPI_getbinval(row, desc, 2, &isnull));
@@ -291,12 +288,12 @@ ma_fold_from_log(MaRun *run, MaContactSet *set)
 		"select contact_id, kind, occurred_at, properties"
 		" from mautomate.event"
 		" where contact_id = any ($1) and kind = any ($2)",
-		2, {INT8ARRAYOID, TEXTARRAYOID}
-	};
-	MaSqlScope	scope;
-	Bitmapset  *kinds = NULL;
-	Datum		values[2];
-	Portal		portal;
+		2,
+		{INT8ARRAYOID, TEXTARRAYOID}};
+	MaSqlScope scope;
+	Bitmapset *kinds = NULL;
+	Datum	   values[2];
+	Portal	   portal;
 
 	values[0] = PointerGetDatum(contacts_to_read(set, &kinds));
 	if (kinds == NULL)

@@ -20,19 +20,19 @@
 #include "sql.h"
 
 /* Contacts a pass takes at a time. */
-#define CHUNK	1000
+#define CHUNK 1000
 
 /* Ids of the last result's first column, ascending and distinct. */
 static int
 result_ids(int64 **ids, MemoryContext cxt)
 {
-	bool		isnull;
-	int			n = 0;
+	bool isnull;
+	int	 n = 0;
 
 	*ids = MemoryContextAlloc(cxt, (SPI_processed + 1) * sizeof(int64));
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		int64		id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
+		int64 id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
 
 		if (n == 0 || (*ids)[n - 1] != id)
 			(*ids)[n++] = id;
@@ -44,9 +44,9 @@ result_ids(int64 **ids, MemoryContext cxt)
 static ArrayType *
 held_by_others(MaContactSet *set, const int64 *ids, int n)
 {
-	Datum	   *held = palloc((n + 1) * sizeof(Datum));
-	int			nheld = 0;
-	int			missing = 0;
+	Datum *held = palloc((n + 1) * sizeof(Datum));
+	int	   nheld = 0;
+	int	   missing = 0;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -56,8 +56,8 @@ held_by_others(MaContactSet *set, const int64 *ids, int n)
 			held[nheld++] = Int64GetDatum(ids[i]);
 	}
 	return nheld == 0 ? NULL :
-		construct_array(held, nheld, INT8OID, sizeof(int64), true,
-						TYPALIGN_DOUBLE);
+						construct_array(held, nheld, INT8OID, sizeof(int64),
+										true, TYPALIGN_DOUBLE);
 }
 
 /* Works over ids; those held by others go through `again`. */
@@ -65,9 +65,9 @@ static void
 run_chunk(const int64 *ids, int n, bool wake_all, bool rebuild, bool silent,
 		  MaStatement *again)
 {
-	MaWork	   *works = palloc0((n + 1) * sizeof(MaWork));
+	MaWork		 *works = palloc0((n + 1) * sizeof(MaWork));
 	MaContactSet *set;
-	ArrayType  *held;
+	ArrayType	 *held;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -80,12 +80,13 @@ run_chunk(const int64 *ids, int n, bool wake_all, bool rebuild, bool silent,
 	held = held_by_others(set, ids, n);
 	if (held != NULL)
 	{
-		MaSqlScope	scope;
-		Datum		values[2];
+		MaSqlScope scope;
+		Datum	   values[2];
 
 		values[0] = PointerGetDatum(held);
 		values[1] = again->nargs == 2 && again->argtypes[1] == BOOLOID ?
-			BoolGetDatum(rebuild) : TimestampTzGetDatum(ma_now());
+						BoolGetDatum(rebuild) :
+						TimestampTzGetDatum(ma_now());
 		ma_sql_begin(&scope);
 		ma_sql_exec(again, values, NULL, 0);
 		ma_sql_end(&scope);
@@ -107,26 +108,25 @@ ma_refresh_timers(int max)
 		" where t.contact_id = due.contact_id and t.due_at = due.due_at"
 		" returning t.contact_id)"
 		" select contact_id from gone order by 1",
-		2, {TIMESTAMPTZOID, INT8OID}
-	};
+		2,
+		{TIMESTAMPTZOID, INT8OID}};
 	static MaStatement again = {
 		"insert into mautomate_internal.timer (contact_id, due_at)"
 		" select id, $2 from unnest($1) as id on conflict do nothing",
-		2, {INT8ARRAYOID, TIMESTAMPTZOID}
-	};
-	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
-											  "mautomate timers",
-											  ALLOCSET_DEFAULT_SIZES);
+		2,
+		{INT8ARRAYOID, TIMESTAMPTZOID}};
+	MemoryContext cxt = AllocSetContextCreate(
+		CurrentMemoryContext, "mautomate timers", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
-	int			done = 0;
+	int			  done = 0;
 
 	ma_evaluate_forget_errors();
 	while (done < max)
 	{
-		MaSqlScope	scope;
-		Datum		values[2];
-		int64	   *ids;
-		int			n;
+		MaSqlScope scope;
+		Datum	   values[2];
+		int64	  *ids;
+		int		   n;
 
 		CHECK_FOR_INTERRUPTS();
 		values[0] = TimestampTzGetDatum(ma_now());
@@ -157,16 +157,18 @@ sweep_chunk(bool rebuild, int max, int *done)
 		" where rebuild = $1 limit $2 for update skip locked),"
 		" gone as (delete from mautomate_internal.dirty d using few"
 		" where d.ctid = few.ctid returning d.contact_id)"
-		" select contact_id from gone order by 1", 2, {BOOLOID, INT8OID}
-	};
+		" select contact_id from gone order by 1",
+		2,
+		{BOOLOID, INT8OID}};
 	static MaStatement again = {
 		"insert into mautomate_internal.dirty (contact_id, rebuild)"
-		" select id, $2 from unnest($1) as id", 2, {INT8ARRAYOID, BOOLOID}
-	};
-	MaSqlScope	scope;
-	Datum		values[2];
-	int64	   *ids;
-	int			n;
+		" select id, $2 from unnest($1) as id",
+		2,
+		{INT8ARRAYOID, BOOLOID}};
+	MaSqlScope scope;
+	Datum	   values[2];
+	int64	  *ids;
+	int		   n;
 
 	values[0] = BoolGetDatum(rebuild);
 	values[1] = Int64GetDatum(Min(max, CHUNK));
@@ -182,19 +184,49 @@ sweep_chunk(bool rebuild, int max, int *done)
 }
 
 /*
+ * Marks the contacts whose state is of older definitions, or who have none:
+ * so it is after a restore, since states are not dumped. What create_list()
+ * and the like change is evaluated at once and needs no marks. Looked at once
+ * per backend and generation.
+ */
+static void
+mark_stale(void)
+{
+	static int64	   looked_at = -1;
+	static MaStatement stmt = {
+		"insert into mautomate_internal.dirty (contact_id, rebuild)"
+		" select contact_id, true from mautomate.contact c"
+		" left join mautomate_internal.contact_state s using (contact_id)"
+		" where c.merged_into is null"
+		" and (s.generation < $1 or s.generation is null)",
+		1,
+		{INT8OID}};
+	MaDefinitions *definitions = ma_definitions();
+	MaSqlScope	   scope;
+	Datum		   consumers_at = Int64GetDatum(definitions->consumers_at);
+
+	if (looked_at == definitions->generation)
+		return;
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, &consumers_at, NULL, 0);
+	ma_sql_end(&scope);
+	looked_at = definitions->generation;
+}
+
+/*
  * Evaluates, silently, contacts that were marked to be looked at again, at
  * most max of them; returns how many it took.
  */
 int
 ma_refresh_sweep(int max)
 {
-	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
-											  "mautomate sweep",
-											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext cxt = AllocSetContextCreate(
+		CurrentMemoryContext, "mautomate sweep", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
-	int			done = 0;
+	int			  done = 0;
 
 	ma_evaluate_forget_errors();
+	mark_stale();
 	while (done < max)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -219,8 +251,8 @@ ma_refresh_next_due(void)
 		"select case when exists (select from mautomate_internal.dirty)"
 		" then '-infinity' else coalesce((select due_at"
 		" from mautomate_internal.timer order by due_at limit 1), 'infinity')"
-		" end", 0
-	};
+		" end",
+		0};
 	MaSqlScope	scope;
 	bool		isnull;
 	TimestampTz due;
@@ -244,18 +276,19 @@ ma_refresh_everybody(bool rebuild)
 		{"lock table mautomate.contact in share row exclusive mode", 0},
 		{"lock table mautomate.event in share row exclusive mode", 0},
 		{"lock table mautomate_internal.contact_state"
-		" in share row exclusive mode", 0},
+		 " in share row exclusive mode",
+		 0},
 	};
 	static MaStatement page = {
 		"select contact_id from mautomate_internal.contact_state"
-		" where contact_id > $1 order by 1 limit $2", 2, {INT8OID, INT8OID}
-	};
-	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
-											  "mautomate build",
-											  ALLOCSET_DEFAULT_SIZES);
+		" where contact_id > $1 order by 1 limit $2",
+		2,
+		{INT8OID, INT8OID}};
+	MemoryContext cxt = AllocSetContextCreate(
+		CurrentMemoryContext, "mautomate build", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
-	int64		last = PG_INT64_MIN;
-	MaSqlScope	scope;
+	int64		  last = PG_INT64_MIN;
+	MaSqlScope	  scope;
 
 	ma_sql_begin(&scope);
 	for (int i = 0; i < lengthof(lock); i++)
@@ -263,9 +296,9 @@ ma_refresh_everybody(bool rebuild)
 	ma_sql_end(&scope);
 	for (;;)
 	{
-		Datum		values[2];
-		int64	   *ids;
-		int			n;
+		Datum  values[2];
+		int64 *ids;
+		int	   n;
 
 		CHECK_FOR_INTERRUPTS();
 		values[0] = Int64GetDatum(last);

@@ -31,11 +31,11 @@ PG_FUNCTION_INFO_V1(mautomate_event_changed);
 PG_FUNCTION_INFO_V1(mautomate_contact_changed);
 
 /* Contacts and rows that go through the engine together. */
-#define CHUNK_CONTACTS	1000
-#define CHUNK_ROWS		20000
+#define CHUNK_CONTACTS 1000
+#define CHUNK_ROWS	   20000
 
 /* More rows than this are sorted by tuplesort. */
-#define SORT_IN_MEMORY	10000
+#define SORT_IN_MEMORY 10000
 
 /* Columns of mautomate.event. */
 enum
@@ -48,21 +48,20 @@ enum
 };
 
 /* Kinds of events that the engine derives. */
-static const char *const reserved_kinds[] = {
-	"list_entered", "list_left", "stage_changed", "tier_changed"
-};
+static const char *const reserved_kinds[] = {"list_entered", "list_left",
+											 "stage_changed", "tier_changed"};
 
 /* Events on their way to the engine, contact by contact. */
 typedef struct EventStream
 {
 	MaDefinitions *definitions;
-	MemoryContext cxt;			/* of the chunk under way */
-	bool		silent;
-	int			nevents;
-	int			maxevents;
-	MaEvent    *events;
-	char		kind[NAMEDATALEN];	/* the kind asked about last */
-	bool		watched;		/* and the answer */
+	MemoryContext  cxt; /* of the chunk under way */
+	bool		   silent;
+	int			   nevents;
+	int			   maxevents;
+	MaEvent		  *events;
+	char		   kind[NAMEDATALEN]; /* the kind asked about last */
+	bool		   watched;			  /* and the answer */
 } EventStream;
 
 /* Called as a trigger? Returns the data. */
@@ -72,8 +71,7 @@ trigger_data(FunctionCallInfo fcinfo, const char *name)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be called as a trigger",
-						name)));
+				 errmsg("function \"%s\" must be called as a trigger", name)));
 	return (TriggerData *) fcinfo->context;
 }
 
@@ -90,22 +88,20 @@ is_reserved(const char *kind)
 static bool
 is_watched(EventStream *stream, text *kind)
 {
-	int			length = VARSIZE_ANY_EXHDR(kind);
+	int length = VARSIZE_ANY_EXHDR(kind);
 
 	if (length >= NAMEDATALEN ||
 		strncmp(stream->kind, VARDATA_ANY(kind), length) != 0 ||
 		stream->kind[length] != '\0')
 	{
-		char	   *name = text_to_cstring(kind);
+		char *name = text_to_cstring(kind);
 
 		stream->watched =
 			ma_definition_kind(stream->definitions, name) != NULL ||
-			(!stream->silent &&
-			 ma_entry_watches(stream->definitions, name));
+			(!stream->silent && ma_entry_watches(stream->definitions, name));
 		if (ma_apply_is_inserting() && is_reserved(name))
 			stream->watched = false;
-		strlcpy(stream->kind, length < NAMEDATALEN ? name : "",
-				NAMEDATALEN);
+		strlcpy(stream->kind, length < NAMEDATALEN ? name : "", NAMEDATALEN);
 		pfree(name);
 	}
 	return stream->watched;
@@ -116,7 +112,7 @@ static void
 add_event(EventStream *stream, TupleTableSlot *slot)
 {
 	MemoryContext old = MemoryContextSwitchTo(stream->cxt);
-	MaEvent    *event;
+	MaEvent		 *event;
 
 	stream->events = ma_run_grow(stream->events, stream->nevents,
 								 &stream->maxevents, sizeof(MaEvent));
@@ -126,8 +122,7 @@ add_event(EventStream *stream, TupleTableSlot *slot)
 	event->occurred_at =
 		DatumGetTimestampTz(slot->tts_values[EVENT_OCCURRED_AT]);
 	event->event_id = DatumGetInt64(slot->tts_values[EVENT_EVENT_ID]);
-	event->properties =
-		DatumGetJsonbPCopy(slot->tts_values[EVENT_PROPERTIES]);
+	event->properties = DatumGetJsonbPCopy(slot->tts_values[EVENT_PROPERTIES]);
 	event->nth = 0;
 	MemoryContextSwitchTo(old);
 }
@@ -148,13 +143,12 @@ static void
 flush_events(EventStream *stream)
 {
 	MemoryContext old = MemoryContextSwitchTo(stream->cxt);
-	MaWork	   *works = palloc0((stream->nevents + 1) * sizeof(MaWork));
-	int			n = 0;
+	MaWork		 *works = palloc0((stream->nevents + 1) * sizeof(MaWork));
+	int			  n = 0;
 
 	for (int i = 0; i < stream->nevents; i++)
 	{
-		if (n == 0 ||
-			works[n - 1].contact_id != stream->events[i].contact_id)
+		if (n == 0 || works[n - 1].contact_id != stream->events[i].contact_id)
 		{
 			works[n].contact_id = stream->events[i].contact_id;
 			works[n].events = &stream->events[i];
@@ -178,8 +172,7 @@ stream_in_memory(EventStream *stream, Tuplestorestate *rows,
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
 		slot_getallattrs(slot);
-		if (is_watched(stream,
-					   DatumGetTextPP(slot->tts_values[EVENT_KIND])))
+		if (is_watched(stream, DatumGetTextPP(slot->tts_values[EVENT_KIND])))
 			add_event(stream, slot);
 	}
 	qsort(stream->events, stream->nevents, sizeof(MaEvent), compare_events);
@@ -188,37 +181,35 @@ stream_in_memory(EventStream *stream, Tuplestorestate *rows,
 
 /* The rows of a large one, sorted outside memory. */
 static void
-stream_sorted(EventStream *stream, Tuplestorestate *rows,
-			  TupleTableSlot *slot, TupleDesc desc)
+stream_sorted(EventStream *stream, Tuplestorestate *rows, TupleTableSlot *slot,
+			  TupleDesc desc)
 {
-	AttrNumber	columns[] = {EVENT_CONTACT_ID + 1, EVENT_EVENT_ID + 1};
-	Oid			operators[] = {Int8LessOperator, Int8LessOperator};
-	Oid			collations[] = {InvalidOid, InvalidOid};
-	bool		nulls_first[] = {false, false};
-	Tuplesortstate *sort = tuplesort_begin_heap(desc, 2, columns, operators,
-												collations, nulls_first,
-												work_mem, NULL,
-												TUPLESORT_NONE);
-	int64		last = 0;
-	int			contacts = 0;
+	AttrNumber		columns[] = {EVENT_CONTACT_ID + 1, EVENT_EVENT_ID + 1};
+	Oid				operators[] = {Int8LessOperator, Int8LessOperator};
+	Oid				collations[] = {InvalidOid, InvalidOid};
+	bool			nulls_first[] = {false, false};
+	Tuplesortstate *sort =
+		tuplesort_begin_heap(desc, 2, columns, operators, collations,
+							 nulls_first, work_mem, NULL, TUPLESORT_NONE);
+	int64 last = 0;
+	int	  contacts = 0;
 
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
 		slot_getallattrs(slot);
-		if (is_watched(stream,
-					   DatumGetTextPP(slot->tts_values[EVENT_KIND])))
+		if (is_watched(stream, DatumGetTextPP(slot->tts_values[EVENT_KIND])))
 			tuplesort_puttupleslot(sort, slot);
 	}
 	tuplesort_performsort(sort);
 	while (tuplesort_gettupleslot(sort, true, false, slot, NULL))
 	{
-		int64		id;
+		int64 id;
 
 		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(slot);
 		id = DatumGetInt64(slot->tts_values[EVENT_CONTACT_ID]);
-		if (id != last && (contacts >= CHUNK_CONTACTS ||
-						   stream->nevents >= CHUNK_ROWS))
+		if (id != last &&
+			(contacts >= CHUNK_CONTACTS || stream->nevents >= CHUNK_ROWS))
 		{
 			flush_events(stream);
 			contacts = 0;
@@ -236,16 +227,14 @@ stream_sorted(EventStream *stream, Tuplestorestate *rows,
 static void
 events_inserted(TriggerData *trigdata)
 {
-	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc,
-													&TTSOpsMinimalTuple);
-	EventStream stream = {0};
+	TupleDesc		desc = RelationGetDescr(trigdata->tg_relation);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	EventStream		stream = {0};
 
 	stream.definitions = ma_definitions();
 	stream.silent = ma_refresh_is_silent();
-	stream.cxt = AllocSetContextCreate(CurrentMemoryContext,
-									   "mautomate events",
-									   ALLOCSET_DEFAULT_SIZES);
+	stream.cxt = AllocSetContextCreate(
+		CurrentMemoryContext, "mautomate events", ALLOCSET_DEFAULT_SIZES);
 	if (tuplestore_tuple_count(trigdata->tg_newtable) <= SORT_IN_MEMORY)
 		stream_in_memory(&stream, trigdata->tg_newtable, slot);
 	else
@@ -257,8 +246,8 @@ events_inserted(TriggerData *trigdata)
 static int
 compare_ids(const void *a, const void *b)
 {
-	int64		x = *(const int64 *) a;
-	int64		y = *(const int64 *) b;
+	int64 x = *(const int64 *) a;
+	int64 y = *(const int64 *) b;
 
 	return (x > y) - (x < y);
 }
@@ -267,7 +256,7 @@ compare_ids(const void *a, const void *b)
 static int
 sort_distinct(int64 *ids, int n)
 {
-	int			distinct = 0;
+	int distinct = 0;
 
 	qsort(ids, n, sizeof(int64), compare_ids);
 	for (int i = 0; i < n; i++)
@@ -281,8 +270,8 @@ static int
 collect_ids(Tuplestorestate *rows, TupleDesc desc, int64 **ids, int n)
 {
 	TupleTableSlot *slot;
-	int			max = n;
-	bool		isnull;
+	int				max = n;
+	bool			isnull;
 
 	if (rows == NULL)
 		return n;
@@ -305,9 +294,9 @@ Datum
 mautomate_event_changed(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = trigger_data(fcinfo, "event_changed");
-	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	int64	   *ids = NULL;
-	int			n;
+	TupleDesc	 desc = RelationGetDescr(trigdata->tg_relation);
+	int64		*ids = NULL;
+	int			 n;
 
 	ma_evaluate_forget_errors();
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
@@ -332,16 +321,15 @@ contacts_inserted(TriggerData *trigdata)
 	static MaStatement stmt = {
 		"insert into mautomate_internal.contact_state (contact_id)"
 		" select * from unnest($1) order by 1 on conflict do nothing",
-		1, {INT8ARRAYOID}
-	};
-	int64	   *ids = NULL;
-	int			n = collect_ids(trigdata->tg_newtable,
-								RelationGetDescr(trigdata->tg_relation),
-								&ids, 0);
-	Datum	   *values = palloc((n + 1) * sizeof(Datum));
-	MaWork	   *works = palloc0((n + 1) * sizeof(MaWork));
-	MaSqlScope	scope;
-	Datum		array;
+		1,
+		{INT8ARRAYOID}};
+	int64	  *ids = NULL;
+	int		   n = collect_ids(trigdata->tg_newtable,
+							   RelationGetDescr(trigdata->tg_relation), &ids, 0);
+	Datum	  *values = palloc((n + 1) * sizeof(Datum));
+	MaWork	  *works = palloc0((n + 1) * sizeof(MaWork));
+	MaSqlScope scope;
+	Datum	   array;
 
 	n = sort_distinct(ids, n);
 	for (int i = 0; i < n; i++)
@@ -364,10 +352,10 @@ static bool
 same_column(TupleTableSlot *a, TupleTableSlot *b, int attnum)
 {
 	Form_pg_attribute att = TupleDescAttr(a->tts_tupleDescriptor, attnum - 1);
-	bool		anull;
-	bool		bnull;
-	Datum		x = slot_getattr(a, attnum, &anull);
-	Datum		y = slot_getattr(b, attnum, &bnull);
+	bool			  anull;
+	bool			  bnull;
+	Datum			  x = slot_getattr(a, attnum, &anull);
+	Datum			  y = slot_getattr(b, attnum, &bnull);
 
 	if (anull || bnull)
 		return anull == bnull;
@@ -379,13 +367,13 @@ static Bitmapset *
 consumers_of_change(MaDefinitions *definitions, TupleDesc desc,
 					TupleTableSlot *before, TupleTableSlot *after)
 {
-	Bitmapset  *consumers = NULL;
+	Bitmapset *consumers = NULL;
 
 	for (int i = 0; i < definitions->nattributes; i++)
 	{
 		MaAttributeUse *use = &definitions->attributes[i];
-		const char *column = ma_vocabulary_column(use->name) >= 0 ?
-			use->name : "attributes";
+		const char	   *column =
+			ma_vocabulary_column(use->name) >= 0 ? use->name : "attributes";
 
 		if (!same_column(before, after, SPI_fnumber(desc, column)))
 			consumers = bms_add_members(consumers, use->consumers);
@@ -396,8 +384,8 @@ consumers_of_change(MaDefinitions *definitions, TupleDesc desc,
 static char *
 text_column(TupleTableSlot *slot, TupleDesc desc, const char *column)
 {
-	bool		isnull;
-	Datum		value = slot_getattr(slot, SPI_fnumber(desc, column), &isnull);
+	bool  isnull;
+	Datum value = slot_getattr(slot, SPI_fnumber(desc, column), &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
@@ -407,16 +395,15 @@ static bool
 work_of_update(MaDefinitions *definitions, TupleDesc desc,
 			   TupleTableSlot *before, TupleTableSlot *after, MaWork *work)
 {
-	bool		isnull;
+	bool isnull;
 
 	memset(work, 0, sizeof(MaWork));
 	work->contact_id = DatumGetInt64(slot_getattr(after, 1, &isnull));
 	work->list = -1;
 	if (DatumGetInt64(slot_getattr(before, 1, &isnull)) != work->contact_id)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("contact_id of a contact cannot be updated"),
-				 errhint("alias() merges two contacts.")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("contact_id of a contact cannot be updated"),
+						errhint("alias() merges two contacts.")));
 	work->woken = consumers_of_change(definitions, desc, before, after);
 	if (!same_column(before, after, SPI_fnumber(desc, "stage")))
 	{
@@ -439,19 +426,25 @@ forget(int64 *ids, int n)
 {
 	static MaStatement stmts[] = {
 		{"delete from mautomate_internal.list_member m using unnest($1) as id"
-			" where m.contact_id = id", 1, {INT8ARRAYOID}},
+		 " where m.contact_id = id",
+		 1,
+		 {INT8ARRAYOID}},
 		{"delete from mautomate_internal.contact_score s"
-			" using unnest($1) as id where s.contact_id = id",
-		1, {INT8ARRAYOID}},
+		 " using unnest($1) as id where s.contact_id = id",
+		 1,
+		 {INT8ARRAYOID}},
 		{"delete from mautomate_internal.timer t using unnest($1) as id"
-			" where t.contact_id = id", 1, {INT8ARRAYOID}},
+		 " where t.contact_id = id",
+		 1,
+		 {INT8ARRAYOID}},
 		{"delete from mautomate_internal.contact_state s"
-			" using unnest($1) as id where s.contact_id = id",
-		1, {INT8ARRAYOID}},
+		 " using unnest($1) as id where s.contact_id = id",
+		 1,
+		 {INT8ARRAYOID}},
 	};
-	Datum	   *values = palloc((n + 1) * sizeof(Datum));
-	MaSqlScope	scope;
-	Datum		array;
+	Datum	  *values = palloc((n + 1) * sizeof(Datum));
+	MaSqlScope scope;
+	Datum	   array;
 
 	if (n == 0)
 		return;
@@ -469,25 +462,25 @@ forget(int64 *ids, int n)
 static void
 contacts_updated(TriggerData *trigdata)
 {
-	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	MaDefinitions *definitions = ma_definitions();
-	TupleTableSlot *before = MakeSingleTupleTableSlot(desc,
-													  &TTSOpsMinimalTuple);
-	TupleTableSlot *after = MakeSingleTupleTableSlot(desc,
-													 &TTSOpsMinimalTuple);
-	AttrNumber	merged = SPI_fnumber(desc, "merged_into");
-	MaWork	   *works = NULL;
-	int			nworks = 0;
-	int			maxworks = 0;
-	int64	   *gone = NULL;
-	int			ngone = 0;
-	int			maxgone = 0;
+	TupleDesc		desc = RelationGetDescr(trigdata->tg_relation);
+	MaDefinitions  *definitions = ma_definitions();
+	TupleTableSlot *before =
+		MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	TupleTableSlot *after =
+		MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	AttrNumber merged = SPI_fnumber(desc, "merged_into");
+	MaWork	  *works = NULL;
+	int		   nworks = 0;
+	int		   maxworks = 0;
+	int64	  *gone = NULL;
+	int		   ngone = 0;
+	int		   maxgone = 0;
 
-	while (tuplestore_gettupleslot(trigdata->tg_oldtable, true, false,
-								   before) &&
-		   tuplestore_gettupleslot(trigdata->tg_newtable, true, false, after))
+	while (
+		tuplestore_gettupleslot(trigdata->tg_oldtable, true, false, before) &&
+		tuplestore_gettupleslot(trigdata->tg_newtable, true, false, after))
 	{
-		bool		isnull;
+		bool isnull;
 
 		works = ma_run_grow(works, nworks, &maxworks, sizeof(MaWork));
 		(void) slot_getattr(after, merged, &isnull);
@@ -514,9 +507,8 @@ contacts_truncated(void)
 	static MaStatement stmt = {
 		"truncate mautomate_internal.contact_state, mautomate_internal.timer,"
 		" mautomate_internal.list_member, mautomate_internal.contact_score",
-		0
-	};
-	MaSqlScope	scope;
+		0};
+	MaSqlScope scope;
 
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, NULL, NULL, 0);
@@ -531,8 +523,8 @@ Datum
 mautomate_contact_changed(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = trigger_data(fcinfo, "contact_changed");
-	int64	   *ids = NULL;
-	int			n;
+	int64		*ids = NULL;
+	int			 n;
 
 	ma_evaluate_forget_errors();
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))

@@ -1,0 +1,69 @@
+# Dump and restore: what can be derived is not dumped and comes back by the
+# first sweep, silently; what people made is all there.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf',
+	"shared_preload_libraries = 'mautomate'");
+$node->start;
+
+sub value { my ($sql, $db) = @_; return $node->safe_psql($db // 'postgres', $sql); }
+
+value(q{
+	create extension mautomate;
+	select mautomate.arm();
+	select mautomate.define_attribute('country', 'text');
+	select mautomate.create_list('loyal', 'count(''purchase'', within => ''365 days'') > 2');
+	select mautomate.create_static_list('friends');
+	select mautomate.create_list('strangers', 'not in_list(''friends'')');
+	select mautomate.create_score('engagement');
+	select mautomate.create_score_rule('engagement', 'buys', 10, event => 'purchase');
+	select mautomate.create_score_tier('engagement', 'hot', 20);
+	select mautomate.identify('c' || n, 'c' || n || '@example.com') from generate_series(1, 50) n;
+	insert into mautomate.event (contact_id, kind, occurred_at)
+	  select contact_id, 'purchase', mautomate.clock() - g * interval '1 day'
+	  from mautomate.contact, generate_series(1, 4) g where g <= contact_id % 5;
+	select mautomate.add_to_list('friends', 'c' || n) from generate_series(1, 10) n;
+	insert into mautomate.contact (external_id) values ('by hand');
+});
+
+my %questions = (
+	lists => 'select list, count(*), min(external_id), max(external_id)
+		from mautomate.list_members group by list order by list',
+	scores => 'select score, external_id, value, tier from mautomate.scores
+		order by external_id',
+	contacts => 'select external_id, email, attributes from mautomate.contacts
+		order by external_id',
+	events => 'select contact_id, kind, occurred_at, event_id
+		from mautomate.event order by event_id',
+	definitions => 'select name, predicate from mautomate.lists order by name');
+my %before = map { $_ => value($questions{$_}) } keys %questions;
+isnt($before{lists}, '', 'there are members');
+
+my $dump = $node->basedir . '/dump.sql';
+$node->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'dump');
+value('create database copy');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', 'copy',
+	'-f', $dump ], 'restore');
+is(value('select sum(done) > 0 from mautomate.run(100000)', 'copy'), 't',
+	'the first sweep has work');
+for my $what (sort keys %questions)
+{
+	is(value($questions{$what}, 'copy'), $before{$what}, "$what are the same");
+}
+is(value('select * from mautomate.verify()', 'copy'), '', 'nothing differs from the log');
+is(value('select sum(done) from mautomate.run(100000)', 'copy'), '0',
+	'and then there is no more work');
+is(value(q{select mautomate.add_to_list('friends', 'c11')}, 'copy'), 't',
+	'work goes on');
+is(value(q{select string_agg(list, ' ' order by list) from mautomate.list_members
+	where external_id = 'c11'}, 'copy'), 'friends', 'and lists follow');
+
+$node->stop;
+done_testing();
