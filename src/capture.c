@@ -22,10 +22,10 @@
 
 PG_FUNCTION_INFO_V1(mautomate_capture);
 
-static void			capture(TriggerData *trigdata, MaSource *source);
+static void			capture(TriggerData *trigdata, MaCaptured *captured);
 static int			new_reader(Tuplestorestate *store);
 static MinimalTuple next_row(Tuplestorestate *store, int reader,
-							 TupleTableSlot *slot, MaCaptureRun *run);
+							 TupleTableSlot *slot, MaCapture *run);
 
 /* Trigger function: what the statement wrote becomes contacts and events. */
 Datum
@@ -50,8 +50,7 @@ mautomate_capture(PG_FUNCTION_ARGS)
 	captured = ma_captured_acquire(trigdata->tg_relation);
 	PG_TRY();
 	{
-		for (int i = 0; i < captured->nsources; i++)
-			capture(trigdata, &captured->sources[i]);
+		capture(trigdata, captured);
 	}
 	PG_FINALLY();
 	{
@@ -61,20 +60,21 @@ mautomate_capture(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* Captures the rows of the statement from one source. */
+/* Captures the rows of the statement. */
 static void
-capture(TriggerData *trigdata, MaSource *source)
+capture(TriggerData *trigdata, MaCaptured *captured)
 {
 	Tuplestorestate *rows = trigdata->tg_newtable;
 	Tuplestorestate *olds = trigdata->tg_oldtable;
 	TupleDesc		 desc = RelationGetDescr(trigdata->tg_relation);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	MaCaptureRun   *run = ma_capture_begin(source, desc);
-	int				row_reader = new_reader(rows);
-	int				old_reader = olds ? new_reader(olds) : 0;
-	MinimalTuple	row;
-	MinimalTuple	old = NULL;
-	bool			more = true;
+	MaCapture	   *run =
+		ma_capture_begin(captured->sources, captured->nsources, desc);
+	int			 row_reader = new_reader(rows);
+	int			 old_reader = olds ? new_reader(olds) : 0;
+	MinimalTuple row;
+	MinimalTuple old = NULL;
+	bool		 more = true;
 
 	while (more)
 	{
@@ -104,7 +104,7 @@ new_reader(Tuplestorestate *store)
  */
 static MinimalTuple
 next_row(Tuplestorestate *store, int reader, TupleTableSlot *slot,
-		 MaCaptureRun *run)
+		 MaCapture *run)
 {
 	MemoryContext old;
 	MinimalTuple  row;

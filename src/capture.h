@@ -80,14 +80,13 @@ extern void		   ma_source_compile(MaSource *source, TupleDesc desc);
 extern MaCaptured *ma_captured_acquire(Relation rel);
 extern void		   ma_captured_release(MaCaptured *captured);
 
-/* capture_row.c */
-typedef struct MaCaptureRun MaCaptureRun;
+/* capture_run.c */
+typedef struct MaCapture MaCapture;
 
-extern MaCaptureRun *ma_capture_begin(MaSource *source, TupleDesc desc);
-extern bool			 ma_capture_add(MaCaptureRun *run, MinimalTuple row,
-									MinimalTuple old);
-extern MemoryContext ma_capture_context(MaCaptureRun *run);
-extern void			 ma_capture_flush(MaCaptureRun *run);
-extern void			 ma_capture_end(MaCaptureRun *run);
+extern MaCapture *ma_capture_begin(MaSource *sources, int n, TupleDesc desc);
+extern bool		  ma_capture_add(MaCapture *capture, MinimalTuple row,
+								 MinimalTuple old);
+extern MemoryContext ma_capture_context(MaCapture *capture);
+extern void			 ma_capture_end(MaCapture *capture);
 
 #endif /* MA_CAPTURE_H */

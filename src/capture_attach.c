@@ -473,7 +473,7 @@ read_existing(Relation rel, MaSource *source)
 {
 	MemoryContext	caller = CurrentMemoryContext;
 	ResourceOwner	owner = CurrentResourceOwner;
-	MaCaptureRun   *run;
+	MaCapture	   *capture;
 	Snapshot		snapshot;
 	TableScanDesc	scan;
 	TupleTableSlot *slot;
@@ -484,19 +484,19 @@ read_existing(Relation rel, MaSource *source)
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	scan = table_beginscan(rel, snapshot, 0, NULL);
 	slot = table_slot_create(rel, NULL);
-	run = ma_capture_begin(source, RelationGetDescr(rel));
+	capture = ma_capture_begin(source, 1, RelationGetDescr(rel));
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MinimalTuple row;
 
 		CHECK_FOR_INTERRUPTS();
-		MemoryContextSwitchTo(ma_capture_context(run));
+		MemoryContextSwitchTo(ma_capture_context(capture));
 		row = ExecCopySlotMinimalTuple(slot);
 		MemoryContextSwitchTo(caller);
-		if (!ma_capture_add(run, row, NULL))
+		if (!ma_capture_add(capture, row, NULL))
 			break;
 	}
-	ma_capture_end(run);
+	ma_capture_end(capture);
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);

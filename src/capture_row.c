@@ -2,10 +2,9 @@
  * capture_row.c
  *	  Rows of a source, becoming contacts and events.
  *
- * Rows are collected in chunks. A chunk is evaluated in one subtransaction,
- * as the user whose statement it is, by expressions that consist of built-in
- * functions only; then it is written as our owner, with one statement per
- * table. Nothing a row contains is an error of the application's statement:
+ * A chunk of rows is evaluated in one subtransaction, as the user whose
+ * statement it is, by expressions that consist of built-in functions only.
+ * Nothing a row contains is an error of the application's statement:
  * where an evaluation raises, the subtransaction is rolled back, this one row
  * is evaluated expression by expression, each in a subtransaction of its own,
  * and what failed is noted and taken as null, or the row is left out if it
@@ -30,54 +29,15 @@
 #include "utils/timestamp.h"
 
 #include "attribute.h"
-#include "capture.h"
+#include "capture_private.h"
 #include "capture_value.h"
 #include "clock.h"
-#include "contact.h"
 #include "error.h"
-#include "event.h"
 #include "setting.h"
 
 #define ID_MAX	1000 /* bytes of an external id */
 #define KEY_MAX 1000 /* bytes of a dedupe key */
 
-/* What is to be noted, once the chunk is written. */
-typedef struct Note
-{
-	int		   person; /* in profiles; -1: none */
-	ErrorData *problem;
-} Note;
-
-/* A capture under way. */
-struct MaCaptureRun
-{
-	MaSource	   *source;
-	MemoryContext	cxt; /* of one chunk */
-	TupleTableSlot *row;
-	TupleTableSlot *old;
-	MinimalTuple	rows[MA_CHUNK]; /* collected, in cxt */
-	MinimalTuple	olds[MA_CHUNK]; /* their old versions, NULL: inserted */
-	int				nrows;
-	int				next;	  /* first row not yet evaluated */
-	MaProfile	   *profiles; /* of the rows that count */
-	MaEventRow	   *events;	  /* beside them, for events */
-	bool		   *replaces; /* beside them: instead of what is stored */
-	int				n;
-	MaProfile	   *gone_profiles; /* of events to be withdrawn */
-	MaEventRow	   *gone_events;
-	int				ngone;
-	MaProfile	   *known;	   /* persons whose anonymous id a row tells */
-	const char	  **anonymous; /* and that id */
-	int				nknown;
-	List		   *notes;
-	int				sure_gone;	/* ngone before the row at hand */
-	int				sure_known; /* nknown */
-	int				sure_notes; /* and the length of notes */
-	bool			careful;	/* each expression by itself */
-	bool			failed;		/* one has raised */
-};
-
-static void	 evaluate(MaCaptureRun *run);
 static bool	 evaluate_rows(MaCaptureRun *run);
 static void	 evaluate_row(MaCaptureRun *run);
 static bool	 read_event(MaCaptureRun *run, bool has_old);
@@ -89,11 +49,8 @@ static bool	 is_event(MaCaptureRun *run, TupleTableSlot *slot,
 static char *text_value(MaCaptureRun *run, MaExpr *expr, TupleTableSlot *slot);
 static bool	 time_value(MaCaptureRun *run, TupleTableSlot *slot,
 						TimestampTz *result);
-static void	 withdraw(MaCaptureRun *run);
-static void	 tell_anonymous(MaCaptureRun *run);
 static bool	 read_id(MaCaptureRun *run, MaExpr *expr, TupleTableSlot *slot,
 					 const char **id);
-static void	 store_events(MaCaptureRun *run);
 static void	 add_gone(MaCaptureRun *run, const MaProfile *profile);
 static bool	 read_content(MaCaptureRun *run, TupleTableSlot *slot,
 						  MaEventRow *event, const MaEventRow *other);
@@ -108,150 +65,10 @@ static Datum  value_of(MaCaptureRun *run, MaExpr *expr, int i,
 static char	 *row_key(MaCaptureRun *run);
 static const char *dedupe_key(MaCaptureRun *run);
 static void		   note(MaCaptureRun *run, int person, ErrorData *problem);
-static void		   write_notes(MaCaptureRun *run);
-
-/* Starts a capture from rows of the given type. */
-MaCaptureRun *
-ma_capture_begin(MaSource *source, TupleDesc desc)
-{
-	MaCaptureRun *run = palloc0(sizeof(MaCaptureRun));
-
-	run->source = source;
-	run->cxt = AllocSetContextCreate(CurrentMemoryContext, "mautomate capture",
-									 ALLOCSET_DEFAULT_SIZES);
-	run->row = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	run->old = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	if (source->broken != NULL)
-		ma_error_note(source->object, 0, source->broken);
-	return run;
-}
-
-/* Where the rows given to ma_capture_add() are to be made. */
-MemoryContext
-ma_capture_context(MaCaptureRun *run)
-{
-	return run->cxt;
-}
-
-/*
- * Takes a row, with its old version if it was updated, in the context of
- * ma_capture_context(). Returns false if no row of this source will count.
- */
-bool
-ma_capture_add(MaCaptureRun *run, MinimalTuple row, MinimalTuple old)
-{
-	if (run->source->broken != NULL)
-		return false;
-	run->rows[run->nrows] = row;
-	run->olds[run->nrows++] = old;
-	if (run->nrows == MA_CHUNK)
-		ma_capture_flush(run);
-	return true;
-}
-
-/* Evaluates and writes what has been collected. */
-void
-ma_capture_flush(MaCaptureRun *run)
-{
-	MemoryContext old = MemoryContextSwitchTo(run->cxt);
-
-	if (run->nrows > 0)
-	{
-		evaluate(run);
-		if (run->source->text.kind == NULL)
-			ma_contact_store(run->profiles, run->n);
-		else
-		{
-			withdraw(run);
-			tell_anonymous(run);
-			store_events(run);
-		}
-		write_notes(run);
-	}
-	MemoryContextSwitchTo(old);
-	ExecClearTuple(run->row);
-	ExecClearTuple(run->old);
-	MemoryContextReset(run->cxt);
-	run->nrows = run->n = run->ngone = run->nknown = 0;
-	run->notes = NIL;
-}
-
-/* Takes events out of the log that the rows of a chunk no longer are. */
-static void
-withdraw(MaCaptureRun *run)
-{
-	int known = 0;
-
-	if (run->ngone == 0)
-		return;
-	ma_contact_lookup(run->gone_profiles, run->ngone);
-	for (int i = 0; i < run->ngone; i++)
-		if (run->gone_profiles[i].contact_id != 0)
-		{
-			run->gone_events[known] = run->gone_events[i];
-			run->gone_events[known++].contact_id =
-				run->gone_profiles[i].contact_id;
-		}
-	ma_event_withdraw(run->gone_events, known);
-}
-
-/*
- * What anonymous ids did becomes what the persons did that they turn out to
- * be. Nearly always that is known already.
- */
-static void
-tell_anonymous(MaCaptureRun *run)
-{
-	MaProfile *ids = palloc0(sizeof(MaProfile) * (run->nknown + 1));
-
-	if (run->nknown == 0)
-		return;
-	for (int i = 0; i < run->nknown; i++)
-		ids[i].external_id = run->anonymous[i];
-	ma_contact_obtain(run->known, run->nknown);
-	ma_contact_lookup(ids, run->nknown);
-	for (int i = 0; i < run->nknown; i++)
-		if (run->known[i].contact_id != 0 &&
-			run->known[i].contact_id != ids[i].contact_id)
-			(void) ma_contact_alias(run->anonymous[i], &run->known[i]);
-}
-
-/* Puts the events of a chunk into the log, or gives them what is new. */
-static void
-store_events(MaCaptureRun *run)
-{
-	int known = 0;
-
-	ma_contact_obtain(run->profiles, run->n);
-	for (int i = 0; i < run->n; i++)
-		run->events[i].contact_id = run->profiles[i].contact_id;
-	ma_event_store(run->events, run->n);
-	for (int i = 0; i < run->n; i++)
-		if (run->replaces[i] && !run->events[i].stored &&
-			run->events[i].contact_id != 0)
-		{
-			run->events[known] = run->events[i];
-			if (run->source->occurred_at == NULL)
-				run->events[known].occurred_at = DT_NOBEGIN;
-			known++;
-		}
-	ma_event_replace(run->events, known);
-}
-
-/* Writes the rest, and that is it. */
-void
-ma_capture_end(MaCaptureRun *run)
-{
-	ma_capture_flush(run);
-	ExecDropSingleTupleTableSlot(run->row);
-	ExecDropSingleTupleTableSlot(run->old);
-	MemoryContextDelete(run->cxt);
-	pfree(run);
-}
 
 /* Evaluates a chunk, under our settings. */
-static void
-evaluate(MaCaptureRun *run)
+void
+ma_capture_evaluate(MaCaptureRun *run)
 {
 	MaSetting own;
 
@@ -742,7 +559,7 @@ dedupe_key(MaCaptureRun *run)
 static void
 note(MaCaptureRun *run, int person, ErrorData *problem)
 {
-	Note *entry = palloc(sizeof(Note));
+	MaCaptureNote *entry = palloc(sizeof(MaCaptureNote));
 
 	if (problem->detail == NULL && run->source->text.nkey > 0)
 		problem->detail =
@@ -753,14 +570,14 @@ note(MaCaptureRun *run, int person, ErrorData *problem)
 }
 
 /* Writes the notes of a chunk, and the problems of its persons. */
-static void
-write_notes(MaCaptureRun *run)
+void
+ma_capture_write_notes(MaCaptureRun *run)
 {
 	ListCell *lc;
 
 	foreach (lc, run->notes)
 	{
-		Note *entry = lfirst(lc);
+		MaCaptureNote *entry = lfirst(lc);
 
 		ma_error_note(run->source->object,
 					  entry->person >= 0 && entry->person < run->n ?

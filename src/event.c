@@ -61,6 +61,7 @@ store_chunk(MaEventRow **rows, int n)
 	MaSqlScope scope;
 
 	ma_sql_begin(&scope);
+	number_rows(rows, n);
 	n = take_keys(rows, n);
 	if (n > 0)
 		insert_rows(rows, n);
@@ -100,7 +101,6 @@ take_keys(MaEventRow **rows, int n)
 			keyed[count++] = rows[i];
 	if (count == 0)
 		return n;
-	number_rows(keyed, count);
 	qsort(keyed, count, sizeof(MaEventRow *), compare_keys);
 	ma_column_init(&columns[0], INT8OID, count);
 	ma_column_init(&columns[1], TEXTOID, count);
@@ -161,19 +161,15 @@ insert_rows(MaEventRow **rows, int n)
 	static MaStatement one = {
 		"insert into mautomate.event"
 		" (contact_id, kind, occurred_at, event_id, properties)"
-		" values ($1, $2, $3,"
-		" coalesce($4, nextval('mautomate.event_event_id_seq')),"
-		" coalesce($5, '{}')) returning event_id",
+		" values ($1, $2, $3, $4, coalesce($5, '{}'))",
 		5,
 		{INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID, JSONBOID}};
 	static MaStatement many = {
 		"insert into mautomate.event"
 		" (contact_id, kind, occurred_at, event_id, properties)"
-		" select contact_id, kind, occurred_at,"
-		" coalesce(event_id, nextval('mautomate.event_event_id_seq')),"
+		" select contact_id, kind, occurred_at, event_id,"
 		" coalesce(properties, '{}') from unnest($1, $2, $3, $4, $5)"
-		" u (contact_id, kind, occurred_at, event_id, properties)"
-		" returning event_id",
+		" u (contact_id, kind, occurred_at, event_id, properties)",
 		5,
 		{INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID,
 		 JSONBARRAYOID}};
@@ -182,7 +178,6 @@ insert_rows(MaEventRow **rows, int n)
 	MaColumn		 columns[5];
 	Datum			 values[5];
 	char			 nulls[6] = "     ";
-	bool			 isnull;
 
 	for (int c = 0; c < 5; c++)
 		ma_column_init(&columns[c], types[c], n);
@@ -194,8 +189,7 @@ insert_rows(MaEventRow **rows, int n)
 		ma_column_add_text(&columns[1], row->kind);
 		ma_column_add(&columns[2], TimestampTzGetDatum(row->occurred_at),
 					  false);
-		ma_column_add(&columns[3], Int64GetDatum(row->event_id),
-					  row->event_id == 0);
+		ma_column_add(&columns[3], Int64GetDatum(row->event_id), false);
 		ma_column_add(&columns[4], JsonbPGetDatum(row->properties),
 					  row->properties == NULL);
 	}
@@ -207,10 +201,7 @@ insert_rows(MaEventRow **rows, int n)
 	}
 	ma_sql_exec(n == 1 ? &one : &many, values, nulls, 0);
 	for (int i = 0; i < n; i++)
-	{
-		rows[i]->event_id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
 		rows[i]->stored = true;
-	}
 }
 
 /* Makes (contact_id, dedupe_key) columns of rows in the order of keys. */

@@ -25,6 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+#include "batch.h"
 #include "merge.h"
 #include "refresh.h"
 #include "sql.h"
@@ -236,4 +237,41 @@ move_lists(int64 loser, int64 survivor)
 		ma_refresh_hand(lists[i], &survivor, 1, true);
 	if (n > 0)
 		ma_sql_exec(&since, values, NULL, 0);
+}
+
+/*
+ * Locks contacts that are going to be merged, and then states, each in the
+ * order of ids; 0 is nobody.
+ */
+void
+ma_merge_lock(const int64 *contacts, int ncontacts, const int64 *states,
+			  int nstates)
+{
+	static MaStatement stmts[] = {
+		{"select from mautomate.contact where contact_id = any($1)"
+		 " order by contact_id for update",
+		 1,
+		 {INT8ARRAYOID}},
+		{"select from mautomate_internal.contact_state"
+		 " where contact_id = any($1) order by contact_id for update",
+		 1,
+		 {INT8ARRAYOID}},
+	};
+	MaSqlScope scope;
+
+	ma_sql_begin(&scope);
+	for (int i = 0; i < lengthof(stmts); i++)
+	{
+		const int64 *ids = i == 0 ? contacts : states;
+		int			 n = i == 0 ? ncontacts : nstates;
+		MaColumn	 column;
+		Datum		 value;
+
+		ma_column_init(&column, INT8OID, n);
+		for (int j = 0; j < n; j++)
+			ma_column_add(&column, Int64GetDatum(ids[j]), false);
+		value = ma_column_array(&column);
+		ma_sql_exec(&stmts[i], &value, NULL, 0);
+	}
+	ma_sql_end(&scope);
 }
