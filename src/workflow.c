@@ -110,6 +110,31 @@ refuse_expression(MaCompiler *c, const MaNode *node, const ErrorData *error)
 		c->doc.first_hint = error->hint;
 }
 
+/* Notes the lists and scores that an expression reads. */
+static void
+note_used(MaCompiler *c, const MaExpr *expr)
+{
+	MaSlot *slots;
+	int		n = ma_expr_slots(expr, &slots);
+
+	for (int i = 0; i < n; i++)
+	{
+		MaObject object;
+		int		 number;
+
+		if (slots[i].kind == MA_SLOT_IN_LIST)
+			object = MA_OBJECT_LIST;
+		else if (slots[i].kind == MA_SLOT_SCORE ||
+				 slots[i].kind == MA_SLOT_TIER)
+			object = MA_OBJECT_SCORE;
+		else
+			continue;
+		number = c->names->object(object, slots[i].object, NULL);
+		c->workflow->used[object] =
+			list_append_unique_int(c->workflow->used[object], number);
+	}
+}
+
 /* Compiles or stores an expression of any type. */
 static int
 compile_expression(MaCompiler *c, const MaNode *node, MaExprSource *source)
@@ -131,6 +156,8 @@ compile_expression(MaCompiler *c, const MaNode *node, MaExprSource *source)
 	}
 	if ((error = ma_guard(try_expression, &trial)) != NULL)
 		refuse_expression(c, node, error);
+	else
+		note_used(c, trial.expr);
 	return 0;
 }
 
@@ -502,11 +529,14 @@ new_compiler(const MaNames *names, bool storing)
 MaWorkflow *
 ma_workflow_compile(Jsonb *definition, const char *name, const MaNames *names)
 {
-	MaCompiler *c = new_compiler(names, false);
+	MaCompiler *first = new_compiler(names, false);
+	MaCompiler *second = new_compiler(names, true);
 
-	walk(c, definition);
-	ma_doc_raise(&c->doc, psprintf("workflow \"%s\"", name));
-	c = new_compiler(names, true);
-	walk(c, definition);
-	return c->workflow;
+	walk(first, definition);
+	ma_doc_raise(&first->doc, psprintf("workflow \"%s\"", name));
+	walk(second, definition);
+	for (int i = 0; i < MA_OBJECTS; i++)
+		second->workflow->used[i] = list_union_int(second->workflow->used[i],
+												   first->workflow->used[i]);
+	return second->workflow;
 }

@@ -11,9 +11,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
 
 #include "definition.h"
 #include "enrollment.h"
@@ -28,6 +30,7 @@ PG_FUNCTION_INFO_V1(mautomate_drop_workflow);
 PG_FUNCTION_INFO_V1(mautomate_rename_workflow);
 PG_FUNCTION_INFO_V1(mautomate_workflow_definition);
 PG_FUNCTION_INFO_V1(mautomate_workflow_id);
+PG_FUNCTION_INFO_V1(mautomate_workflow_guard);
 
 /* The newest version of a workflow as stored. */
 typedef struct Newest
@@ -230,7 +233,8 @@ store_version(const char *name, Jsonb *definition, const MaWorkflow *workflow)
 		int_array(list_union_int(workflow->used[MA_OBJECT_LIST],
 								 workflow->used[MA_OBJECT_STATIC_LIST]));
 	values[5] = int_array(workflow->used[MA_OBJECT_TEMPLATE]);
-	values[6] = int_array(workflow->used[MA_OBJECT_SCORE]);
+	values[6] = int_array(list_union_int(workflow->used[MA_OBJECT_SCORE],
+										 workflow->used[MA_OBJECT_TIER]));
 	values[7] = int_array(workflow->used[MA_OBJECT_WORKFLOW]);
 	ma_sql_exec(&insert_version, values, NULL, 0);
 	ma_sql_end(&scope);
@@ -364,6 +368,32 @@ mautomate_pause_workflow(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Refuses to do something to an object that (other) workflows name. */
+static void
+refuse_if_named(const char *object, int object_id, const char *name,
+				const char *but)
+{
+	static MaStatement stmt = {
+		"select string_agg(workflow, ', ' order by workflow)"
+		" from mautomate_internal.workflow_user"
+		" where object = $1 and object_id = $2 and workflow <> $3",
+		3,
+		{TEXTOID, INT4OID, TEXTOID}};
+	Datum values[3];
+	char *users;
+
+	values[0] = CStringGetTextDatum(object);
+	values[1] = Int32GetDatum(object_id);
+	values[2] = CStringGetTextDatum(but);
+	ma_sql_exec(&stmt, values, NULL, 1);
+	users = ma_sql_text(0, 1);
+	if (users != NULL)
+		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						errmsg("%s \"%s\" is used", object, name),
+						errdetail("Workflows name it: %s.", users),
+						errhint("Create versions of them without it first.")));
+}
+
 /* Refuses to drop a workflow that is active or named by another one. */
 static void
 check_droppable(const char *name, int workflow_id)
@@ -373,18 +403,7 @@ check_droppable(const char *name, int workflow_id)
 		" where workflow_id = $1 and state = 'active'",
 		1,
 		{INT4OID}};
-	static MaStatement users = {
-		"select string_agg(distinct w.name, ', ' order by w.name)"
-		" from mautomate_internal.workflow_version v"
-		" join mautomate_internal.workflow w using (workflow_id)"
-		" where $1 = any (v.workflows) and v.workflow_id <> $1"
-		" and (v.in_use or v.version = (select max(n.version)"
-		" from mautomate_internal.workflow_version n"
-		" where n.workflow_id = v.workflow_id))",
-		1,
-		{INT4OID}};
 	Datum values[1];
-	char *named_by;
 
 	values[0] = Int32GetDatum(workflow_id);
 	if (ma_sql_exec(&active, values, NULL, 1) > 0)
@@ -392,12 +411,7 @@ check_droppable(const char *name, int workflow_id)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("workflow \"%s\" is active", name),
 				 errhint("Pause it first with mautomate.pause_workflow.")));
-	ma_sql_exec(&users, values, NULL, 1);
-	named_by = ma_sql_text(0, 1);
-	if (named_by != NULL)
-		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-						errmsg("workflow \"%s\" is used", name),
-						errdetail("Workflows name it: %s.", named_by)));
+	refuse_if_named("workflow", workflow_id, name, name);
 }
 
 /* drop_workflow(name) */
@@ -448,31 +462,39 @@ mautomate_drop_workflow(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* A copy of a definition in which a workflow has its new name. */
+/* Is a key of a document one of those listed? */
+static bool
+is_key(const JsonbValue *key, const char *const *keys)
+{
+	for (; *keys != NULL; keys++)
+		if (key->val.string.len == strlen(*keys) &&
+			memcmp(key->val.string.val, *keys, key->val.string.len) == 0)
+			return true;
+	return false;
+}
+
+/* A copy of a definition with a new name wherever a key gives the old one. */
 static Jsonb *
-rename_in_definition(Jsonb *definition, const char *old, const char *new)
+rename_in_definition(Jsonb *definition, const char *const *keys,
+					 const char *old, const char *new)
 {
 	JsonbIterator	  *it = JsonbIteratorInit(&definition->root);
 	JsonbParseState	  *state = NULL;
 	JsonbValue		  *result = NULL;
 	JsonbIteratorToken token;
 	JsonbValue		   v;
-	bool			   names_workflow = false;
+	bool			   names_it = false;
 
 	while ((token = JsonbIteratorNext(&it, &v, false)) != WJB_DONE)
 	{
-		if (token == WJB_VALUE && names_workflow && v.type == jbvString &&
+		if (token == WJB_VALUE && names_it && v.type == jbvString &&
 			v.val.string.len == strlen(old) &&
 			memcmp(v.val.string.val, old, v.val.string.len) == 0)
 		{
 			v.val.string.val = unconstify(char *, new);
 			v.val.string.len = strlen(new);
 		}
-		names_workflow = token == WJB_KEY &&
-						 ((v.val.string.len == 6 &&
-						   memcmp(v.val.string.val, "enroll", 6) == 0) ||
-						  (v.val.string.len == 8 &&
-						   memcmp(v.val.string.val, "unenroll", 8) == 0));
+		names_it = token == WJB_KEY && is_key(&v, keys);
 		result = pushJsonbValue(&state, token,
 								token == WJB_KEY || token == WJB_VALUE ||
 										token == WJB_ELEM ?
@@ -482,25 +504,30 @@ rename_in_definition(Jsonb *definition, const char *old, const char *new)
 	return JsonbValueToJsonb(result);
 }
 
-/* Rewrites the definitions of the workflows that name this one. */
+/* Rewrites the definitions that name a workflow or template. */
 static void
-rename_in_users(int workflow_id, const char *old, const char *new)
+rename_in_users(MaObject object, int object_id, const char *old,
+				const char *new)
 {
-	static MaStatement users = {"select version_id, definition"
-								" from mautomate_internal.workflow_version"
-								" where $1 = any (workflows)",
-								1,
-								{INT4OID}};
+	static MaStatement users = {
+		"select version_id, definition"
+		" from mautomate_internal.workflow_version"
+		" where $1 = any (case when $2 then workflows else templates end)",
+		2,
+		{INT4OID, BOOLOID}};
 	static MaStatement rewrite = {
 		"update mautomate_internal.workflow_version set definition = $2"
 		" where version_id = $1",
 		2,
 		{INT4OID, JSONBOID}};
-	Datum		   values[2];
-	SPITupleTable *rows;
-	bool		   isnull;
+	static const char *const workflow_keys[] = {"enroll", "unenroll", NULL};
+	static const char *const template_keys[] = {"template", NULL};
+	Datum					 values[2];
+	SPITupleTable			*rows;
+	bool					 isnull;
 
-	values[0] = Int32GetDatum(workflow_id);
+	values[0] = Int32GetDatum(object_id);
+	values[1] = BoolGetDatum(object == MA_OBJECT_WORKFLOW);
 	ma_sql_exec(&users, values, NULL, 0);
 	rows = SPI_tuptable;
 	for (uint64 i = 0; i < rows->numvals; i++)
@@ -509,7 +536,10 @@ rename_in_users(int workflow_id, const char *old, const char *new)
 			SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
 
 		values[0] = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
-		values[1] = JsonbPGetDatum(rename_in_definition(definition, old, new));
+		values[1] = JsonbPGetDatum(rename_in_definition(
+			definition,
+			object == MA_OBJECT_WORKFLOW ? workflow_keys : template_keys, old,
+			new));
 		ma_sql_exec(&rewrite, values, NULL, 0);
 	}
 }
@@ -540,7 +570,7 @@ mautomate_rename_workflow(PG_FUNCTION_ARGS)
 	values[0] = Int32GetDatum(workflow_id);
 	values[1] = CStringGetTextDatum(new_name);
 	ma_sql_exec(&stmt, values, NULL, 0);
-	rename_in_users(workflow_id, name, new_name);
+	rename_in_users(MA_OBJECT_WORKFLOW, workflow_id, name, new_name);
 	ma_sql_end(&scope);
 	PG_RETURN_VOID();
 }
@@ -573,4 +603,60 @@ mautomate_workflow_definition(PG_FUNCTION_ARGS)
 	definition = DatumGetJsonbPCopy(ma_sql_datum(0, 1, &isnull));
 	ma_sql_end(&scope);
 	PG_RETURN_JSONB_P(definition);
+}
+
+/* A column of a row as text, NULL where it is null. */
+static char *
+row_text(HeapTuple row, TupleDesc desc, const char *column)
+{
+	return SPI_getvalue(row, desc, SPI_fnumber(desc, column));
+}
+
+/*
+ * Row trigger, before, of a table whose objects workflows name: its argument
+ * says what they are. A name in a template's definition is all there is of
+ * it, so it can be rewritten; expressions read lists and scores by name.
+ */
+Datum
+mautomate_workflow_guard(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	const char	*object;
+	TupleDesc	 desc;
+	HeapTuple	 result;
+	char		*name;
+	char		*new_name;
+	int			 id;
+	bool		 gone;
+	MaSqlScope	 scope;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function \"%s\" must be called as a row "
+							   "trigger",
+							   "workflow_guard")));
+	object = trigger->tg_trigger->tgargs[0];
+	desc = RelationGetDescr(trigger->tg_relation);
+	gone = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
+	result = gone ? trigger->tg_trigtuple : trigger->tg_newtuple;
+	ma_sql_begin(&scope);
+	id =
+		atoi(row_text(trigger->tg_trigtuple, desc, psprintf("%s_id", object)));
+	name = row_text(trigger->tg_trigtuple, desc, "name");
+	new_name = row_text(result, desc, "name");
+	if (!gone && strcmp(object, "template") == 0)
+		gone = row_text(result, desc, "dropped")[0] == 't' &&
+			   row_text(trigger->tg_trigtuple, desc, "dropped")[0] == 'f';
+	if (gone)
+		refuse_if_named(object, id, name, "");
+	else if (strcmp(name, new_name) != 0)
+	{
+		if (strcmp(object, "template") == 0)
+			rename_in_users(MA_OBJECT_TEMPLATE, id, name, new_name);
+		else
+			refuse_if_named(object, id, name, "");
+	}
+	ma_sql_end(&scope);
+	return PointerGetDatum(result);
 }

@@ -208,6 +208,38 @@ comment on function mautomate.workflow_definition(text, int) is
   'the definition of a version of a workflow (default: the newest). '
   'Errors: 42704 for an unknown workflow or version.';
 
+-- What workflows name cannot be dropped, and is renamed with care.
+create view mautomate_internal.workflow_user as
+select distinct u.object, u.object_id, w.name as workflow
+from mautomate_internal.workflow_version v
+join mautomate_internal.workflow w using (workflow_id)
+cross join lateral (
+  select 'list', unnest(v.lists)
+  union all select 'template', unnest(v.templates)
+  union all select 'score', unnest(v.scores)
+  union all select 'workflow', unnest(v.workflows)
+) u (object, object_id)
+where v.in_use
+   or v.version = (select max(n.version)
+                   from mautomate_internal.workflow_version n
+                   where n.workflow_id = v.workflow_id);
+comment on view mautomate_internal.workflow_user is
+  'which workflows name an object, in their newest version or one that somebody may be on';
+
+create function mautomate_internal.workflow_guard() returns trigger
+  language c as 'MODULE_PATHNAME', 'mautomate_workflow_guard';
+comment on function mautomate_internal.workflow_guard() is
+  'row trigger of a table whose objects workflows name: refuses (2BP01) to drop one that is named; of one renamed the definitions follow where that can be, otherwise it is refused too';
+create trigger workflow_guard
+  before delete or update of name on mautomate_internal.list
+  for each row execute function mautomate_internal.workflow_guard('list');
+create trigger workflow_guard
+  before delete or update of name on mautomate_internal.score
+  for each row execute function mautomate_internal.workflow_guard('score');
+create trigger workflow_guard
+  before delete or update of name, dropped on mautomate_internal.template
+  for each row execute function mautomate_internal.workflow_guard('template');
+
 create view mautomate.workflows as
 select w.name as workflow, w.state,
        (select v.version from mautomate_internal.workflow_version v

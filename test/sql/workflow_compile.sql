@@ -161,3 +161,25 @@ select drop_workflow('wc_user');
 select drop_workflow('wc_newer');
 select drop_workflow('wc_good');
 select * from workflows where workflow like 'wc%';
+
+-- what a workflow names cannot be dropped; a template's new name is followed
+select create_score('wc_heat');
+select create_list('wc_named', 'contact.first_name = ''y''');
+select create_workflow('wc_names', '{"entry": [{"list": "wc_rule"}],
+  "steps": [{"id": "s", "send": {"template": "wc_mail"}},
+    {"add_to_list": "wc_static"},
+    {"id": "q", "if": "in_list(''wc_named'') or score(''wc_heat'') > 1",
+     "then": []}]}');
+select drop_list('wc_rule');
+select drop_list('wc_static');
+select drop_list('wc_named');
+select rename_list('wc_named', 'wc_other');
+select drop_score('wc_heat');
+select drop_template('wc_mail');
+select rename_template('wc_mail', 'wc_letter');
+select workflow_definition('wc_names');
+select create_workflow('wc_names', '{"steps": [{"exit": "x"}]}');
+select drop_list('wc_rule'), drop_list('wc_static'), drop_list('wc_named');
+select drop_score('wc_heat');
+select drop_template('wc_letter');
+select drop_workflow('wc_names');
