@@ -30,15 +30,13 @@ struct MaCapture
 	int			  nrows;
 };
 
-static void flush(MaCapture *capture);
-static void write_chunk(MaCapture *capture);
-static void withdraw(MaCaptureRun *run);
-static void tell_anonymous(MaCapture *capture);
-static int	find_told(MaCapture *capture, MaProfile **told, MaProfile **ids);
-static void lock_for_merges(MaCapture *capture, const MaProfile *told,
-							const MaProfile *ids, int n);
-static void store_events(MaCapture *capture);
-static void replace_events(MaCaptureRun *run);
+static void		  flush(MaCapture *capture);
+static void		  write_chunk(MaCapture *capture);
+static void		  withdraw(MaCaptureRun *run);
+static void		  tell_anonymous(MaCapture *capture);
+static MaProfile *everybody(MaCapture *capture, int *n, int *total);
+static void		  store_events(MaCapture *capture);
+static void		  replace_events(MaCaptureRun *run);
 
 /*
  * Starts a capture from rows of the given type by n sources. Those that could
@@ -177,89 +175,73 @@ withdraw(MaCaptureRun *run)
 
 /*
  * What anonymous ids did becomes what the persons did that they turn out to
- * be. Nearly always that is known already.
+ * be. Nearly always that is known already. Everybody that the chunk is about
+ * is made known at once and, before anything is merged, locked at once: one
+ * by one would be in no order.
  */
 static void
 tell_anonymous(MaCapture *capture)
 {
-	MaProfile *told;
-	MaProfile *ids;
-	int		   n = find_told(capture, &told, &ids);
-	int		   news = 0;
+	int		   n;
+	int		   total;
+	MaProfile *all = everybody(capture, &n, &total);
+	int64	  *contacts = palloc(sizeof(int64) * (2 * n + 1));
+	int64	  *states = palloc(sizeof(int64) * (total + 1));
+	int		   ncontacts = 0;
 
 	if (n == 0)
 		return;
-	ma_contact_obtain(told, n);
-	ma_contact_lookup(ids, n);
+	ma_contact_obtain(all, total);
+	for (int i = 0; i < total; i++)
+		states[i] = all[i].contact_id;
 	for (int i = 0; i < n; i++)
-		if (told[i].contact_id != 0 && told[i].contact_id != ids[i].contact_id)
+		if (states[i] != 0 && states[i] != states[n + i])
 		{
-			told[news] = told[i];
-			ids[news++] = ids[i];
+			contacts[ncontacts++] = states[i];
+			contacts[ncontacts++] = states[n + i];
 		}
-	if (news == 0)
+	if (ncontacts == 0)
 		return;
-	lock_for_merges(capture, told, ids, news);
-	for (int i = 0; i < news; i++)
-		(void) ma_contact_alias(ids[i].external_id, &told[i]);
-}
-
-/* The persons whose anonymous ids the rows of a chunk tell, and these. */
-static int
-find_told(MaCapture *capture, MaProfile **told, MaProfile **ids)
-{
-	int n = 0;
-
-	for (int i = 0; i < capture->nruns; i++)
-		n += capture->runs[i].nknown;
-	*told = palloc(sizeof(MaProfile) * (n + 1));
-	*ids = palloc0(sizeof(MaProfile) * (n + 1));
-	n = 0;
-	for (int i = 0; i < capture->nruns; i++)
-		for (int j = 0; j < capture->runs[i].nknown; j++)
-		{
-			(*told)[n] = capture->runs[i].known[j];
-			(*ids)[n++].external_id = capture->runs[i].anonymous[j];
-		}
-	return n;
+	ma_merge_lock(contacts, ncontacts, states, total);
+	for (int i = 0; i < n; i++)
+		if (states[i] != 0 && states[i] != states[n + i])
+			(void) ma_contact_alias(all[n + i].external_id, &all[i]);
 }
 
 /*
- * Locks, in one order, everybody that the chunk is about: merges one by one
- * would lock pair after pair.
+ * n persons whose anonymous ids the rows of a chunk tell, then these n ids,
+ * then the persons of its events: total.
  */
-static void
-lock_for_merges(MaCapture *capture, const MaProfile *told,
-				const MaProfile *ids, int n)
+static MaProfile *
+everybody(MaCapture *capture, int *n, int *total)
 {
-	int64 *contacts = palloc(sizeof(int64) * 2 * n);
-	int64 *states;
-	int	   ncontacts = 0;
-	int	   nstates = 0;
+	MaProfile *all;
 
-	for (int i = 0; i < capture->nruns; i++)
-		nstates += capture->runs[i].n;
-	states = palloc(sizeof(int64) * (nstates + 2 * n));
-	nstates = 0;
+	*n = *total = 0;
 	for (int i = 0; i < capture->nruns; i++)
 	{
-		MaCaptureRun *run = &capture->runs[i];
-
-		if (run->source->text.kind == NULL)
-			continue;
-		ma_contact_obtain(run->profiles, run->n);
-		for (int j = 0; j < run->n; j++)
+		*n += capture->runs[i].nknown;
+		*total += capture->runs[i].n;
+	}
+	if (*n == 0)
+		return NULL;
+	all = palloc0(sizeof(MaProfile) * (2 * *n + *total));
+	*total = 0;
+	for (int i = 0; i < capture->nruns; i++)
+		for (int j = 0; j < capture->runs[i].nknown; j++)
 		{
-			states[nstates++] = run->profiles[j].contact_id;
-			run->profiles[j].contact_id = 0;
+			all[*total] = capture->runs[i].known[j];
+			all[*n + (*total)++].external_id = capture->runs[i].anonymous[j];
 		}
-	}
-	for (int i = 0; i < n; i++)
-	{
-		states[nstates++] = contacts[ncontacts++] = told[i].contact_id;
-		states[nstates++] = contacts[ncontacts++] = ids[i].contact_id;
-	}
-	ma_merge_lock(contacts, ncontacts, states, nstates);
+	*total += *n;
+	for (int i = 0; i < capture->nruns; i++)
+		if (capture->runs[i].source->text.kind != NULL)
+		{
+			memcpy(&all[*total], capture->runs[i].profiles,
+				   sizeof(MaProfile) * capture->runs[i].n);
+			*total += capture->runs[i].n;
+		}
+	return all;
 }
 
 /* Puts the events of a chunk into the log, or gives them what is new. */
