@@ -174,6 +174,13 @@ move(int64 loser, int64 survivor)
 		" where contact_id = $1 or merged_into = $1",
 		2,
 		{INT8OID, INT8OID}};
+	/* who found the loser and commits later leaves events with it: the sweep
+	 * looks again */
+	static MaStatement dirty = {
+		"insert into mautomate_internal.dirty (contact_id, rebuild)"
+		" values ($1, true)",
+		1,
+		{INT8OID}};
 	static MaStatement messages = {
 		"update mautomate_internal.message set contact_id = $2"
 		" where contact_id = $1",
@@ -201,6 +208,7 @@ move(int64 loser, int64 survivor)
 	{
 		move_lists(loser, survivor);
 		ma_sql_exec(&loser_row, values, NULL, 0);
+		ma_sql_exec(&dirty, values, NULL, 0);
 	}
 	ma_sql_end(&scope);
 	return alive;
