@@ -23,16 +23,16 @@
 #include "signal.h"
 
 /* What an encoded cell holds besides its counter. */
-#define LAYOUT_FIRST		0x01	/* the first timestamp */
-#define LAYOUT_TIMES		0x02	/* newest timestamps and their capacity */
-#define LAYOUT_WINDOW		0x04	/* times of a whole window, its length */
-#define LAYOUT_VALUES		0x08	/* sum, min, max */
-#define LAYOUT_PAIRS		0x10	/* pairs of a whole window, its length */
+#define LAYOUT_FIRST  0x01 /* the first timestamp */
+#define LAYOUT_TIMES  0x02 /* newest timestamps and their capacity */
+#define LAYOUT_WINDOW 0x04 /* times of a whole window, its length */
+#define LAYOUT_VALUES 0x08 /* sum, min, max */
+#define LAYOUT_PAIRS  0x10 /* pairs of a whole window, its length */
 
-static void put_numeric(StringInfo out, Numeric value);
+static void	   put_numeric(StringInfo out, Numeric value);
 static Numeric get_numeric(const char **in, const char *end);
 static Numeric add(Numeric a, Numeric b);
-static int	compare(Numeric a, Numeric b);
+static int	   compare(Numeric a, Numeric b);
 
 /* Empties a cell: known, and nothing happened. */
 void
@@ -46,16 +46,16 @@ ma_cell_reset(MaCell *cell)
 static void
 insert_time(const MaCellDef *def, MaCell *cell, TimestampTz t)
 {
-	int			at = cell->ntimes;
+	int at = cell->ntimes;
 
 	while (at > 0 && cell->times[at - 1] > t)
 		at--;
 	if (!def->keep_times && cell->ntimes >= def->newest)
 	{
-		int			excess = cell->ntimes - def->newest + 1;
+		int excess = cell->ntimes - def->newest + 1;
 
 		if (at < excess)
-			return;				/* older than all that are kept */
+			return; /* older than all that are kept */
 		at -= excess;
 		cell->ntimes -= excess;
 		memmove(cell->times, cell->times + excess,
@@ -69,8 +69,8 @@ insert_time(const MaCellDef *def, MaCell *cell, TimestampTz t)
 	else if (cell->ntimes == cell->maxtimes)
 	{
 		cell->maxtimes *= 2;
-		cell->times = repalloc_huge(cell->times,
-									cell->maxtimes * sizeof(TimestampTz));
+		cell->times =
+			repalloc_huge(cell->times, cell->maxtimes * sizeof(TimestampTz));
 	}
 	memmove(cell->times + at + 1, cell->times + at,
 			(cell->ntimes - at) * sizeof(TimestampTz));
@@ -82,7 +82,7 @@ insert_time(const MaCellDef *def, MaCell *cell, TimestampTz t)
 static void
 insert_pair(MaCell *cell, TimestampTz t, Numeric value)
 {
-	int			at = cell->npairs;
+	int at = cell->npairs;
 
 	while (at > 0 && cell->pairs[at - 1].at > t)
 		at--;
@@ -94,8 +94,8 @@ insert_pair(MaCell *cell, TimestampTz t, Numeric value)
 	else if (cell->npairs == cell->maxpairs)
 	{
 		cell->maxpairs *= 2;
-		cell->pairs = repalloc_huge(cell->pairs,
-									cell->maxpairs * sizeof(MaPair));
+		cell->pairs =
+			repalloc_huge(cell->pairs, cell->maxpairs * sizeof(MaPair));
 	}
 	memmove(cell->pairs + at + 1, cell->pairs + at,
 			(cell->npairs - at) * sizeof(MaPair));
@@ -149,8 +149,7 @@ ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now)
 	}
 	else if (def->keep_times)
 	{
-		while (cell->ntimes - gone > def->newest &&
-			   cell->times[gone] <= floor)
+		while (cell->ntimes - gone > def->newest && cell->times[gone] <= floor)
 			gone++;
 		cell->ntimes -= gone;
 		memmove(cell->times, cell->times + gone,
@@ -174,23 +173,22 @@ ma_varint_put(StringInfo out, uint64 value)
 uint64
 ma_varint_get(const char **in, const char *end)
 {
-	uint64		value = 0;
+	uint64 value = 0;
 
 	for (int shift = 0; shift < 64; shift += 7)
 	{
-		uint8		byte;
+		uint8 byte;
 
 		if (*in >= end)
 			break;
-		byte = (uint8) *(*in)++;
+		byte = (uint8) * (*in)++;
 		value |= (uint64) (byte & 0x7f) << shift;
 		if ((byte & 0x80) == 0)
 			return value;
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("contact state is corrupt"),
-			 errhint("mautomate.verify(repair => true) rebuilds it.")));
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+					errmsg("contact state is corrupt"),
+					errhint("mautomate.verify(repair => true) rebuilds it.")));
 }
 
 /* Signed numbers, small ones short. */
@@ -203,7 +201,7 @@ put_signed(StringInfo out, int64 value)
 static int64
 get_signed(const char **in, const char *end)
 {
-	uint64		value = ma_varint_get(in, end);
+	uint64 value = ma_varint_get(in, end);
 
 	return (int64) (value >> 1) ^ -(int64) (value & 1);
 }
@@ -217,26 +215,26 @@ put_times(StringInfo out, const MaCell *cell)
 		return;
 	put_signed(out, cell->times[cell->ntimes - 1]);
 	for (int i = cell->ntimes - 1; i > 0; i--)
-		ma_varint_put(out, (uint64) cell->times[i] -
-					  (uint64) cell->times[i - 1]);
+		ma_varint_put(out,
+					  (uint64) cell->times[i] - (uint64) cell->times[i - 1]);
 }
 
 static void
 get_times(MaCell *cell, const char **in, const char *end)
 {
-	uint64		n = ma_varint_get(in, end);
+	uint64 n = ma_varint_get(in, end);
 
-	if (n > (uint64) (end - *in))	/* each takes a byte at least */
+	if (n > (uint64) (end - *in)) /* each takes a byte at least */
 		n = end - *in;
 	cell->ntimes = cell->maxtimes = (int) n;
 	if (n == 0)
 		return;
-	cell->maxtimes++;			/* one is likely to come */
+	cell->maxtimes++; /* one is likely to come */
 	cell->times = palloc(cell->maxtimes * sizeof(TimestampTz));
 	cell->times[n - 1] = get_signed(in, end);
 	for (int i = cell->ntimes - 1; i > 0; i--)
-		cell->times[i - 1] = (TimestampTz)
-			((uint64) cell->times[i] - ma_varint_get(in, end));
+		cell->times[i - 1] =
+			(TimestampTz) ((uint64) cell->times[i] - ma_varint_get(in, end));
 }
 
 /* A numeric by its bytes; NULL as length 0. */
@@ -256,8 +254,8 @@ put_numeric(StringInfo out, Numeric value)
 static Numeric
 get_numeric(const char **in, const char *end)
 {
-	uint64		length = ma_varint_get(in, end);
-	char	   *value;
+	uint64 length = ma_varint_get(in, end);
+	char  *value;
 
 	if (length == 0 || length > (uint64) (end - *in))
 		return NULL;
@@ -273,7 +271,7 @@ void
 ma_cell_encode(const MaCellDef *def, const MaCell *cell, StringInfo out)
 {
 	StringInfoData body;
-	int			layout = 0;
+	int			   layout = 0;
 
 	if (def->keep_first && cell->count > 0)
 		layout |= LAYOUT_FIRST;
@@ -307,7 +305,7 @@ ma_cell_encode(const MaCellDef *def, const MaCell *cell, StringInfo out)
 		for (int i = 0; i < cell->npairs; i++)
 		{
 			put_signed(&body, cell->pairs[i].at -
-					   (i > 0 ? cell->pairs[i - 1].at : 0));
+								  (i > 0 ? cell->pairs[i - 1].at : 0));
 			put_numeric(&body, cell->pairs[i].value);
 		}
 	}
@@ -336,18 +334,18 @@ get_pairs(MaCell *cell, const char **in, const char *end)
  * if none was ever dropped, too.
  */
 static bool
-suffices(const MaCellDef *def, const MaCell *cell, int layout,
-		 int64 newest, int64 longest)
+suffices(const MaCellDef *def, const MaCell *cell, int layout, int64 newest,
+		 int64 longest)
 {
 	if (def->keep_first && cell->count > 0 && !(layout & LAYOUT_FIRST))
 		return false;
 	if (def->property[0] != '\0')
 		return (layout & LAYOUT_VALUES) &&
-			(!def->keep_pairs || longest >= def->longest);
+			   (!def->keep_pairs || longest >= def->longest);
 	if (cell->ntimes == cell->count)
 		return true;
 	return newest >= def->newest &&
-		(!def->keep_times || longest >= def->longest);
+		   (!def->keep_times || longest >= def->longest);
 }
 
 /*
@@ -355,8 +353,8 @@ suffices(const MaCellDef *def, const MaCell *cell, int layout,
  * cell is known afterwards if what was kept is enough.
  */
 void
-ma_cell_decode(const MaCellDef *def, MaCell *cell,
-			   const char **in, const char *end)
+ma_cell_decode(const MaCellDef *def, MaCell *cell, const char **in,
+			   const char *end)
 {
 	uint64		length = ma_varint_get(in, end);
 	const char *body = *in;
@@ -397,7 +395,7 @@ ma_cell_decode(const MaCellDef *def, MaCell *cell,
 void
 ma_cell_skip(const char **in, const char *end)
 {
-	uint64		length = ma_varint_get(in, end);
+	uint64 length = ma_varint_get(in, end);
 
 	*in += Min(length, (uint64) (end - *in));
 }
@@ -405,15 +403,13 @@ ma_cell_skip(const char **in, const char *end)
 static Numeric
 add(Numeric a, Numeric b)
 {
-	return DatumGetNumeric(DirectFunctionCall2(numeric_add,
-											   NumericGetDatum(a),
+	return DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(a),
 											   NumericGetDatum(b)));
 }
 
 static int
 compare(Numeric a, Numeric b)
 {
-	return DatumGetInt32(DirectFunctionCall2(numeric_cmp,
-											 NumericGetDatum(a),
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(a),
 											 NumericGetDatum(b)));
 }

@@ -27,8 +27,8 @@
 /* DecodeDateTime() got a last argument in 16 */
 #if PG_VERSION_NUM >= 160000
 #define ma_decode_datetime(field, ftype, nf, dtype, tm, fsec, tz) \
-	DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz, \
-				   &(DateTimeErrorExtra) {0})
+	DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz,         \
+				   &(DateTimeErrorExtra){0})
 #else
 #define ma_decode_datetime(field, ftype, nf, dtype, tm, fsec, tz) \
 	DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz)
@@ -45,12 +45,12 @@
 
 /* what an update tells about indexes is more than a boolean since 16 */
 #if PG_VERSION_NUM >= 160000
-#define MaUpdateIndexes TU_UpdateIndexes
+#define MaUpdateIndexes					TU_UpdateIndexes
 #define ma_needs_index_entries(indexes) ((indexes) != TU_None)
 #define ma_insert_index_tuples(info, slot, estate) \
 	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL, false)
 #else
-#define MaUpdateIndexes bool
+#define MaUpdateIndexes					bool
 #define ma_needs_index_entries(indexes) (indexes)
 #define ma_insert_index_tuples(info, slot, estate) \
 	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL)
@@ -75,4 +75,4 @@
 #define ma_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
-#endif							/* MA_COMPAT_H */
+#endif /* MA_COMPAT_H */

@@ -33,7 +33,7 @@
 
 PG_FUNCTION_INFO_V1(mautomate_definition_changed);
 
-static MaWatch watch = {"generation"};
+static MaWatch		  watch = {"generation"};
 static MaDefinitions *current = NULL;
 
 static MaDefinitions *load(void);
@@ -43,15 +43,13 @@ Datum
 mautomate_definition_changed(PG_FUNCTION_ARGS)
 {
 	static MaStatement stmt = {
-		"update mautomate_internal.generation set value = value + 1", 0
-	};
-	MaSqlScope	scope;
+		"update mautomate_internal.generation set value = value + 1", 0};
+	MaSqlScope scope;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be called as a trigger",
-						"definition_changed")));
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function \"%s\" must be called as a trigger",
+							   "definition_changed")));
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, NULL, NULL, 0);
 	ma_sql_end(&scope);
@@ -67,11 +65,11 @@ ma_definition_generation(void)
 		"update mautomate_internal.generation set value = 1 + greatest(value,"
 		" (select max(generation) from mautomate_internal.list),"
 		" (select max(generation) from mautomate_internal.score))"
-		" returning value", 0
-	};
-	MaSqlScope	scope;
-	bool		isnull;
-	int64		generation;
+		" returning value",
+		0};
+	MaSqlScope scope;
+	bool	   isnull;
+	int64	   generation;
 
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, NULL, NULL, 1);
@@ -127,7 +125,7 @@ compare_kind(const void *a, const void *b)
 MaKindDef *
 ma_definition_kind(MaDefinitions *definitions, const char *kind)
 {
-	MaKindDef	key = {.kind = kind};
+	MaKindDef key = {.kind = kind};
 
 	if (definitions->nkinds == 0)
 		return NULL;
@@ -151,17 +149,16 @@ ma_definition_expr(int predicate_id)
 static char *
 keep_text(MaDefinitions *definitions, uint64 row, int column)
 {
-	char	   *text = ma_sql_text(row, column);
+	char *text = ma_sql_text(row, column);
 
-	return text == NULL ? NULL :
-		MemoryContextStrdup(definitions->cxt, text);
+	return text == NULL ? NULL : MemoryContextStrdup(definitions->cxt, text);
 }
 
 static int64
 get_int(uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = ma_sql_datum(row, column, &isnull);
+	bool  isnull;
+	Datum value = ma_sql_datum(row, column, &isnull);
 
 	return isnull ? 0 : DatumGetInt64(value);
 }
@@ -169,7 +166,7 @@ get_int(uint64 row, int column)
 static double
 get_float(uint64 row, int column)
 {
-	bool		isnull;
+	bool isnull;
 
 	return DatumGetFloat8(ma_sql_datum(row, column, &isnull));
 }
@@ -183,16 +180,16 @@ read_exprs(MaDefinitions *definitions)
 		" p.entry_kind, p.type::bigint, p.text"
 		" from mautomate_internal.predicate p"
 		" join mautomate_internal.predicate_in_use using (predicate_id)"
-		" order by 1", 0
-	};
-	uint64		n = ma_sql_read(&stmt, NULL, NULL, 0);
+		" order by 1",
+		0};
+	uint64 n = ma_sql_read(&stmt, NULL, NULL, 0);
 
 	definitions->nexprs = n;
-	definitions->exprs = MemoryContextAllocZero(definitions->cxt,
-												(n + 1) * sizeof(MaExprUse));
+	definitions->exprs =
+		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(MaExprUse));
 	for (uint64 i = 0; i < n; i++)
 	{
-		MaExprUse  *use = &definitions->exprs[i];
+		MaExprUse *use = &definitions->exprs[i];
 
 		use->predicate_id = get_int(i, 1);
 		use->source.names = get_int(i, 2);
@@ -213,26 +210,26 @@ read_lists(MaDefinitions *definitions, int **predicate_ids)
 {
 	static MaStatement stmt = {
 		"select list_id::bigint, name, predicate_id::bigint, generation"
-		" from mautomate_internal.list order by list_id", 0
-	};
-	uint64		n = ma_sql_read(&stmt, NULL, NULL, 0);
+		" from mautomate_internal.list order by list_id",
+		0};
+	uint64 n = ma_sql_read(&stmt, NULL, NULL, 0);
 
 	definitions->nlists = n;
-	definitions->lists = MemoryContextAllocZero(definitions->cxt,
-												(n + 1) * sizeof(MaListDef));
-	*predicate_ids = MemoryContextAllocZero(definitions->cxt,
-											(n + 1) * sizeof(int));
+	definitions->lists =
+		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(MaListDef));
+	*predicate_ids =
+		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(int));
 	for (uint64 i = 0; i < n; i++)
 	{
-		MaListDef  *list = &definitions->lists[i];
+		MaListDef *list = &definitions->lists[i];
 
 		list->list_id = get_int(i, 1);
 		list->name = keep_text(definitions, i, 2);
 		(*predicate_ids)[i] = get_int(i, 3);
 		list->is_static = (*predicate_ids)[i] == 0;
 		list->generation = get_int(i, 4);
-		definitions->consumers_at = Max(definitions->consumers_at,
-										list->generation);
+		definitions->consumers_at =
+			Max(definitions->consumers_at, list->generation);
 	}
 }
 
@@ -243,14 +240,13 @@ read_scores(MaDefinitions *definitions)
 	static MaStatement stmt = {
 		"select score_id::bigint, name,"
 		" coalesce(minimum, '-infinity'), coalesce(maximum, 'infinity'),"
-		" generation from mautomate_internal.score order by score_id", 0
-	};
-	uint64		n = ma_sql_read(&stmt, NULL, NULL, 0);
+		" generation from mautomate_internal.score order by score_id",
+		0};
+	uint64 n = ma_sql_read(&stmt, NULL, NULL, 0);
 
 	definitions->nscores = n;
-	definitions->scores = MemoryContextAllocZero(definitions->cxt,
-												 (n + 1) *
-												 sizeof(MaScoreDef));
+	definitions->scores =
+		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(MaScoreDef));
 	for (uint64 i = 0; i < n; i++)
 	{
 		MaScoreDef *score = &definitions->scores[i];
@@ -260,8 +256,8 @@ read_scores(MaDefinitions *definitions)
 		score->minimum = get_float(i, 3);
 		score->maximum = get_float(i, 4);
 		score->generation = get_int(i, 5);
-		definitions->consumers_at = Max(definitions->consumers_at,
-										score->generation);
+		definitions->consumers_at =
+			Max(definitions->consumers_at, score->generation);
 	}
 }
 
@@ -281,14 +277,14 @@ read_rules(MaDefinitions *definitions, int **predicate_ids)
 	static MaStatement stmt = {
 		"select score_id::bigint, rule, points, predicate_id::bigint,"
 		" (event is not null)::int::bigint"
-		" from mautomate_internal.score_rule order by score_id, rule", 0
-	};
-	uint64		n = ma_sql_read(&stmt, NULL, NULL, 0);
-	MaRuleDef  *rules = MemoryContextAllocZero(definitions->cxt,
-											   (n + 1) * sizeof(MaRuleDef));
+		" from mautomate_internal.score_rule order by score_id, rule",
+		0};
+	uint64	   n = ma_sql_read(&stmt, NULL, NULL, 0);
+	MaRuleDef *rules =
+		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(MaRuleDef));
 
-	*predicate_ids = MemoryContextAllocZero(definitions->cxt,
-											(n + 1) * sizeof(int));
+	*predicate_ids =
+		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(int));
 	for (uint64 i = 0; i < n; i++)
 	{
 		MaScoreDef *score = find_score(definitions, get_int(i, 1));
@@ -311,11 +307,11 @@ read_tiers(MaDefinitions *definitions)
 	static MaStatement stmt = {
 		"select score_id::bigint, tier, at_least, leave_below,"
 		" tier_id::bigint"
-		" from mautomate_internal.score_tier order by score_id, at_least", 0
-	};
-	uint64		n = ma_sql_read(&stmt, NULL, NULL, 0);
-	MaTierDef  *tiers = MemoryContextAllocZero(definitions->cxt,
-											   (n + 1) * sizeof(MaTierDef));
+		" from mautomate_internal.score_tier order by score_id, at_least",
+		0};
+	uint64	   n = ma_sql_read(&stmt, NULL, NULL, 0);
+	MaTierDef *tiers =
+		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(MaTierDef));
 
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -336,7 +332,7 @@ read_tiers(MaDefinitions *definitions)
 typedef struct Compilation
 {
 	MaDefinitions *definitions;
-	MaExprUse  *use;
+	MaExprUse	  *use;
 } Compilation;
 
 static void
@@ -380,7 +376,7 @@ static void
 compile_all(MaDefinitions *definitions, int *list_predicates,
 			int *rule_predicates)
 {
-	int			rule = 0;
+	int rule = 0;
 
 	for (int i = 0; i < definitions->nexprs; i++)
 		compile_safely(definitions, &definitions->exprs[i]);
@@ -397,16 +393,14 @@ static MaDefinitions *
 load(void)
 {
 	static MaStatement generation = {
-		"select value from mautomate_internal.generation", 0
-	};
-	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext,
-											  "mautomate definitions",
-											  ALLOCSET_DEFAULT_SIZES);
-	MaDefinitions *definitions = MemoryContextAllocZero(cxt,
-														sizeof(MaDefinitions));
-	int		   *list_predicates;
-	int		   *rule_predicates;
-	MaSqlScope	scope;
+		"select value from mautomate_internal.generation", 0};
+	MemoryContext cxt = AllocSetContextCreate(
+		CurrentMemoryContext, "mautomate definitions", ALLOCSET_DEFAULT_SIZES);
+	MaDefinitions *definitions =
+		MemoryContextAllocZero(cxt, sizeof(MaDefinitions));
+	int		  *list_predicates;
+	int		  *rule_predicates;
+	MaSqlScope scope;
 
 	definitions->cxt = cxt;
 	ma_sql_begin(&scope);
@@ -418,8 +412,8 @@ load(void)
 	read_scores(definitions);
 	read_rules(definitions, &rule_predicates);
 	read_tiers(definitions);
-	definitions->generation = Max(definitions->generation,
-								  definitions->consumers_at);
+	definitions->generation =
+		Max(definitions->generation, definitions->consumers_at);
 	ma_definition_read_cells(definitions);
 	PopActiveSnapshot();
 	ma_sql_end(&scope);

@@ -18,9 +18,9 @@ typedef struct MaListDef
 {
 	int			list_id;
 	const char *name;
-	MaExpr	   *expr;			/* NULL: static, or broken */
+	MaExpr	   *expr; /* NULL: static, or broken */
 	bool		is_static;
-	int64		generation;		/* at which its predicate last changed */
+	int64		generation; /* at which its predicate last changed */
 } MaListDef;
 
 /* A rule of a score. */
@@ -28,8 +28,8 @@ typedef struct MaRuleDef
 {
 	const char *name;
 	double		points;
-	bool		counts;			/* the expression is a number of events */
-	MaExpr	   *expr;			/* NULL: broken */
+	bool		counts; /* the expression is a number of events */
+	MaExpr	   *expr;	/* NULL: broken */
 } MaRuleDef;
 
 /* A tier of a score. */
@@ -46,38 +46,38 @@ typedef struct MaScoreDef
 {
 	int			score_id;
 	const char *name;
-	double		minimum;		/* -infinity: none */
-	double		maximum;		/* infinity: none */
+	double		minimum; /* -infinity: none */
+	double		maximum; /* infinity: none */
 	int64		generation;
 	int			nrules;
 	MaRuleDef  *rules;
 	int			ntiers;
-	MaTierDef  *tiers;			/* ascending */
+	MaTierDef  *tiers; /* ascending */
 } MaScoreDef;
 
 /* A constant that a count is compared with, and by whom. */
 typedef struct MaSwitch
 {
-	int64		constant;
-	int			consumer;
+	int64 constant;
+	int	  consumer;
 } MaSwitch;
 
 /* Comparisons of one count with constants. */
 typedef struct MaSwitchboard
 {
-	MaSignal   *signal;
-	int			nswitches;
-	MaSwitch   *switches;		/* by constant */
+	MaSignal *signal;
+	int		  nswitches;
+	MaSwitch *switches; /* by constant */
 } MaSwitchboard;
 
 /* A cell, and whom a change of it concerns. */
 typedef struct MaCellUse
 {
-	MaCellDef	def;
-	MaExpr	   *filter;			/* NULL: every event of the kind */
-	Bitmapset  *any;			/* consumers to wake at every change */
-	int			nboards;
-	MaSwitchboard *boards;		/* consumers to wake at a crossing */
+	MaCellDef	   def;
+	MaExpr		  *filter; /* NULL: every event of the kind */
+	Bitmapset	  *any;	   /* consumers to wake at every change */
+	int			   nboards;
+	MaSwitchboard *boards; /* consumers to wake at a crossing */
 } MaCellUse;
 
 /* A kind of event and its cells. */
@@ -85,8 +85,8 @@ typedef struct MaKindDef
 {
 	const char *kind;
 	int			ncells;
-	int		   *cells;			/* indexes into MaDefinitions.cells */
-	int			counter;		/* the one that counts all events, or -1 */
+	int		   *cells;	 /* indexes into MaDefinitions.cells */
+	int			counter; /* the one that counts all events, or -1 */
 } MaKindDef;
 
 /* An attribute that consumers read. */
@@ -99,38 +99,38 @@ typedef struct MaAttributeUse
 /* All definitions of one generation, compiled. */
 typedef struct MaDefinitions
 {
-	int64		generation;		/* of all definitions in here */
-	int64		consumers_at;	/* at which a consumer last changed */
-	MemoryContext cxt;			/* owns everything below */
-	int			nlists;
-	MaListDef  *lists;
-	int			nscores;
-	MaScoreDef *scores;
-	int		   *order;			/* consumers, each after what it needs */
-	Bitmapset **list_users;		/* by list: consumers that ask in_list */
-	Bitmapset **score_users;	/* by score: consumers that ask score, tier */
-	Bitmapset  *timed;			/* consumers that time alone can change */
-	int			ncells;
-	MaCellUse  *cells;
-	int			nkinds;
-	MaKindDef  *kinds;			/* by name */
-	int			nattributes;
+	int64			generation;	  /* of all definitions in here */
+	int64			consumers_at; /* at which a consumer last changed */
+	MemoryContext	cxt;		  /* owns everything below */
+	int				nlists;
+	MaListDef	   *lists;
+	int				nscores;
+	MaScoreDef	   *scores;
+	int			   *order;		 /* consumers, each after what it needs */
+	Bitmapset	  **list_users;	 /* by list: consumers that ask in_list */
+	Bitmapset	  **score_users; /* by score: consumers that ask score, tier */
+	Bitmapset	   *timed;		 /* consumers that time alone can change */
+	int				ncells;
+	MaCellUse	   *cells;
+	int				nkinds;
+	MaKindDef	   *kinds; /* by name */
+	int				nattributes;
 	MaAttributeUse *attributes;
-	int			nexprs;
-	struct MaExprUse *exprs;	/* by predicate_id; private */
-	void	   *entries;		/* entry.c's part, NULL until it builds it */
+	int				nexprs;
+	struct MaExprUse *exprs;   /* by predicate_id; private */
+	void			 *entries; /* entry.c's part, NULL until it builds it */
 } MaDefinitions;
 
 extern MaDefinitions *ma_definitions(void);
 extern MaDefinitions *ma_definitions_reload(void);
-extern MaKindDef *ma_definition_kind(MaDefinitions *definitions,
-									 const char *kind);
-extern MaExpr *ma_definition_expr(int predicate_id);
-extern int64 ma_definition_generation(void);
-extern int	ma_predicate_register(const MaExprSource *source);
+extern MaKindDef	 *ma_definition_kind(MaDefinitions *definitions,
+										 const char	   *kind);
+extern MaExpr		 *ma_definition_expr(int predicate_id);
+extern int64		  ma_definition_generation(void);
+extern int			  ma_predicate_register(const MaExprSource *source);
 extern Datum ma_definition_users(MaDefinitions *definitions, MaSlotKind kind,
 								 MaSlotKind other, const char *name);
-extern void ma_definition_rename(MaSlotKind kind, MaSlotKind other,
-								 const char *name, const char *new_name);
+extern void	 ma_definition_rename(MaSlotKind kind, MaSlotKind other,
+								  const char *name, const char *new_name);
 
-#endif							/* MA_DEFINITION_H */
+#endif /* MA_DEFINITION_H */

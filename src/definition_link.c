@@ -26,24 +26,23 @@ ma_definition_read_cells(MaDefinitions *definitions)
 {
 	static MaStatement stmt = {
 		"select cell_id::bigint, kind, filter, property"
-		" from mautomate_internal.cell order by cell_id", 0
-	};
-	uint64		n = ma_sql_read(&stmt, NULL, NULL, 0);
-	bool		isnull;
+		" from mautomate_internal.cell order by cell_id",
+		0};
+	uint64 n = ma_sql_read(&stmt, NULL, NULL, 0);
+	bool   isnull;
 
 	definitions->ncells = n;
-	definitions->cells = MemoryContextAllocZero(definitions->cxt,
-												(n + 1) * sizeof(MaCellUse));
+	definitions->cells =
+		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(MaCellUse));
 	for (uint64 i = 0; i < n; i++)
 	{
-		MaCellDef  *def = &definitions->cells[i].def;
+		MaCellDef *def = &definitions->cells[i].def;
 
 		def->id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
 		def->kind = MemoryContextStrdup(definitions->cxt, ma_sql_text(i, 2));
-		def->filter = MemoryContextStrdup(definitions->cxt,
-										  ma_sql_text(i, 3));
-		def->property = MemoryContextStrdup(definitions->cxt,
-											ma_sql_text(i, 4));
+		def->filter = MemoryContextStrdup(definitions->cxt, ma_sql_text(i, 3));
+		def->property =
+			MemoryContextStrdup(definitions->cxt, ma_sql_text(i, 4));
 	}
 }
 
@@ -54,10 +53,9 @@ find_cell(MaDefinitions *definitions, const char *kind, const char *filter,
 {
 	for (int i = 0; i < definitions->ncells; i++)
 	{
-		MaCellDef  *def = &definitions->cells[i].def;
+		MaCellDef *def = &definitions->cells[i].def;
 
-		if (strcmp(def->kind, kind) == 0 &&
-			strcmp(def->filter, filter) == 0 &&
+		if (strcmp(def->kind, kind) == 0 && strcmp(def->filter, filter) == 0 &&
 			strcmp(def->property, property) == 0)
 			return i;
 	}
@@ -69,15 +67,15 @@ static bool
 same_question(const MaSignal *a, const MaSignal *b)
 {
 	return a->cell == b->cell && a->windowed == b->windowed &&
-		(!a->windowed ||
-		 memcmp(&a->within, &b->within, sizeof(Interval)) == 0);
+		   (!a->windowed ||
+			memcmp(&a->within, &b->within, sizeof(Interval)) == 0);
 }
 
 /* Adds a constant of a count to the switchboard of its cell. */
 static void
 add_switch(MaDefinitions *definitions, MaSlot *slot, int consumer)
 {
-	MaCellUse  *use = &definitions->cells[slot->signal->cell];
+	MaCellUse	  *use = &definitions->cells[slot->signal->cell];
 	MaSwitchboard *board = NULL;
 
 	for (int i = 0; i < use->nboards && board == NULL; i++)
@@ -86,9 +84,9 @@ add_switch(MaDefinitions *definitions, MaSlot *slot, int consumer)
 	if (board == NULL)
 	{
 		use->boards = use->boards == NULL ?
-			palloc(sizeof(MaSwitchboard)) :
-			repalloc(use->boards, (use->nboards + 1) *
-					 sizeof(MaSwitchboard));
+						  palloc(sizeof(MaSwitchboard)) :
+						  repalloc(use->boards,
+								   (use->nboards + 1) * sizeof(MaSwitchboard));
 		board = &use->boards[use->nboards++];
 		board->signal = slot->signal;
 		board->nswitches = 0;
@@ -96,11 +94,10 @@ add_switch(MaDefinitions *definitions, MaSlot *slot, int consumer)
 	}
 	if ((board->nswitches & (board->nswitches - 1)) == 0)
 		board->switches = board->switches == NULL ?
-			palloc(sizeof(MaSwitch)) :
-			repalloc(board->switches,
-					 2 * board->nswitches * sizeof(MaSwitch));
-	board->switches[board->nswitches].constant =
-		DatumGetInt64(slot->constant);
+							  palloc(sizeof(MaSwitch)) :
+							  repalloc(board->switches, 2 * board->nswitches *
+															sizeof(MaSwitch));
+	board->switches[board->nswitches].constant = DatumGetInt64(slot->constant);
 	board->switches[board->nswitches++].consumer = consumer;
 }
 
@@ -117,10 +114,11 @@ add_attribute(MaDefinitions *definitions, const char *name, int consumer)
 			use->consumers = bms_add_member(use->consumers, consumer);
 			return;
 		}
-	definitions->attributes = definitions->attributes == NULL ?
-		palloc(sizeof(MaAttributeUse)) :
-		repalloc(definitions->attributes, (definitions->nattributes + 1) *
-				 sizeof(MaAttributeUse));
+	definitions->attributes =
+		definitions->attributes == NULL ?
+			palloc(sizeof(MaAttributeUse)) :
+			repalloc(definitions->attributes,
+					 (definitions->nattributes + 1) * sizeof(MaAttributeUse));
 	use = &definitions->attributes[definitions->nattributes++];
 	use->name = name;
 	use->consumers = bms_make_singleton(consumer);
@@ -130,8 +128,8 @@ add_attribute(MaDefinitions *definitions, const char *name, int consumer)
 static void
 link_signal(MaDefinitions *definitions, MaSlot *slot, int consumer)
 {
-	MaSignal   *signal = slot->signal;
-	MaCellUse  *use;
+	MaSignal  *signal = slot->signal;
+	MaCellUse *use;
 
 	signal->cell = find_cell(definitions, signal->kind, signal->filter_text,
 							 signal->property);
@@ -169,8 +167,8 @@ find_score_index(MaDefinitions *definitions, const char *name)
 static void
 link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer)
 {
-	MaSlot	   *slots;
-	int			n;
+	MaSlot *slots;
+	int		n;
 
 	if (expr == NULL)
 		return;
@@ -179,7 +177,7 @@ link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer)
 		definitions->timed = bms_add_member(definitions->timed, consumer);
 	for (int i = 0; i < n; i++)
 	{
-		MaSlot	   *slot = &slots[i];
+		MaSlot *slot = &slots[i];
 
 		switch (slot->kind)
 		{
@@ -194,17 +192,15 @@ link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer)
 			case MA_SLOT_IN_LIST:
 				slot->index = find_list(definitions, slot->object);
 				if (slot->index >= 0 && consumer >= 0)
-					definitions->list_users[slot->index] =
-						bms_add_member(definitions->list_users[slot->index],
-									   consumer);
+					definitions->list_users[slot->index] = bms_add_member(
+						definitions->list_users[slot->index], consumer);
 				break;
 			case MA_SLOT_SCORE:
 			case MA_SLOT_TIER:
 				slot->index = find_score_index(definitions, slot->object);
 				if (slot->index >= 0 && consumer >= 0)
-					definitions->score_users[slot->index] =
-						bms_add_member(definitions->score_users[slot->index],
-									   consumer);
+					definitions->score_users[slot->index] = bms_add_member(
+						definitions->score_users[slot->index], consumer);
 				break;
 			default:
 				break;
@@ -216,8 +212,8 @@ link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer)
 static void
 link_nth(MaDefinitions *definitions, MaExprUse *use)
 {
-	MaSlot	   *slots;
-	int			n;
+	MaSlot *slots;
+	int		n;
 
 	if (use->expr == NULL)
 		return;
@@ -240,8 +236,8 @@ link_nth(MaDefinitions *definitions, MaExprUse *use)
 static int
 compare_switches(const void *a, const void *b)
 {
-	int64		x = ((const MaSwitch *) a)->constant;
-	int64		y = ((const MaSwitch *) b)->constant;
+	int64 x = ((const MaSwitch *) a)->constant;
+	int64 y = ((const MaSwitch *) b)->constant;
 
 	return (x > y) - (x < y);
 }
@@ -257,12 +253,12 @@ compare_kinds(const void *a, const void *b)
 static void
 group_cells(MaDefinitions *definitions)
 {
-	definitions->kinds = palloc0((definitions->ncells + 1) *
-								 sizeof(MaKindDef));
+	definitions->kinds =
+		palloc0((definitions->ncells + 1) * sizeof(MaKindDef));
 	for (int i = 0; i < definitions->ncells; i++)
 	{
-		MaCellUse  *use = &definitions->cells[i];
-		MaKindDef  *kind = NULL;
+		MaCellUse *use = &definitions->cells[i];
+		MaKindDef *kind = NULL;
 
 		for (int j = 0; j < use->nboards; j++)
 			qsort(use->boards[j].switches, use->boards[j].nswitches,
@@ -292,12 +288,12 @@ void
 ma_definition_link(MaDefinitions *definitions)
 {
 	MemoryContext old = MemoryContextSwitchTo(definitions->cxt);
-	int			consumers = definitions->nlists + definitions->nscores;
+	int			  consumers = definitions->nlists + definitions->nscores;
 
-	definitions->list_users = palloc0((definitions->nlists + 1) *
-									  sizeof(Bitmapset *));
-	definitions->score_users = palloc0((definitions->nscores + 1) *
-									   sizeof(Bitmapset *));
+	definitions->list_users =
+		palloc0((definitions->nlists + 1) * sizeof(Bitmapset *));
+	definitions->score_users =
+		palloc0((definitions->nscores + 1) * sizeof(Bitmapset *));
 	for (int i = 0; i < definitions->nlists; i++)
 		link_expr(definitions, definitions->lists[i].expr, i);
 	for (int i = 0; i < definitions->nscores; i++)
@@ -329,10 +325,10 @@ consumer_name(MaDefinitions *definitions, int consumer)
 typedef struct Visit
 {
 	MaDefinitions *definitions;
-	int		   *path;
-	int			depth;
-	bool	   *done;
-	int			ordered;		/* filled from the end of order[] */
+	int			  *path;
+	int			   depth;
+	bool		  *done;
+	int			   ordered; /* filled from the end of order[] */
 } Visit;
 
 /* Refuses a cycle, naming its path. */
@@ -340,7 +336,7 @@ static void
 refuse_cycle(Visit *visit, int consumer)
 {
 	StringInfoData path;
-	int			start = 0;
+	int			   start = 0;
 
 	while (visit->path[start] != consumer)
 		start++;
@@ -349,10 +345,9 @@ refuse_cycle(Visit *visit, int consumer)
 		appendStringInfo(&path, "%s is used by ",
 						 consumer_name(visit->definitions, visit->path[i]));
 	appendStringInfoString(&path, consumer_name(visit->definitions, consumer));
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-			 errmsg("definitions depend on each other in a cycle"),
-			 errdetail("%s.", path.data)));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+					errmsg("definitions depend on each other in a cycle"),
+					errdetail("%s.", path.data)));
 }
 
 /* Orders a consumer before all that use it. */
@@ -360,10 +355,11 @@ static void
 visit_consumer(Visit *visit, int consumer)
 {
 	MaDefinitions *definitions = visit->definitions;
-	Bitmapset  *users = consumer < definitions->nlists ?
-		definitions->list_users[consumer] :
-		definitions->score_users[consumer - definitions->nlists];
-	int			user = -1;
+	Bitmapset	  *users =
+		consumer < definitions->nlists ?
+				definitions->list_users[consumer] :
+				definitions->score_users[consumer - definitions->nlists];
+	int user = -1;
 
 	for (int i = 0; i < visit->depth; i++)
 		if (visit->path[i] == consumer)
@@ -382,8 +378,8 @@ visit_consumer(Visit *visit, int consumer)
 static void
 order_consumers(MaDefinitions *definitions)
 {
-	int			consumers = definitions->nlists + definitions->nscores;
-	Visit		visit = {.definitions = definitions, .ordered = consumers};
+	int	  consumers = definitions->nlists + definitions->nscores;
+	Visit visit = {.definitions = definitions, .ordered = consumers};
 
 	visit.path = palloc((consumers + 1) * sizeof(int));
 	visit.done = palloc0((consumers + 1) * sizeof(bool));

@@ -10,12 +10,12 @@
 /* An expression in use. */
 typedef struct MaExprUse
 {
-	int			predicate_id;
+	int			 predicate_id;
 	MaExprSource source;
-	MaExpr	   *expr;			/* NULL: does not compile any more */
+	MaExpr		*expr; /* NULL: does not compile any more */
 } MaExprUse;
 
 extern void ma_definition_read_cells(MaDefinitions *definitions);
 extern void ma_definition_link(MaDefinitions *definitions);
 
-#endif							/* MA_DEFINITION_PRIVATE_H */
+#endif /* MA_DEFINITION_PRIVATE_H */

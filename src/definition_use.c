@@ -13,12 +13,12 @@
 
 /* The slots of an expression that name an object; n is how many. */
 static int
-slots_naming(MaExpr *expr, MaSlotKind kind, MaSlotKind other,
-			 const char *name, MaSlot ***found)
+slots_naming(MaExpr *expr, MaSlotKind kind, MaSlotKind other, const char *name,
+			 MaSlot ***found)
 {
-	MaSlot	   *slots;
-	int			all = expr == NULL ? 0 : ma_expr_slots(expr, &slots);
-	int			n = 0;
+	MaSlot *slots;
+	int		all = expr == NULL ? 0 : ma_expr_slots(expr, &slots);
+	int		n = 0;
 
 	*found = palloc((all + 1) * sizeof(MaSlot *));
 	for (int i = 0; i < all; i++)
@@ -33,16 +33,16 @@ Datum
 ma_definition_users(MaDefinitions *definitions, MaSlotKind kind,
 					MaSlotKind other, const char *name)
 {
-	Datum	   *ids = palloc((definitions->nexprs + 1) * sizeof(Datum));
-	MaSlot	  **slots;
-	int			n = 0;
+	Datum	*ids = palloc((definitions->nexprs + 1) * sizeof(Datum));
+	MaSlot **slots;
+	int		 n = 0;
 
 	for (int i = 0; i < definitions->nexprs; i++)
 		if (slots_naming(definitions->exprs[i].expr, kind, other, name,
 						 &slots) > 0)
 			ids[n++] = Int32GetDatum(definitions->exprs[i].predicate_id);
-	return PointerGetDatum(construct_array(ids, n, INT4OID, sizeof(int32),
-										   true, TYPALIGN_INT));
+	return PointerGetDatum(
+		construct_array(ids, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }
 
 /* The end of the string literal that starts at `start`. */
@@ -66,12 +66,12 @@ static char *
 renamed_text(const char *text, MaSlot **slots, int n, const char *new_name)
 {
 	StringInfoData s;
-	const char *rest = text;
+	const char	  *rest = text;
 
 	initStringInfo(&s);
 	for (int i = 0; i < n; i++)
 	{
-		MaSlot	   *next = NULL;
+		MaSlot *next = NULL;
 
 		/* the leftmost that is still to the right of what is copied */
 		for (int j = 0; j < n; j++)
@@ -96,29 +96,34 @@ ma_definition_rename(MaSlotKind kind, MaSlotKind other, const char *name,
 {
 	static MaStatement stmts[] = {
 		{"update mautomate_internal.predicate set text = $2"
-			" where predicate_id = $1", 2, {INT4OID, TEXTOID}},
+		 " where predicate_id = $1",
+		 2,
+		 {INT4OID, TEXTOID}},
 		{"update mautomate_internal.list set predicate = $2"
-			" where predicate_id = $1", 2, {INT4OID, TEXTOID}},
+		 " where predicate_id = $1",
+		 2,
+		 {INT4OID, TEXTOID}},
 		{"update mautomate_internal.score_rule set condition = $2"
-			" where predicate_id = $1 and event is null",
-		2, {INT4OID, TEXTOID}},
+		 " where predicate_id = $1 and event is null",
+		 2,
+		 {INT4OID, TEXTOID}},
 	};
 	MaDefinitions *definitions = ma_definitions();
-	MaSqlScope	scope;
+	MaSqlScope	   scope;
 
 	ma_sql_begin(&scope);
 	for (int i = 0; i < definitions->nexprs; i++)
 	{
-		MaExprUse  *use = &definitions->exprs[i];
-		MaSlot	  **slots;
-		int			n = slots_naming(use->expr, kind, other, name, &slots);
-		Datum		values[2];
+		MaExprUse *use = &definitions->exprs[i];
+		MaSlot	 **slots;
+		int		   n = slots_naming(use->expr, kind, other, name, &slots);
+		Datum	   values[2];
 
 		if (n == 0)
 			continue;
 		values[0] = Int32GetDatum(use->predicate_id);
-		values[1] = CStringGetTextDatum(renamed_text(use->source.text, slots,
-													 n, new_name));
+		values[1] = CStringGetTextDatum(
+			renamed_text(use->source.text, slots, n, new_name));
 		for (int j = 0; j < lengthof(stmts); j++)
 			ma_sql_exec(&stmts[j], values, NULL, 0);
 	}

@@ -22,24 +22,24 @@
 #include "sql.h"
 
 #define NOTES_PER_OBJECT 10
-#define OBJECTS 16
+#define OBJECTS			 16
 
 /* How often an object has been noted in the current statement. */
 typedef struct NoteCount
 {
-	uint32		object_hash;	/* of its name */
-	int			count;			/* notes so far */
+	uint32 object_hash; /* of its name */
+	int	   count;		/* notes so far */
 } NoteCount;
 
-static NoteCount counts[OBJECTS];
-static TimestampTz counts_of = 0;	/* start of the statement counted */
+static NoteCount   counts[OBJECTS];
+static TimestampTz counts_of = 0; /* start of the statement counted */
 
 /* May this object be noted once more in this statement? Counts it. */
 static bool
 may_note(const char *object)
 {
-	uint32		hash = string_hash(object, strlen(object) + 1);
-	NoteCount  *slot = &counts[hash % OBJECTS];
+	uint32	   hash = string_hash(object, strlen(object) + 1);
+	NoteCount *slot = &counts[hash % OBJECTS];
 
 	if (counts_of != GetCurrentStatementStartTimestamp())
 	{
@@ -66,12 +66,12 @@ ma_error_note(const char *object, int64 contact_id, ErrorData *edata)
 		"insert into mautomate_internal.error"
 		" (occurred_at, object, contact_id, sqlstate, message, detail, hint)"
 		" values ($1, $2, $3, $4, $5, $6, $7)",
-		7, {TIMESTAMPTZOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID,
-		TEXTOID}
-	};
-	MaSqlScope	scope;
-	Datum		values[7];
-	char		nulls[8] = "       ";
+		7,
+		{TIMESTAMPTZOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID,
+		 TEXTOID}};
+	MaSqlScope scope;
+	Datum	   values[7];
+	char	   nulls[8] = "       ";
 
 	if (!may_note(object))
 		return;

@@ -8,4 +8,4 @@
 extern void ma_error_note(const char *object, int64 contact_id,
 						  ErrorData *edata);
 
-#endif							/* MA_ERROR_H */
+#endif /* MA_ERROR_H */

@@ -19,11 +19,11 @@ static bool
 is_data_error(int sqlerrcode)
 {
 	return sqlerrcode != ERRCODE_QUERY_CANCELED &&
-		sqlerrcode != ERRCODE_OUT_OF_MEMORY &&
-		sqlerrcode != ERRCODE_ADMIN_SHUTDOWN &&
-		sqlerrcode != ERRCODE_CRASH_SHUTDOWN &&
-		ERRCODE_TO_CATEGORY(sqlerrcode) !=
-		ERRCODE_TO_CATEGORY(ERRCODE_T_R_SERIALIZATION_FAILURE);
+		   sqlerrcode != ERRCODE_OUT_OF_MEMORY &&
+		   sqlerrcode != ERRCODE_ADMIN_SHUTDOWN &&
+		   sqlerrcode != ERRCODE_CRASH_SHUTDOWN &&
+		   ERRCODE_TO_CATEGORY(sqlerrcode) !=
+			   ERRCODE_TO_CATEGORY(ERRCODE_T_R_SERIALIZATION_FAILURE);
 }
 
 /*
@@ -31,11 +31,11 @@ is_data_error(int sqlerrcode)
  * raised, in the current context; then what it wrote is undone.
  */
 ErrorData *
-ma_guard(void (*function) (void *arg), void *arg)
+ma_guard(void (*function)(void *arg), void *arg)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile edata = NULL;
+	ErrorData *volatile edata = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(cxt);

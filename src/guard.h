@@ -5,6 +5,6 @@
 #ifndef MA_GUARD_H
 #define MA_GUARD_H
 
-extern ErrorData *ma_guard(void (*function) (void *arg), void *arg);
+extern ErrorData *ma_guard(void (*function)(void *arg), void *arg);
 
-#endif							/* MA_GUARD_H */
+#endif /* MA_GUARD_H */

@@ -12,18 +12,17 @@
 #include "guc.h"
 #include "zone.h"
 
-char	   *ma_guc_databases;
-int			ma_guc_senders;
-char	   *ma_guc_timezone;
-int			ma_guc_identity;
-char	   *ma_guc_secrets_directory;
+char *ma_guc_databases;
+int	  ma_guc_senders;
+char *ma_guc_timezone;
+int	  ma_guc_identity;
+char *ma_guc_secrets_directory;
 
 static const struct config_enum_entry identity_options[] = {
 	{"merge", MA_IDENTITY_MERGE, false},
 	{"refuse", MA_IDENTITY_REFUSE, false},
 	{"allow", MA_IDENTITY_ALLOW, false},
-	{NULL, 0, false}
-};
+	{NULL, 0, false}};
 
 /*
  * Refuses a name that is no time zone. In a postmaster that has not yet read
@@ -49,30 +48,27 @@ ma_guc_init(void)
 							   "Sets the databases in which workers run, "
 							   "separated by commas.",
 							   "Needs mautomate in shared_preload_libraries.",
-							   &ma_guc_databases, "",
-							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
-	DefineCustomIntVariable("mautomate.senders",
-							"Sets the number of sender workers per database.",
-							NULL, &ma_guc_senders, 1, 0, 64,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomStringVariable("mautomate.timezone",
-							   "Sets the time zone of calendar arithmetic.",
-							   "Lists, scores and workflows mean the same in "
-							   "every session, whatever its TimeZone is.",
-							   &ma_guc_timezone, "UTC",
-							   PGC_SIGHUP, 0, check_timezone, NULL, NULL);
+							   &ma_guc_databases, "", PGC_SIGHUP,
+							   GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mautomate.senders", "Sets the number of sender workers per database.",
+		NULL, &ma_guc_senders, 1, 0, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"mautomate.timezone", "Sets the time zone of calendar arithmetic.",
+		"Lists, scores and workflows mean the same in "
+		"every session, whatever its TimeZone is.",
+		&ma_guc_timezone, "UTC", PGC_SIGHUP, 0, check_timezone, NULL, NULL);
 	DefineCustomEnumVariable("mautomate.identity",
 							 "Sets what happens when two contacts would "
 							 "share an e-mail address.",
 							 NULL, &ma_guc_identity, MA_IDENTITY_MERGE,
-							 identity_options,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
+							 identity_options, PGC_USERSET, 0, NULL, NULL,
+							 NULL);
 	DefineCustomStringVariable("mautomate.secrets_directory",
 							   "Sets the directory of the files that hold "
 							   "passwords and keys.",
 							   "Channels name a bare file in it.",
-							   &ma_guc_secrets_directory, "",
-							   PGC_SUSET, GUC_SUPERUSER_ONLY,
-							   NULL, NULL, NULL);
+							   &ma_guc_secrets_directory, "", PGC_SUSET,
+							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("mautomate");
 }

@@ -5,20 +5,20 @@
 #ifndef MA_GUC_H
 #define MA_GUC_H
 
-extern char *ma_guc_databases;	/* mautomate.databases */
-extern int	ma_guc_senders;		/* mautomate.senders */
-extern char *ma_guc_timezone;	/* mautomate.timezone */
-extern int	ma_guc_identity;	/* mautomate.identity, MaIdentity */
-extern char *ma_guc_secrets_directory;	/* mautomate.secrets_directory */
+extern char *ma_guc_databases;		   /* mautomate.databases */
+extern int	 ma_guc_senders;		   /* mautomate.senders */
+extern char *ma_guc_timezone;		   /* mautomate.timezone */
+extern int	 ma_guc_identity;		   /* mautomate.identity, MaIdentity */
+extern char *ma_guc_secrets_directory; /* mautomate.secrets_directory */
 
 /* What identify does when a second contact would get a known address. */
 typedef enum MaIdentity
 {
-	MA_IDENTITY_MERGE,			/* a contact known only by it is joined */
-	MA_IDENTITY_REFUSE,			/* an error */
-	MA_IDENTITY_ALLOW			/* two contacts */
+	MA_IDENTITY_MERGE,	/* a contact known only by it is joined */
+	MA_IDENTITY_REFUSE, /* an error */
+	MA_IDENTITY_ALLOW	/* two contacts */
 } MaIdentity;
 
 extern void ma_guc_init(void);
 
-#endif							/* MA_GUC_H */
+#endif /* MA_GUC_H */

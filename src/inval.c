@@ -51,10 +51,11 @@ ma_inval_watch(MaWatch *watch)
 	}
 	if (watch->stale || watch->relid == InvalidOid)
 	{
-		Oid			schema = get_namespace_oid("mautomate_internal", true);
+		Oid schema = get_namespace_oid("mautomate_internal", true);
 
 		watch->relid = OidIsValid(schema) ?
-			get_relname_relid(watch->relation, schema) : InvalidOid;
+						   get_relname_relid(watch->relation, schema) :
+						   InvalidOid;
 	}
 	return OidIsValid(watch->relid);
 }
@@ -66,10 +67,9 @@ mautomate_invalidate(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be called as a trigger",
-						"invalidate")));
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function \"%s\" must be called as a trigger",
+							   "invalidate")));
 	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigdata->tg_relation));
 	return PointerGetDatum(NULL);
 }

@@ -8,13 +8,13 @@
 /* A table of mautomate_internal whose changes somebody caches. */
 typedef struct MaWatch
 {
-	const char *relation;		/* its name */
-	Oid			relid;			/* resolved; InvalidOid while it is not */
-	bool		registered;		/* known to the callback */
-	volatile bool stale;		/* changed since the owner cleared this */
+	const char	   *relation;	/* its name */
+	Oid				relid;		/* resolved; InvalidOid while it is not */
+	bool			registered; /* known to the callback */
+	volatile bool	stale;		/* changed since the owner cleared this */
 	struct MaWatch *next;		/* list of all, private to inval.c */
 } MaWatch;
 
 extern bool ma_inval_watch(MaWatch *watch);
 
-#endif							/* MA_INVAL_H */
+#endif /* MA_INVAL_H */

@@ -30,13 +30,13 @@ PG_FUNCTION_INFO_V1(mautomate_add_to_list);
 PG_FUNCTION_INFO_V1(mautomate_remove_from_list);
 
 /* Longer names are not compared: varstr_levenshtein() takes no more. */
-#define COMPARED_MAX	255
+#define COMPARED_MAX 255
 
 /* What is stored of a list. */
 typedef struct StoredList
 {
-	int			list_id;
-	char	   *predicate;		/* NULL: static */
+	int	  list_id;
+	char *predicate; /* NULL: static */
 } StoredList;
 
 /* Finds a list by name; false if there is none. */
@@ -45,22 +45,23 @@ find_list(const char *name, StoredList *list)
 {
 	static MaStatement stmt = {
 		"select list_id, predicate from mautomate_internal.list"
-		" where name = $1", 1, {TEXTOID}
-	};
-	MaSqlScope	scope;
-	Datum		value = CStringGetTextDatum(name);
-	bool		found;
-	bool		isnull;
+		" where name = $1",
+		1,
+		{TEXTOID}};
+	MaSqlScope scope;
+	Datum	   value = CStringGetTextDatum(name);
+	bool	   found;
+	bool	   isnull;
 
 	ma_sql_begin(&scope);
 	found = ma_sql_exec(&stmt, &value, NULL, 1) > 0;
 	if (found)
 	{
-		char	   *predicate = ma_sql_text(0, 2);
+		char *predicate = ma_sql_text(0, 2);
 
 		list->list_id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
-		list->predicate = predicate ?
-			MemoryContextStrdup(scope.cxt, predicate) : NULL;
+		list->predicate =
+			predicate ? MemoryContextStrdup(scope.cxt, predicate) : NULL;
 	}
 	ma_sql_end(&scope);
 	return found;
@@ -70,23 +71,21 @@ find_list(const char *name, StoredList *list)
 static char *
 nearest_name(MaStatement *stmt, const char *name)
 {
-	MaSqlScope	scope;
-	char	   *best = NULL;
-	int			distance = 1 + strlen(name) / 3;
+	MaSqlScope scope;
+	char	  *best = NULL;
+	int		   distance = 1 + strlen(name) / 3;
 
 	ma_sql_begin(&scope);
 	ma_sql_exec(stmt, NULL, NULL, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		char	   *known = ma_sql_text(i, 1);
-		int			d;
+		char *known = ma_sql_text(i, 1);
+		int	  d;
 
-		if (strlen(name) > COMPARED_MAX ||
-			strlen(known) > COMPARED_MAX)
+		if (strlen(name) > COMPARED_MAX || strlen(known) > COMPARED_MAX)
 			continue;
-		d = varstr_levenshtein_less_equal(name, strlen(name), known,
-										  strlen(known), 1, 1, 1, distance,
-										  true);
+		d = varstr_levenshtein_less_equal(
+			name, strlen(name), known, strlen(known), 1, 1, 1, distance, true);
 		if (d <= distance)
 		{
 			distance = d;
@@ -101,7 +100,7 @@ nearest_name(MaStatement *stmt, const char *name)
 static void
 unknown_object(const char *what, const char *name, MaStatement *names)
 {
-	char	   *nearest = nearest_name(names, name);
+	char *nearest = nearest_name(names, name);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -109,15 +108,14 @@ unknown_object(const char *what, const char *name, MaStatement *names)
 			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) : 0));
 }
 
-static MaStatement list_names = {
-	"select name from mautomate_internal.list", 0
-};
+static MaStatement list_names = {"select name from mautomate_internal.list",
+								 0};
 
 /* The number of a list; an error if there is none of that name. */
 int
 ma_list_id(const char *name, bool *is_static)
 {
-	StoredList	list;
+	StoredList list;
 
 	if (!find_list(name, &list))
 		unknown_object("list", name, &list_names);
@@ -129,9 +127,9 @@ ma_list_id(const char *name, bool *is_static)
 static bool
 exists(MaStatement *stmt, const char *name)
 {
-	MaSqlScope	scope;
-	Datum		value = CStringGetTextDatum(name);
-	bool		found;
+	MaSqlScope scope;
+	Datum	   value = CStringGetTextDatum(name);
+	bool	   found;
 
 	ma_sql_begin(&scope);
 	found = ma_sql_exec(stmt, &value, NULL, 1) > 0;
@@ -146,13 +144,13 @@ notice_kind(const char *kind)
 	static MaStatement seen = {
 		"select from mautomate_internal.event_kind where kind = $1"
 		" union all select from mautomate.event where kind = $1 limit 1",
-		1, {TEXTOID}
-	};
+		1,
+		{TEXTOID}};
 	static MaStatement names = {
 		"select kind from mautomate_internal.event_kind"
-		" union select kind from mautomate_internal.cell", 0
-	};
-	char	   *nearest;
+		" union select kind from mautomate_internal.cell",
+		0};
+	char *nearest;
 
 	if (exists(&seen, kind))
 		return;
@@ -160,8 +158,7 @@ notice_kind(const char *kind)
 	if (nearest != NULL && strcmp(nearest, kind) == 0)
 		nearest = NULL;
 	ereport(NOTICE,
-			(errmsg("no event of kind \"%s\" was ever declared or seen",
-					kind),
+			(errmsg("no event of kind \"%s\" was ever declared or seen", kind),
 			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) : 0));
 }
 
@@ -171,12 +168,11 @@ notice_attribute(const char *name)
 {
 	static MaStatement seen = {
 		"select from mautomate.contact where attributes ? $1 limit 1",
-		1, {TEXTOID}
-	};
+		1,
+		{TEXTOID}};
 	static MaStatement names = {
-		"select attribute from mautomate_internal.attribute", 0
-	};
-	char	   *nearest;
+		"select attribute from mautomate_internal.attribute", 0};
+	char *nearest;
 
 	if (OidIsValid(ma_vocabulary_attribute(name)) || exists(&seen, name))
 		return;
@@ -194,17 +190,15 @@ void
 ma_list_check_names(const MaExpr *expr)
 {
 	static MaStatement score = {
-		"select from mautomate_internal.score where name = $1", 1, {TEXTOID}
-	};
+		"select from mautomate_internal.score where name = $1", 1, {TEXTOID}};
 	static MaStatement score_names = {
-		"select name from mautomate_internal.score", 0
-	};
-	MaSlot	   *slots;
-	int			n = ma_expr_slots(expr, &slots);
+		"select name from mautomate_internal.score", 0};
+	MaSlot *slots;
+	int		n = ma_expr_slots(expr, &slots);
 
 	for (int i = 0; i < n; i++)
 	{
-		StoredList	list;
+		StoredList list;
 
 		if (slots[i].kind == MA_SLOT_IN_LIST &&
 			!find_list(slots[i].object, &list))
@@ -231,11 +225,11 @@ store_list(const char *name, const char *predicate, int predicate_id)
 		" on conflict (name) do update set predicate = excluded.predicate,"
 		" predicate_id = excluded.predicate_id,"
 		" generation = excluded.generation, built_at = excluded.built_at",
-		4, {TEXTOID, TEXTOID, INT4OID, INT8OID}
-	};
-	MaSqlScope	scope;
-	Datum		values[4];
-	char		nulls[5] = "    ";
+		4,
+		{TEXTOID, TEXTOID, INT4OID, INT8OID}};
+	MaSqlScope scope;
+	Datum	   values[4];
+	char	   nulls[5] = "    ";
 
 	values[0] = CStringGetTextDatum(name);
 	values[1] = CStringGetTextDatum(predicate ? predicate : "");
@@ -252,20 +246,18 @@ store_list(const char *name, const char *predicate, int predicate_id)
 Datum
 mautomate_create_list(PG_FUNCTION_ARGS)
 {
-	char	   *name = ma_argument_name(fcinfo, 0, "name");
-	char	   *predicate = ma_argument_text(fcinfo, 1, "predicate");
+	char		*name = ma_argument_name(fcinfo, 0, "name");
+	char		*predicate = ma_argument_text(fcinfo, 1, "predicate");
 	MaExprSource source = {
-		.text = predicate, .names = MA_NAMES_PERSON, .type = BOOLOID
-	};
-	MaExpr	   *expr = ma_expr_compile(&source, CurrentMemoryContext);
-	StoredList	list;
-	bool		existed = find_list(name, &list);
+		.text = predicate, .names = MA_NAMES_PERSON, .type = BOOLOID};
+	MaExpr	  *expr = ma_expr_compile(&source, CurrentMemoryContext);
+	StoredList list;
+	bool	   existed = find_list(name, &list);
 
 	if (existed && list.predicate == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("\"%s\" is a static list", name),
-				 errhint("Drop it first, or choose another name.")));
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("\"%s\" is a static list", name),
+						errhint("Drop it first, or choose another name.")));
 	if (existed && strcmp(list.predicate, predicate) == 0)
 		PG_RETURN_TEXT_P(cstring_to_text("unchanged"));
 	ma_list_check_names(expr);
@@ -278,8 +270,8 @@ mautomate_create_list(PG_FUNCTION_ARGS)
 Datum
 mautomate_create_static_list(PG_FUNCTION_ARGS)
 {
-	char	   *name = ma_argument_name(fcinfo, 0, "name");
-	StoredList	list;
+	char	  *name = ma_argument_name(fcinfo, 0, "name");
+	StoredList list;
 
 	if (find_list(name, &list))
 	{
@@ -307,11 +299,11 @@ ma_list_users(MaSlotKind kind, MaSlotKind other, const char *name,
 		" from mautomate_internal.predicate_user u"
 		" where u.predicate_id = any ($1)"
 		" and (not $2 or u.users like 'workflow %')",
-		2, {INT4ARRAYOID, BOOLOID}
-	};
-	MaSqlScope	scope;
-	Datum		values[2];
-	char	   *users;
+		2,
+		{INT4ARRAYOID, BOOLOID}};
+	MaSqlScope scope;
+	Datum	   values[2];
+	char	  *users;
 
 	values[0] = ma_definition_users(ma_definitions(), kind, other, name);
 	values[1] = BoolGetDatum(workflows_only);
@@ -330,26 +322,28 @@ mautomate_drop_list(PG_FUNCTION_ARGS)
 {
 	static MaStatement stmts[] = {
 		{"delete from mautomate_internal.list_member where list_id = $1",
-		1, {INT4OID}},
+		 1,
+		 {INT4OID}},
 		{"delete from mautomate_internal.list_change where list_id = $1",
-		1, {INT4OID}},
+		 1,
+		 {INT4OID}},
 		{"delete from mautomate_internal.list where list_id = $1",
-		1, {INT4OID}},
+		 1,
+		 {INT4OID}},
 	};
-	char	   *name = ma_argument_name(fcinfo, 0, "name");
-	bool		is_static;
-	Datum		id = Int32GetDatum(ma_list_id(name, &is_static));
-	char	   *users;
-	MaSqlScope	scope;
+	char	  *name = ma_argument_name(fcinfo, 0, "name");
+	bool	   is_static;
+	Datum	   id = Int32GetDatum(ma_list_id(name, &is_static));
+	char	  *users;
+	MaSqlScope scope;
 
 	(void) ma_definition_generation();
 	users = ma_list_users(MA_SLOT_IN_LIST, MA_SLOT_IN_LIST, name, false);
 	if (users != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("list \"%s\" is in use", name),
-				 errdetail("It is used by %s.", users),
-				 errhint("Drop or change these first.")));
+		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						errmsg("list \"%s\" is in use", name),
+						errdetail("It is used by %s.", users),
+						errhint("Drop or change these first.")));
 	ma_sql_begin(&scope);
 	for (int i = 0; i < lengthof(stmts); i++)
 		ma_sql_exec(&stmts[i], &id, NULL, 0);
@@ -363,23 +357,22 @@ mautomate_rename_list(PG_FUNCTION_ARGS)
 {
 	static MaStatement stmt = {
 		"update mautomate_internal.list set name = $2 where list_id = $1",
-		2, {INT4OID, TEXTOID}
-	};
-	char	   *name = ma_argument_name(fcinfo, 0, "name");
-	char	   *new_name = ma_argument_name(fcinfo, 1, "new_name");
-	bool		is_static;
-	StoredList	other;
-	char	   *users;
-	MaSqlScope	scope;
-	Datum		values[2];
+		2,
+		{INT4OID, TEXTOID}};
+	char	  *name = ma_argument_name(fcinfo, 0, "name");
+	char	  *new_name = ma_argument_name(fcinfo, 1, "new_name");
+	bool	   is_static;
+	StoredList other;
+	char	  *users;
+	MaSqlScope scope;
+	Datum	   values[2];
 
 	values[0] = Int32GetDatum(ma_list_id(name, &is_static));
 	values[1] = CStringGetTextDatum(new_name);
 	(void) ma_definition_generation();
 	if (find_list(new_name, &other))
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("list \"%s\" already exists", new_name)));
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("list \"%s\" already exists", new_name)));
 	users = ma_list_users(MA_SLOT_IN_LIST, MA_SLOT_IN_LIST, name, true);
 	if (users != NULL)
 		ereport(ERROR,
@@ -399,24 +392,23 @@ mautomate_rename_list(PG_FUNCTION_ARGS)
 static Datum
 change_by_hand(FunctionCallInfo fcinfo, bool entered)
 {
-	static MaStatement member = {
-		"select from mautomate_internal.list_member"
-		" where list_id = $1 and contact_id = $2", 2, {INT4OID, INT8OID}
-	};
-	char	   *name = ma_argument_name(fcinfo, 0, "list");
-	char	   *who = ma_argument_text(fcinfo, 1, "who");
-	bool		is_static;
-	int			list_id = ma_list_id(name, &is_static);
-	int64		contact_id = ma_contact_resolve(who, false);
-	MaSqlScope	scope;
-	Datum		values[2];
-	bool		was;
+	static MaStatement member = {"select from mautomate_internal.list_member"
+								 " where list_id = $1 and contact_id = $2",
+								 2,
+								 {INT4OID, INT8OID}};
+	char			  *name = ma_argument_name(fcinfo, 0, "list");
+	char			  *who = ma_argument_text(fcinfo, 1, "who");
+	bool			   is_static;
+	int				   list_id = ma_list_id(name, &is_static);
+	int64			   contact_id = ma_contact_resolve(who, false);
+	MaSqlScope		   scope;
+	Datum			   values[2];
+	bool			   was;
 
 	if (!is_static)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("list \"%s\" has a predicate", name),
-				 errhint("Only static lists are changed by hand.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("list \"%s\" has a predicate", name),
+						errhint("Only static lists are changed by hand.")));
 	values[0] = Int32GetDatum(list_id);
 	values[1] = Int64GetDatum(contact_id);
 	ma_sql_begin(&scope);

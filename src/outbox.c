@@ -154,8 +154,8 @@ intent_key(const MaIntent *intent)
 {
 	if (intent->idempotency_key != NULL || intent->enrollment_id == 0)
 		return intent->idempotency_key;
-	return psprintf("enrollment/" INT64_FORMAT "/%s/%d",
-					intent->enrollment_id, intent->step, intent->pass);
+	return psprintf("enrollment/" INT64_FORMAT "/%s/%d", intent->enrollment_id,
+					intent->step, intent->pass);
 }
 
 /* Stores the lasting records; channels stays 0 for those that exist. */

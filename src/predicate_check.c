@@ -23,47 +23,83 @@
 /* What the walk finds out. */
 typedef struct Check
 {
-	Node	   *node;			/* the one looked at, for positions */
-	bool		can_raise;		/* some function may raise an error */
-	bool		zoned;			/* some function depends on the zone */
+	Node *node;		 /* the one looked at, for positions */
+	bool  can_raise; /* some function may raise an error */
+	bool  zoned;	 /* some function depends on the zone */
 } Check;
 
 /*
  * STABLE by name, because of TimeZone or DateStyle only. By name, since one
  * name stands for a family of argument types.
  */
-static const char *const zoned_functions[] = {
-	"date_in", "date_out", "timestamp_in", "timestamp_out",
-	"timestamptz_in", "timestamptz_out", "timetz_in",
-	"date_lt_timestamptz", "date_le_timestamptz", "date_eq_timestamptz",
-	"date_gt_timestamptz", "date_ge_timestamptz", "date_ne_timestamptz",
-	"timestamptz_lt_date", "timestamptz_le_date", "timestamptz_eq_date",
-	"timestamptz_gt_date", "timestamptz_ge_date", "timestamptz_ne_date",
-	"timestamp_lt_timestamptz", "timestamp_le_timestamptz",
-	"timestamp_eq_timestamptz", "timestamp_gt_timestamptz",
-	"timestamp_ge_timestamptz", "timestamp_ne_timestamptz",
-	"timestamptz_lt_timestamp", "timestamptz_le_timestamp",
-	"timestamptz_eq_timestamp", "timestamptz_gt_timestamp",
-	"timestamptz_ge_timestamp", "timestamptz_ne_timestamp",
-	"timestamptz_pl_interval", "timestamptz_mi_interval",
-	"interval_pl_timestamptz",
-	"timestamptz_date", "timestamptz_time", "timestamptz_timetz",
-	"timestamptz_timestamp", "timestamp_timestamptz", "date_timestamptz",
-	"datetime_timestamptz",
-	"timestamptz_part", "extract_timestamptz", "timestamptz_trunc",
-	"timestamptz_to_char", "timestamp_to_char", "interval_to_char",
-	"numeric_to_char", "int4_to_char", "int8_to_char", "float8_to_char",
-	"timestamptz_age", "to_timestamp", "to_date",
-	"make_timestamptz", "concat", "text_concat", "text_concat_ws", "text_format", "text_format_nv",
-	"textanycat", "anytextcat"
-};
+static const char *const zoned_functions[] = {"date_in",
+											  "date_out",
+											  "timestamp_in",
+											  "timestamp_out",
+											  "timestamptz_in",
+											  "timestamptz_out",
+											  "timetz_in",
+											  "date_lt_timestamptz",
+											  "date_le_timestamptz",
+											  "date_eq_timestamptz",
+											  "date_gt_timestamptz",
+											  "date_ge_timestamptz",
+											  "date_ne_timestamptz",
+											  "timestamptz_lt_date",
+											  "timestamptz_le_date",
+											  "timestamptz_eq_date",
+											  "timestamptz_gt_date",
+											  "timestamptz_ge_date",
+											  "timestamptz_ne_date",
+											  "timestamp_lt_timestamptz",
+											  "timestamp_le_timestamptz",
+											  "timestamp_eq_timestamptz",
+											  "timestamp_gt_timestamptz",
+											  "timestamp_ge_timestamptz",
+											  "timestamp_ne_timestamptz",
+											  "timestamptz_lt_timestamp",
+											  "timestamptz_le_timestamp",
+											  "timestamptz_eq_timestamp",
+											  "timestamptz_gt_timestamp",
+											  "timestamptz_ge_timestamp",
+											  "timestamptz_ne_timestamp",
+											  "timestamptz_pl_interval",
+											  "timestamptz_mi_interval",
+											  "interval_pl_timestamptz",
+											  "timestamptz_date",
+											  "timestamptz_time",
+											  "timestamptz_timetz",
+											  "timestamptz_timestamp",
+											  "timestamp_timestamptz",
+											  "date_timestamptz",
+											  "datetime_timestamptz",
+											  "timestamptz_part",
+											  "extract_timestamptz",
+											  "timestamptz_trunc",
+											  "timestamptz_to_char",
+											  "timestamp_to_char",
+											  "interval_to_char",
+											  "numeric_to_char",
+											  "int4_to_char",
+											  "int8_to_char",
+											  "float8_to_char",
+											  "timestamptz_age",
+											  "to_timestamp",
+											  "to_date",
+											  "make_timestamptz",
+											  "concat",
+											  "text_concat",
+											  "text_concat_ws",
+											  "text_format",
+											  "text_format_nv",
+											  "textanycat",
+											  "anytextcat"};
 
 /* Cannot raise although the catalog does not call them leakproof. */
 static const Oid safe_functions[] = {
-	F_NUMERIC_EQ, F_NUMERIC_NE, F_NUMERIC_GT, F_NUMERIC_GE, F_NUMERIC_LT,
-	F_NUMERIC_LE, F_NUMERIC_ABS, F_NUMERIC_INT8, F_NUMERIC_INT4, F_TEXTLIKE,
-	F_TEXTNLIKE
-};
+	F_NUMERIC_EQ,	F_NUMERIC_NE, F_NUMERIC_GT,	 F_NUMERIC_GE,
+	F_NUMERIC_LT,	F_NUMERIC_LE, F_NUMERIC_ABS, F_NUMERIC_INT8,
+	F_NUMERIC_INT4, F_TEXTLIKE,	  F_TEXTNLIKE};
 
 /* Is the source name of a function among the zoned ones? */
 static bool
@@ -91,11 +127,11 @@ refuse_function(Node *node, Oid function, const char *why)
 static bool
 check_function(Oid function, void *context)
 {
-	Check	   *check = context;
-	HeapTuple	tuple;
+	Check		*check = context;
+	HeapTuple	 tuple;
 	Form_pg_proc proc;
-	bool		isnull;
-	char	   *source;
+	bool		 isnull;
+	char		*source;
 
 	if (function >= FirstUnpinnedObjectId)
 		refuse_function(check->node, function, "not built in");
@@ -103,20 +139,20 @@ check_function(Oid function, void *context)
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", function);
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	source = TextDatumGetCString(SysCacheGetAttr(PROCOID, tuple,
-												 Anum_pg_proc_prosrc,
-												 &isnull));
+	source = TextDatumGetCString(
+		SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull));
 	if (proc->provolatile != PROVOLATILE_IMMUTABLE)
 	{
 		if (!is_zoned(source))
 			refuse_function(check->node, function,
 							proc->provolatile == PROVOLATILE_VOLATILE ?
-							"volatile" : "not immutable");
+								"volatile" :
+								"not immutable");
 		check->zoned = true;
 	}
 	if (!proc->proleakproof)
 	{
-		bool		safe = false;
+		bool safe = false;
 
 		for (int i = 0; i < lengthof(safe_functions); i++)
 			safe = safe || safe_functions[i] == function;
@@ -179,17 +215,16 @@ check_node_type(Node *node)
 			break;
 	}
 	if (what != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("%s cannot be used in this expression", what),
-				 errposition(Max(exprLocation(node), 0) + 1)));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("%s cannot be used in this expression", what),
+						errposition(Max(exprLocation(node), 0) + 1)));
 }
 
 /* Walks the tree; returns true only to stop, which it never does. */
 static bool
 check_walker(Node *node, Check *check)
 {
-	Oid			type;
+	Oid type;
 
 	if (node == NULL)
 		return false;
@@ -199,12 +234,11 @@ check_walker(Node *node, Check *check)
 	{
 		type = exprType(node);
 		if (type >= FirstUnpinnedObjectId)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("type %s cannot be used in this expression",
-							format_type_be(type)),
-					 errdetail("It is not built in."),
-					 errposition(Max(exprLocation(node), 0) + 1)));
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("type %s cannot be used in this expression",
+								   format_type_be(type)),
+							errdetail("It is not built in."),
+							errposition(Max(exprLocation(node), 0) + 1)));
 	}
 	check_functions_in_node(node, check_function, check);
 	if (IsA(node, CoerceViaIO) || IsA(node, ArrayCoerceExpr))
@@ -219,7 +253,7 @@ check_walker(Node *node, Check *check)
 void
 ma_check_tree(Node *node, bool *can_raise, bool *zoned)
 {
-	Check		check = {0};
+	Check check = {0};
 
 	check_walker(node, &check);
 	*can_raise = check.can_raise;

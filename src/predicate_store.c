@@ -23,9 +23,9 @@ register_cell(const char *kind, const char *filter, const char *property)
 		" select $1, $2, $3 where not exists (select"
 		" from mautomate_internal.cell where kind = $1 and filter = $2"
 		" and property = $3) on conflict do nothing",
-		3, {TEXTOID, TEXTOID, TEXTOID}
-	};
-	Datum		values[3];
+		3,
+		{TEXTOID, TEXTOID, TEXTOID}};
+	Datum values[3];
 
 	values[0] = CStringGetTextDatum(kind);
 	values[1] = CStringGetTextDatum(filter);
@@ -37,16 +37,15 @@ register_cell(const char *kind, const char *filter, const char *property)
 static void
 register_cells(const MaExprSource *source, const MaExpr *expr)
 {
-	MaSlot	   *slots;
-	int			n = ma_expr_slots(expr, &slots);
+	MaSlot *slots;
+	int		n = ma_expr_slots(expr, &slots);
 
 	for (int i = 0; i < n; i++)
 	{
-		MaSignal   *signal = slots[i].signal;
+		MaSignal *signal = slots[i].signal;
 
 		if (signal != NULL)
-			register_cell(signal->kind, signal->filter_text,
-						  signal->property);
+			register_cell(signal->kind, signal->filter_text, signal->property);
 		else if (slots[i].kind == MA_SLOT_EVENT_NTH &&
 				 source->event_kind != NULL)
 			register_cell(source->event_kind, "", "");
@@ -69,25 +68,25 @@ ma_predicate_register(const MaExprSource *source)
 		"select predicate_id from mautomate_internal.predicate"
 		" where names = $1 and event_kind = $2 and entry_kind = $3"
 		" and type = $4 and text = $5",
-		5, {INT4OID, TEXTOID, TEXTOID, OIDOID, TEXTOID}
-	};
+		5,
+		{INT4OID, TEXTOID, TEXTOID, OIDOID, TEXTOID}};
 	static MaStatement insert = {
 		"insert into mautomate_internal.predicate"
 		" (names, event_kind, entry_kind, type, text)"
 		" values ($1, $2, $3, $4, $5) returning predicate_id",
-		5, {INT4OID, TEXTOID, TEXTOID, OIDOID, TEXTOID}
-	};
-	MaExpr	   *expr = ma_expr_compile(source, CurrentMemoryContext);
-	MaSqlScope	scope;
-	Datum		values[5];
-	bool		isnull;
-	int			id;
+		5,
+		{INT4OID, TEXTOID, TEXTOID, OIDOID, TEXTOID}};
+	MaExpr	  *expr = ma_expr_compile(source, CurrentMemoryContext);
+	MaSqlScope scope;
+	Datum	   values[5];
+	bool	   isnull;
+	int		   id;
 
 	values[0] = Int32GetDatum(source->names);
-	values[1] = CStringGetTextDatum(source->event_kind ?
-									source->event_kind : "");
-	values[2] = CStringGetTextDatum(source->entry_kind ?
-									source->entry_kind : "");
+	values[1] =
+		CStringGetTextDatum(source->event_kind ? source->event_kind : "");
+	values[2] =
+		CStringGetTextDatum(source->entry_kind ? source->entry_kind : "");
 	values[3] = ObjectIdGetDatum(source->type);
 	values[4] = CStringGetTextDatum(source->text);
 	ma_sql_begin(&scope);

@@ -13,35 +13,35 @@
 typedef struct MaWork
 {
 	int64		contact_id;
-	int			nevents;		/* in order of arrival */
-	MaEvent    *events;
-	Bitmapset  *woken;			/* consumers to evaluate */
-	bool		wake_all;		/* evaluate all of them */
-	bool		fresh;			/* new: nothing happened before */
-	bool		rebuild;		/* fold everything anew from the log */
-	int			list;			/* put into or out of this list by hand; -1 */
-	bool		entered;		/* into */
-	const char *stage;			/* the new stage; NULL: it did not change */
-	const char *previous;		/* and the one before, or NULL */
+	int			nevents; /* in order of arrival */
+	MaEvent	   *events;
+	Bitmapset  *woken;	  /* consumers to evaluate */
+	bool		wake_all; /* evaluate all of them */
+	bool		fresh;	  /* new: nothing happened before */
+	bool		rebuild;  /* fold everything anew from the log */
+	int			list;	  /* put into or out of this list by hand; -1 */
+	bool		entered;  /* into */
+	const char *stage;	  /* the new stage; NULL: it did not change */
+	const char *previous; /* and the one before, or NULL */
 } MaWork;
 
 /* A contact that entered or left a list. */
 typedef struct MaListChange
 {
 	int64		contact_id;
-	int			list;			/* index in the definitions */
+	int			list; /* index in the definitions */
 	TimestampTz at;
 	bool		entered;
 	bool		by_hand;
-	bool		superseded;		/* a later change of the same pair follows */
+	bool		superseded; /* a later change of the same pair follows */
 } MaListChange;
 
 /* A contact whose score moved to another bucket. */
 typedef struct MaBucketChange
 {
-	int64		contact_id;
-	int			score;			/* index in the definitions */
-	int			bucket;
+	int64 contact_id;
+	int	  score; /* index in the definitions */
+	int	  bucket;
 } MaBucketChange;
 
 /* A timer to write. */
@@ -54,31 +54,31 @@ typedef struct MaTimer
 /* One chunk of contacts on its way through the engine. */
 typedef struct MaRun
 {
-	MaDefinitions *definitions;
-	MemoryContext cxt;			/* of everything in the chunk */
-	bool		silent;			/* the rule of silence holds */
-	MaEntryBatch *entries;		/* NULL if silent */
-	int			nchanges;
-	int			maxchanges;
-	MaListChange *changes;
-	int			nbuckets;
-	int			maxbuckets;
+	MaDefinitions  *definitions;
+	MemoryContext	cxt;	 /* of everything in the chunk */
+	bool			silent;	 /* the rule of silence holds */
+	MaEntryBatch   *entries; /* NULL if silent */
+	int				nchanges;
+	int				maxchanges;
+	MaListChange   *changes;
+	int				nbuckets;
+	int				maxbuckets;
 	MaBucketChange *buckets;
-	int			ntimers;
-	int			maxtimers;
-	MaTimer    *timers;
-	int			nderived;		/* events the engine derived itself */
-	int			maxderived;
-	MaEvent    *derived;
-	int			ndirty;			/* contacts to look at again later */
-	int			maxdirty;
-	int64	   *dirty;
+	int				ntimers;
+	int				maxtimers;
+	MaTimer		   *timers;
+	int				nderived; /* events the engine derived itself */
+	int				maxderived;
+	MaEvent		   *derived;
+	int				ndirty; /* contacts to look at again later */
+	int				maxdirty;
+	int64		   *dirty;
 } MaRun;
 
 /* refresh.c */
 extern MaContactSet *ma_refresh_run(MaWork *works, int n, bool silent,
 									bool skip_locked);
-extern void ma_refresh_chunks(MaWork *works, int n, bool silent);
+extern void			 ma_refresh_chunks(MaWork *works, int n, bool silent);
 
 /* refresh_adopt.c */
 extern void ma_adopt_blank(MaContactSet *set);
@@ -101,7 +101,7 @@ extern void ma_derive_stage(MaRun *run, MaContact *contact, const char *stage,
 
 /* refresh_apply.c */
 extern void *ma_run_grow(void *array, int n, int *max, Size size);
-extern void ma_apply(MaRun *run, MaContactSet *set);
-extern bool ma_apply_is_inserting(void);
+extern void	 ma_apply(MaRun *run, MaContactSet *set);
+extern bool	 ma_apply_is_inserting(void);
 
-#endif							/* MA_REFRESH_PRIVATE_H */
+#endif /* MA_REFRESH_PRIVATE_H */

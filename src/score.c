@@ -44,10 +44,10 @@ outcome(uint64 processed, bool inserted)
 static const char *
 upsert(MaStatement *stmt, Datum *values, const char *nulls)
 {
-	MaSqlScope	scope;
-	uint64		n;
-	bool		isnull;
-	bool		inserted = false;
+	MaSqlScope scope;
+	uint64	   n;
+	bool	   isnull;
+	bool	   inserted = false;
 
 	ma_sql_begin(&scope);
 	n = ma_sql_exec(stmt, values, nulls, 0);
@@ -63,19 +63,18 @@ score_id(const char *name)
 {
 	static MaStatement stmt = {
 		"select score_id from mautomate_internal.score where name = $1",
-		1, {TEXTOID}
-	};
-	MaSqlScope	scope;
-	Datum		value = CStringGetTextDatum(name);
-	bool		isnull;
-	int			id;
+		1,
+		{TEXTOID}};
+	MaSqlScope scope;
+	Datum	   value = CStringGetTextDatum(name);
+	bool	   isnull;
+	int		   id;
 
 	ma_sql_begin(&scope);
 	if (ma_sql_exec(&stmt, &value, NULL, 1) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("score \"%s\" does not exist", name),
-				 errhint("create_score(name) creates it.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("score \"%s\" does not exist", name),
+						errhint("create_score(name) creates it.")));
 	id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
 	ma_sql_end(&scope);
 	return id;
@@ -87,10 +86,11 @@ touch_score(int id)
 {
 	static MaStatement stmt = {
 		"update mautomate_internal.score set generation = $2"
-		" where score_id = $1", 2, {INT4OID, INT8OID}
-	};
-	MaSqlScope	scope;
-	Datum		values[2];
+		" where score_id = $1",
+		2,
+		{INT4OID, INT8OID}};
+	MaSqlScope scope;
+	Datum	   values[2];
 
 	values[0] = Int32GetDatum(id);
 	values[1] = Int64GetDatum(ma_definition_generation());
@@ -106,9 +106,8 @@ finite_argument(FunctionCallInfo fcinfo, int i, const char *name)
 {
 	ma_argument_not_null(fcinfo, i, name);
 	if (!isfinite(PG_GETARG_FLOAT8(i)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be a finite number", name)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must be a finite number", name)));
 	return PG_GETARG_DATUM(i);
 }
 
@@ -123,8 +122,9 @@ mautomate_create_score(PG_FUNCTION_ARGS)
 		" set minimum = excluded.minimum, maximum = excluded.maximum"
 		" where (s.minimum, s.maximum)"
 		" is distinct from (excluded.minimum, excluded.maximum)"
-		" returning xmax = 0", 3, {TEXTOID, FLOAT8OID, FLOAT8OID}
-	};
+		" returning xmax = 0",
+		3,
+		{TEXTOID, FLOAT8OID, FLOAT8OID}};
 	char	   *name = ma_argument_name(fcinfo, 0, "name");
 	Datum		values[3];
 	char		nulls[4] = "   ";
@@ -133,15 +133,16 @@ mautomate_create_score(PG_FUNCTION_ARGS)
 	values[0] = CStringGetTextDatum(name);
 	for (int i = 1; i < 3; i++)
 	{
-		values[i] = PG_ARGISNULL(i) ? (Datum) 0 :
-			finite_argument(fcinfo, i, i == 1 ? "minimum" : "maximum");
+		values[i] =
+			PG_ARGISNULL(i) ?
+				(Datum) 0 :
+				finite_argument(fcinfo, i, i == 1 ? "minimum" : "maximum");
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 	}
 	if (!PG_ARGISNULL(1) && !PG_ARGISNULL(2) &&
 		PG_GETARG_FLOAT8(1) > PG_GETARG_FLOAT8(2))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("minimum is greater than maximum")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("minimum is greater than maximum")));
 	result = upsert(&stmt, values, nulls);
 	if (strcmp(result, "unchanged") != 0)
 		touch_score(score_id(name));
@@ -152,11 +153,11 @@ mautomate_create_score(PG_FUNCTION_ARGS)
 static int
 register_event_rule(const char *event, const char *condition)
 {
-	MaExprSource filter = {
-		.text = condition, .names = MA_NAMES_EVENT, .event_kind = event,
-		.type = BOOLOID
-	};
-	MaExprSource source = {.names = MA_NAMES_PERSON, .type = INT8OID};
+	MaExprSource   filter = {.text = condition,
+							 .names = MA_NAMES_EVENT,
+							 .event_kind = event,
+							 .type = BOOLOID};
+	MaExprSource   source = {.names = MA_NAMES_PERSON, .type = INT8OID};
 	StringInfoData text;
 
 	initStringInfo(&text);
@@ -177,8 +178,7 @@ static int
 register_condition_rule(const char *condition)
 {
 	MaExprSource source = {
-		.text = condition, .names = MA_NAMES_PERSON, .type = BOOLOID
-	};
+		.text = condition, .names = MA_NAMES_PERSON, .type = BOOLOID};
 
 	ma_list_check_names(ma_expr_compile(&source, CurrentMemoryContext));
 	return ma_predicate_register(&source);
@@ -200,8 +200,8 @@ mautomate_create_score_rule(PG_FUNCTION_ARGS)
 		" is distinct from"
 		" (excluded.points, excluded.event, excluded.condition)"
 		" returning xmax = 0",
-		6, {INT4OID, TEXTOID, FLOAT8OID, TEXTOID, TEXTOID, INT4OID}
-	};
+		6,
+		{INT4OID, TEXTOID, FLOAT8OID, TEXTOID, TEXTOID, INT4OID}};
 	char	   *score = ma_argument_name(fcinfo, 0, "score");
 	char	   *event = ma_argument_text_or_null(fcinfo, 3);
 	char	   *condition = ma_argument_text_or_null(fcinfo, 4);
@@ -225,7 +225,7 @@ mautomate_create_score_rule(PG_FUNCTION_ARGS)
 	nulls[3] = event ? ' ' : 'n';
 	nulls[4] = condition ? ' ' : 'n';
 	values[5] = Int32GetDatum(event ? register_event_rule(event, condition) :
-							  register_condition_rule(condition));
+									  register_condition_rule(condition));
 	result = upsert(&stmt, values, nulls);
 	if (strcmp(result, "unchanged") != 0)
 		touch_score(id);
@@ -239,20 +239,19 @@ check_tier_start(int id, const char *tier, Datum at_least)
 	static MaStatement stmt = {
 		"select tier from mautomate_internal.score_tier"
 		" where score_id = $1 and tier <> $2 and at_least = $3",
-		3, {INT4OID, TEXTOID, FLOAT8OID}
-	};
-	MaSqlScope	scope;
-	Datum		values[3];
+		3,
+		{INT4OID, TEXTOID, FLOAT8OID}};
+	MaSqlScope scope;
+	Datum	   values[3];
 
 	values[0] = Int32GetDatum(id);
 	values[1] = CStringGetTextDatum(tier);
 	values[2] = at_least;
 	ma_sql_begin(&scope);
 	if (ma_sql_exec(&stmt, values, NULL, 1) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("tier \"%s\" begins at the same points",
-						ma_sql_text(0, 1))));
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("tier \"%s\" begins at the same points",
+							   ma_sql_text(0, 1))));
 	ma_sql_end(&scope);
 }
 
@@ -268,8 +267,9 @@ mautomate_create_score_tier(PG_FUNCTION_ARGS)
 		" leave_below = excluded.leave_below"
 		" where (t.at_least, t.leave_below)"
 		" is distinct from (excluded.at_least, excluded.leave_below)"
-		" returning xmax = 0", 4, {INT4OID, TEXTOID, FLOAT8OID, FLOAT8OID}
-	};
+		" returning xmax = 0",
+		4,
+		{INT4OID, TEXTOID, FLOAT8OID, FLOAT8OID}};
 	int			id = score_id(ma_argument_name(fcinfo, 0, "score"));
 	Datum		values[4];
 	const char *result;
@@ -279,11 +279,10 @@ mautomate_create_score_tier(PG_FUNCTION_ARGS)
 	values[1] = CStringGetTextDatum(tier);
 	values[2] = finite_argument(fcinfo, 2, "at_least");
 	values[3] = PG_ARGISNULL(3) ? values[2] :
-		finite_argument(fcinfo, 3, "leave_below");
+								  finite_argument(fcinfo, 3, "leave_below");
 	if (DatumGetFloat8(values[3]) > DatumGetFloat8(values[2]))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("leave_below is greater than at_least")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("leave_below is greater than at_least")));
 	check_tier_start(id, tier, values[2]);
 	result = upsert(&stmt, values, NULL);
 	if (strcmp(result, "unchanged") != 0)
@@ -297,23 +296,24 @@ mautomate_drop_score(PG_FUNCTION_ARGS)
 {
 	static MaStatement stmts[] = {
 		{"delete from mautomate_internal.contact_score where score_id = $1",
-		1, {INT4OID}},
+		 1,
+		 {INT4OID}},
 		{"delete from mautomate_internal.score where score_id = $1",
-		1, {INT4OID}},
+		 1,
+		 {INT4OID}},
 	};
-	char	   *name = ma_argument_name(fcinfo, 0, "name");
-	Datum		id = Int32GetDatum(score_id(name));
-	char	   *users;
-	MaSqlScope	scope;
+	char	  *name = ma_argument_name(fcinfo, 0, "name");
+	Datum	   id = Int32GetDatum(score_id(name));
+	char	  *users;
+	MaSqlScope scope;
 
 	(void) ma_definition_generation();
 	users = ma_list_users(MA_SLOT_SCORE, MA_SLOT_TIER, name, false);
 	if (users != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("score \"%s\" is in use", name),
-				 errdetail("It is used by %s.", users),
-				 errhint("Drop or change these first.")));
+		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						errmsg("score \"%s\" is in use", name),
+						errdetail("It is used by %s.", users),
+						errhint("Drop or change these first.")));
 	ma_sql_begin(&scope);
 	for (int i = 0; i < lengthof(stmts); i++)
 		ma_sql_exec(&stmts[i], &id, NULL, 0);
@@ -325,20 +325,19 @@ mautomate_drop_score(PG_FUNCTION_ARGS)
 static void
 drop_part(FunctionCallInfo fcinfo, const char *what, MaStatement *stmt)
 {
-	char	   *score = ma_argument_name(fcinfo, 0, "score");
-	char	   *part = ma_argument_name(fcinfo, 1, what);
-	int			id = score_id(score);
-	MaSqlScope	scope;
-	Datum		values[2];
+	char	  *score = ma_argument_name(fcinfo, 0, "score");
+	char	  *part = ma_argument_name(fcinfo, 1, what);
+	int		   id = score_id(score);
+	MaSqlScope scope;
+	Datum	   values[2];
 
 	values[0] = Int32GetDatum(id);
 	values[1] = CStringGetTextDatum(part);
 	ma_sql_begin(&scope);
 	if (ma_sql_exec(stmt, values, NULL, 0) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("%s \"%s\" of score \"%s\" does not exist", what,
-						part, score)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("%s \"%s\" of score \"%s\" does not exist",
+							   what, part, score)));
 	ma_sql_end(&scope);
 	touch_score(id);
 }
@@ -347,10 +346,10 @@ drop_part(FunctionCallInfo fcinfo, const char *what, MaStatement *stmt)
 Datum
 mautomate_drop_score_rule(PG_FUNCTION_ARGS)
 {
-	static MaStatement stmt = {
-		"delete from mautomate_internal.score_rule"
-		" where score_id = $1 and rule = $2", 2, {INT4OID, TEXTOID}
-	};
+	static MaStatement stmt = {"delete from mautomate_internal.score_rule"
+							   " where score_id = $1 and rule = $2",
+							   2,
+							   {INT4OID, TEXTOID}};
 
 	drop_part(fcinfo, "rule", &stmt);
 	PG_RETURN_VOID();
@@ -360,10 +359,10 @@ mautomate_drop_score_rule(PG_FUNCTION_ARGS)
 Datum
 mautomate_drop_score_tier(PG_FUNCTION_ARGS)
 {
-	static MaStatement stmt = {
-		"delete from mautomate_internal.score_tier"
-		" where score_id = $1 and tier = $2", 2, {INT4OID, TEXTOID}
-	};
+	static MaStatement stmt = {"delete from mautomate_internal.score_tier"
+							   " where score_id = $1 and tier = $2",
+							   2,
+							   {INT4OID, TEXTOID}};
 
 	drop_part(fcinfo, "tier", &stmt);
 	PG_RETURN_VOID();
@@ -374,9 +373,9 @@ Datum
 mautomate_state_scores(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	bytea	   *state = PG_GETARG_BYTEA_PP(0);
+	bytea		  *state = PG_GETARG_BYTEA_PP(0);
 	MaStoredScore *scores;
-	int			n;
+	int			   n;
 
 	InitMaterializedSRF(fcinfo, 0);
 	n = ma_state_scores(VARDATA_ANY(state),
@@ -384,8 +383,8 @@ mautomate_state_scores(PG_FUNCTION_ARGS)
 						&scores);
 	for (int i = 0; i < n; i++)
 	{
-		Datum		values[3];
-		bool		nulls[3] = {false, false, scores[i].tier_id == 0};
+		Datum values[3];
+		bool  nulls[3] = {false, false, scores[i].tier_id == 0};
 
 		values[0] = Int32GetDatum(scores[i].score_id);
 		values[1] = Float8GetDatum(scores[i].value);

@@ -23,43 +23,44 @@
 #include "signal.h"
 
 /* How far apart two times may be whose order their expiries reverse. */
-#define INVERSION_MAX	(5 * USECS_PER_DAY)
+#define INVERSION_MAX (5 * USECS_PER_DAY)
 
 /* How long a day of 23 or 25 hours and its zone may lead a sum of days off. */
-#define DAY_SLOP		(26 * USECS_PER_HOUR)
+#define DAY_SLOP (26 * USECS_PER_HOUR)
 
 /* When an entry of a cell leaves a window. */
 typedef struct Expiry
 {
 	TimestampTz at;
-	int			index;			/* of the entry */
+	int			index; /* of the entry */
 } Expiry;
 
-static int	window_start(const MaSignal *signal, const MaCell *cell,
-						 TimestampTz now, int *inside);
-static int	sorted_expiries(const MaSignal *signal, const MaCell *cell,
-							TimestampTz now, int wanted, Expiry **expiries);
+static int window_start(const MaSignal *signal, const MaCell *cell,
+						TimestampTz now, int *inside);
+static int sorted_expiries(const MaSignal *signal, const MaCell *cell,
+						   TimestampTz now, int wanted, Expiry **expiries);
 
 /* Sets the window of a signal and its bounds. */
 void
 ma_signal_set_window(MaSignal *signal, const Interval *within)
 {
-	int64		slop = (within->month != 0 || within->day != 0) ?
-		DAY_SLOP : 0;
+	int64 slop = (within->month != 0 || within->day != 0) ? DAY_SLOP : 0;
 
 	signal->windowed = true;
 	signal->within = *within;
-	signal->within_min = ((int64) within->month * 28 + within->day) *
-		USECS_PER_DAY + within->time - slop;
-	signal->within_max = ((int64) within->month * 31 + within->day) *
-		USECS_PER_DAY + within->time + slop;
+	signal->within_min =
+		((int64) within->month * 28 + within->day) * USECS_PER_DAY +
+		within->time - slop;
+	signal->within_max =
+		((int64) within->month * 31 + within->day) * USECS_PER_DAY +
+		within->time + slop;
 }
 
 /* Widens the definition of a cell to what a signal needs. */
 void
 ma_signal_require(MaCellDef *def, const MaSignal *signal)
 {
-	bool		whole = false;
+	bool whole = false;
 
 	def->counted = true;
 	switch (signal->function)
@@ -95,8 +96,8 @@ ma_signal_require(MaCellDef *def, const MaSignal *signal)
 	if (whole)
 		def->keep_times = true;
 	if (whole || def->keep_pairs)
-		def->longest = Max(def->longest,
-						   signal->windowed ? signal->within_max : 0);
+		def->longest =
+			Max(def->longest, signal->windowed ? signal->within_max : 0);
 }
 
 /* Does a comparison (-1, 0, 1) satisfy the operator? */
@@ -118,7 +119,7 @@ ma_signal_test(MaOperator op, int comparison)
 		case MA_GT:
 			return comparison > 0;
 	}
-	return false;				/* not reached */
+	return false; /* not reached */
 }
 
 /* The time of entry i of a cell, whatever it keeps. */
@@ -160,14 +161,14 @@ static int
 window_start(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 			 int *inside)
 {
-	int			n = entry_count(cell);
-	int			low = 0;
-	int			high = n;
-	int			i;
+	int n = entry_count(cell);
+	int low = 0;
+	int high = n;
+	int i;
 
-	while (low < high)			/* the first not surely out */
+	while (low < high) /* the first not surely out */
 	{
-		int			middle = (low + high) / 2;
+		int middle = (low + high) / 2;
 
 		if (entry_time(cell, middle) + signal->within_max <= now)
 			low = middle + 1;
@@ -235,7 +236,7 @@ static bool
 window_ends(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 			TimestampTz *first, TimestampTz *last)
 {
-	bool		found = false;
+	bool found = false;
 
 	for (int i = entry_count(cell) - 1; i >= 0; i--)
 	{
@@ -257,10 +258,11 @@ window_ends(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 static TimestampTz
 next_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 {
-	Expiry	   *expiries;
+	Expiry *expiries;
 
 	return sorted_expiries(signal, cell, now, 1, &expiries) > 0 ?
-		expiries[0].at : DT_NOEND;
+			   expiries[0].at :
+			   DT_NOEND;
 }
 
 /* Answers first_at, last_at and ever. */
@@ -277,7 +279,8 @@ answer_time(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 		some = window_ends(signal, cell, now, &first, &last);
 		if (some)
 			answer->until = signal->function == MA_FIRST_AT ?
-				next_expiry(signal, cell, now) : expiry(signal, last);
+								next_expiry(signal, cell, now) :
+								expiry(signal, last);
 	}
 	else if (cell->ntimes > 0)
 		last = cell->times[cell->ntimes - 1];
@@ -287,15 +290,15 @@ answer_time(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 		return;
 	}
 	answer->isnull = !some;
-	answer->value = TimestampTzGetDatum(signal->function == MA_FIRST_AT ?
-										first : last);
+	answer->value =
+		TimestampTzGetDatum(signal->function == MA_FIRST_AT ? first : last);
 }
 
 static Numeric
 numeric_binary(PGFunction function, Numeric a, Numeric b)
 {
-	return DatumGetNumeric(DirectFunctionCall2(function, NumericGetDatum(a),
-											   NumericGetDatum(b)));
+	return DatumGetNumeric(
+		DirectFunctionCall2(function, NumericGetDatum(a), NumericGetDatum(b)));
 }
 
 static int
@@ -320,8 +323,7 @@ accumulate(MaSignalFunction function, Numeric total, Numeric value)
 
 /* The aggregate of total over n values as an answer. */
 static void
-set_total(MaSignalFunction function, Numeric total, int64 n,
-		  MaAnswer *answer)
+set_total(MaSignalFunction function, Numeric total, int64 n, MaAnswer *answer)
 {
 	answer->isnull = total == NULL;
 	if (total == NULL)
@@ -336,13 +338,14 @@ static void
 answer_value(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 			 MaAnswer *answer)
 {
-	Numeric		total = NULL;
-	int64		n = 0;
+	Numeric total = NULL;
+	int64	n = 0;
 
 	if (!signal->windowed)
 	{
 		total = signal->function == MA_MIN ? cell->min :
-			signal->function == MA_MAX ? cell->max : cell->sum;
+				signal->function == MA_MAX ? cell->max :
+											 cell->sum;
 		set_total(signal->function, total, cell->count, answer);
 		return;
 	}
@@ -374,7 +377,7 @@ ma_signal_answer(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 		case MA_COUNT:
 			if (signal->windowed)
 			{
-				int			inside;
+				int inside;
 
 				window_start(signal, cell, now, &inside);
 				answer->value = Int64GetDatum(inside);
@@ -406,7 +409,7 @@ compare_answer(const MaSignal *signal, Datum value, Datum constant)
 		return numeric_order(DatumGetNumeric(value),
 							 DatumGetNumeric(constant));
 	return (DatumGetInt64(value) > DatumGetInt64(constant)) -
-		(DatumGetInt64(value) < DatumGetInt64(constant));
+		   (DatumGetInt64(value) < DatumGetInt64(constant));
 }
 
 /* Until when does `count <op> constant` stay as it is? */
@@ -414,16 +417,14 @@ static TimestampTz
 count_flips_at(const MaSignal *signal, const MaCell *cell, MaOperator op,
 			   int64 constant, TimestampTz now, int64 count)
 {
-	bool		holds = ma_signal_test(op, (count > constant) -
-									   (count < constant));
-	Expiry	   *expiries;
+	bool holds = ma_signal_test(op, (count > constant) - (count < constant));
+	Expiry *expiries;
 
 	for (int64 left = count - 1; left >= 0; left--)
 	{
-		int			gone = (int) (count - left);
+		int gone = (int) (count - left);
 
-		if (ma_signal_test(op, (left > constant) - (left < constant)) ==
-			holds)
+		if (ma_signal_test(op, (left > constant) - (left < constant)) == holds)
 			continue;
 		if (sorted_expiries(signal, cell, now, gone, &expiries) < gone)
 			break;
@@ -437,14 +438,13 @@ static TimestampTz
 value_flips_at(const MaSignal *signal, const MaCell *cell, MaOperator op,
 			   Datum constant, TimestampTz now, const MaAnswer *current)
 {
-	Expiry	   *expiries;
-	int			n = sorted_expiries(signal, cell, now, cell->npairs,
-									&expiries);
+	Expiry *expiries;
+	int		n = sorted_expiries(signal, cell, now, cell->npairs, &expiries);
 
 	for (int gone = 1; gone <= n; gone++)
 	{
-		Numeric		total = NULL;
-		MaAnswer	later;
+		Numeric	 total = NULL;
+		MaAnswer later;
 
 		if (gone < n && expiries[gone].at == expiries[gone - 1].at)
 			continue;
@@ -453,8 +453,9 @@ value_flips_at(const MaSignal *signal, const MaCell *cell, MaOperator op,
 							   cell->pairs[expiries[i].index].value);
 		set_total(signal->function, total, n - gone, &later);
 		if (later.isnull ||
-			ma_signal_test(op, compare_answer(signal, later.value, constant))
-			!= DatumGetBool(current->value))
+			ma_signal_test(op,
+						   compare_answer(signal, later.value, constant)) !=
+				DatumGetBool(current->value))
 			return expiries[gone - 1].at;
 	}
 	return DT_NOEND;
@@ -468,31 +469,29 @@ void
 ma_signal_compare(const MaSignal *signal, const MaCell *cell, MaOperator op,
 				  Datum constant, TimestampTz now, MaAnswer *answer)
 {
-	MaAnswer	value;
+	MaAnswer value;
 
 	ma_signal_answer(signal, cell, now, &value);
 	answer->isnull = value.isnull;
-	answer->value = BoolGetDatum(!value.isnull &&
-								 ma_signal_test(op,
-												compare_answer(signal,
-															   value.value,
-															   constant)));
+	answer->value = BoolGetDatum(
+		!value.isnull &&
+		ma_signal_test(op, compare_answer(signal, value.value, constant)));
 	answer->until = DT_NOEND;
 	if (!signal->windowed || value.isnull)
 		return;
 	switch (signal->function)
 	{
 		case MA_COUNT:
-			answer->until = count_flips_at(signal, cell, op,
-										   DatumGetInt64(constant), now,
-										   DatumGetInt64(value.value));
+			answer->until =
+				count_flips_at(signal, cell, op, DatumGetInt64(constant), now,
+							   DatumGetInt64(value.value));
 			break;
 		case MA_SUM:
 		case MA_AVG:
 		case MA_MIN:
 		case MA_MAX:
-			answer->until = value_flips_at(signal, cell, op, constant, now,
-										   answer);
+			answer->until =
+				value_flips_at(signal, cell, op, constant, now, answer);
 			break;
 		default:
 			answer->until = value.until;

@@ -18,16 +18,16 @@
 typedef struct MaEvent
 {
 	int64		contact_id;
-	int64		event_id;		/* 0 while a derived event has none yet */
+	int64		event_id; /* 0 while a derived event has none yet */
 	TimestampTz occurred_at;
 	const char *kind;
-	Jsonb	   *properties;		/* an object */
-	int64		nth;			/* ordinal in its kind for the contact, in order
+	Jsonb	   *properties; /* an object */
+	int64		nth;		/* ordinal in its kind for the contact, in order
 								 * of arrival; 0 where nobody counts the kind */
 } MaEvent;
 
 /* More timestamps than any number: all that are in the window. */
-#define MA_UNBOUNDED	(-1)
+#define MA_UNBOUNDED (-1)
 
 typedef enum MaSignalFunction
 {
@@ -55,16 +55,16 @@ typedef enum MaOperator
 /* The definition of a cell. */
 typedef struct MaCellDef
 {
-	int			id;				/* stored with the state */
-	const char *kind;			/* of the events */
-	const char *filter;			/* canonical text; "" where all pass */
-	const char *property;		/* whose values are kept; "" for none */
-	int			newest;			/* so many newest timestamps are kept */
-	bool		counted;		/* somebody asks; the counter is always kept */
-	bool		keep_first;		/* the first timestamp too */
-	bool		keep_times;		/* all timestamps within the longest window */
-	bool		keep_pairs;		/* all (time, value) within it */
-	int64		longest;		/* upper bound of it, in microseconds */
+	int			id;			/* stored with the state */
+	const char *kind;		/* of the events */
+	const char *filter;		/* canonical text; "" where all pass */
+	const char *property;	/* whose values are kept; "" for none */
+	int			newest;		/* so many newest timestamps are kept */
+	bool		counted;	/* somebody asks; the counter is always kept */
+	bool		keep_first; /* the first timestamp too */
+	bool		keep_times; /* all timestamps within the longest window */
+	bool		keep_pairs; /* all (time, value) within it */
+	int64		longest;	/* upper bound of it, in microseconds */
 } MaCellDef;
 
 /* A value at a time. */
@@ -77,35 +77,35 @@ typedef struct MaPair
 /* The folded state of one contact for one cell. */
 typedef struct MaCell
 {
-	bool		known;			/* false: has to be folded from the log */
-	int64		count;			/* events; with a property: values */
-	TimestampTz first;			/* if count > 0 and keep_first */
-	int			ntimes;			/* timestamps kept, */
-	int			maxtimes;		/* allocated, */
-	TimestampTz *times;			/* oldest first */
-	Numeric		sum;			/* of all values; NULL if there is none */
-	Numeric		min;
-	Numeric		max;
-	int			npairs;			/* pairs kept, */
-	int			maxpairs;		/* allocated, */
-	MaPair	   *pairs;			/* oldest first */
+	bool		 known;	   /* false: has to be folded from the log */
+	int64		 count;	   /* events; with a property: values */
+	TimestampTz	 first;	   /* if count > 0 and keep_first */
+	int			 ntimes;   /* timestamps kept, */
+	int			 maxtimes; /* allocated, */
+	TimestampTz *times;	   /* oldest first */
+	Numeric		 sum;	   /* of all values; NULL if there is none */
+	Numeric		 min;
+	Numeric		 max;
+	int			 npairs;   /* pairs kept, */
+	int			 maxpairs; /* allocated, */
+	MaPair		*pairs;	   /* oldest first */
 } MaCell;
 
 /* One question. */
 typedef struct MaSignal
 {
 	MaSignalFunction function;
-	const char *kind;			/* of the events asked about */
-	const char *property;		/* whose values; "" for none */
-	struct MaExpr *filter;		/* over event.x; NULL: all events */
-	const char *filter_text;	/* canonical; "" where all pass */
-	bool		windowed;		/* only events with at + within > now */
-	Interval	within;
-	int64		within_min;		/* bounds of within in microseconds, */
-	int64		within_max;		/* whatever the calendar says */
-	Oid			type;			/* of the answer */
-	int			capacity;		/* timestamps needed, or MA_UNBOUNDED */
-	int			cell;			/* index of its cell in the definitions */
+	const char		*kind;		  /* of the events asked about */
+	const char		*property;	  /* whose values; "" for none */
+	struct MaExpr	*filter;	  /* over event.x; NULL: all events */
+	const char		*filter_text; /* canonical; "" where all pass */
+	bool			 windowed;	  /* only events with at + within > now */
+	Interval		 within;
+	int64			 within_min; /* bounds of within in microseconds, */
+	int64			 within_max; /* whatever the calendar says */
+	Oid				 type;		 /* of the answer */
+	int				 capacity;	 /* timestamps needed, or MA_UNBOUNDED */
+	int				 cell;		 /* index of its cell in the definitions */
 } MaSignal;
 
 /* An answer, and until when it holds if nothing happens. */
@@ -121,22 +121,21 @@ extern void ma_signal_require(MaCellDef *def, const MaSignal *signal);
 extern void ma_signal_answer(const MaSignal *signal, const MaCell *cell,
 							 TimestampTz now, MaAnswer *answer);
 extern void ma_signal_compare(const MaSignal *signal, const MaCell *cell,
-							  MaOperator op, Datum constant,
-							  TimestampTz now, MaAnswer *answer);
+							  MaOperator op, Datum constant, TimestampTz now,
+							  MaAnswer *answer);
 extern bool ma_signal_test(MaOperator op, int comparison);
 
 extern void ma_cell_reset(MaCell *cell);
 extern void ma_cell_fold(const MaCellDef *def, MaCell *cell,
 						 TimestampTz occurred_at, Numeric value);
-extern void ma_cell_prune(const MaCellDef *def, MaCell *cell,
-						  TimestampTz now);
+extern void ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now);
 extern void ma_cell_encode(const MaCellDef *def, const MaCell *cell,
 						   StringInfo out);
-extern void ma_cell_decode(const MaCellDef *def, MaCell *cell,
-						   const char **in, const char *end);
+extern void ma_cell_decode(const MaCellDef *def, MaCell *cell, const char **in,
+						   const char *end);
 extern void ma_cell_skip(const char **in, const char *end);
 
-extern void ma_varint_put(StringInfo out, uint64 value);
+extern void	  ma_varint_put(StringInfo out, uint64 value);
 extern uint64 ma_varint_get(const char **in, const char *end);
 
-#endif							/* MA_SIGNAL_H */
+#endif /* MA_SIGNAL_H */

@@ -22,7 +22,7 @@
 
 #include "sql.h"
 
-static void prepare(MaStatement *stmt);
+static void	  prepare(MaStatement *stmt);
 static uint64 execute(MaStatement *stmt, Datum *values, const char *nulls,
 					  bool read_only, long count);
 
@@ -33,11 +33,10 @@ ma_owner_enter(MaSqlScope *scope)
 	GetUserIdAndSecContext(&scope->userid, &scope->secctx);
 	SetUserIdAndSecContext(get_role_oid("mautomate_owner", false),
 						   scope->secctx | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
+							   SECURITY_RESTRICTED_OPERATION);
 	scope->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* Becomes the caller again. */
@@ -96,7 +95,7 @@ ma_sql_open(MaStatement *stmt, Datum *values)
 static void
 prepare(MaStatement *stmt)
 {
-	SPIPlanPtr	plan;
+	SPIPlanPtr plan;
 
 	if (stmt->plan != NULL)
 		return;
@@ -109,10 +108,10 @@ prepare(MaStatement *stmt)
 }
 
 static uint64
-execute(MaStatement *stmt, Datum *values, const char *nulls,
-		bool read_only, long count)
+execute(MaStatement *stmt, Datum *values, const char *nulls, bool read_only,
+		long count)
 {
-	int			rc;
+	int rc;
 
 	prepare(stmt);
 	rc = SPI_execute_plan(stmt->plan, values, nulls, read_only, count);
@@ -137,8 +136,8 @@ ma_sql_datum(uint64 row, int column, bool *isnull)
 char *
 ma_sql_text(uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = ma_sql_datum(row, column, &isnull);
+	bool  isnull;
+	Datum value = ma_sql_datum(row, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }

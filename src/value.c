@@ -65,7 +65,7 @@ ma_value_depends_on_zone(Oid type)
 static bool
 looks_numeric(const char *s)
 {
-	int			digits = 0;
+	int digits = 0;
 
 	if (*s == '+' || *s == '-')
 		s++;
@@ -78,7 +78,7 @@ looks_numeric(const char *s)
 		return false;
 	if (*s == 'e' || *s == 'E')
 	{
-		int			exponent = 0;
+		int exponent = 0;
 
 		s++;
 		if (*s == '+' || *s == '-')
@@ -95,10 +95,10 @@ looks_numeric(const char *s)
 static bool
 read_time(char *s, struct pg_tm *tm, fsec_t *fsec, int *tz, int *dtype)
 {
-	char	   *field[MAXDATEFIELDS];
-	int			ftype[MAXDATEFIELDS];
-	char		work[MAXDATELEN + MAXDATEFIELDS];
-	int			nf;
+	char *field[MAXDATEFIELDS];
+	int	  ftype[MAXDATEFIELDS];
+	char  work[MAXDATELEN + MAXDATEFIELDS];
+	int	  nf;
 
 	if (ParseDateTime(s, work, sizeof(work), field, ftype, MAXDATEFIELDS,
 					  &nf) != 0)
@@ -118,10 +118,10 @@ static Datum
 time_from_text(char *s, Oid type, bool *isnull)
 {
 	struct pg_tm tm;
-	fsec_t		fsec;
-	int			tz;
-	int			dtype;
-	TimestampTz t;
+	fsec_t		 fsec;
+	int			 tz;
+	int			 dtype;
+	TimestampTz	 t;
 
 	*isnull = true;
 	if (!read_time(s, &tm, &fsec, &tz, &dtype))
@@ -130,18 +130,17 @@ time_from_text(char *s, Oid type, bool *isnull)
 	{
 		*isnull = false;
 		if (type == DATEOID)
-			return DateADTGetDatum(dtype == DTK_LATE ?
-								   DATEVAL_NOEND : DATEVAL_NOBEGIN);
-		return TimestampTzGetDatum(dtype == DTK_LATE ?
-								   DT_NOEND : DT_NOBEGIN);
+			return DateADTGetDatum(dtype == DTK_LATE ? DATEVAL_NOEND :
+													   DATEVAL_NOBEGIN);
+		return TimestampTzGetDatum(dtype == DTK_LATE ? DT_NOEND : DT_NOBEGIN);
 	}
 	if (dtype != DTK_DATE ||
 		!IS_VALID_JULIAN(tm.tm_year, tm.tm_mon, tm.tm_mday))
 		return (Datum) 0;
 	if (type == DATEOID)
 	{
-		DateADT		date = date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) -
-			POSTGRES_EPOCH_JDATE;
+		DateADT date =
+			date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
 
 		*isnull = !IS_VALID_DATE(date);
 		return DateADTGetDatum(date);
@@ -156,8 +155,8 @@ time_from_text(char *s, Oid type, bool *isnull)
 Datum
 ma_value_from_text(const char *text, int length, Oid type, bool *isnull)
 {
-	char	   *s;
-	bool		truth;
+	char *s;
+	bool  truth;
 
 	*isnull = false;
 	if (type == TEXTOID)
@@ -196,22 +195,20 @@ ma_value_from_json(const JsonbValue *value, Oid type, bool *isnull)
 			if (type == NUMERICOID)
 				return NumericGetDatum(value->val.numeric);
 			if (type == TEXTOID)
-				return CStringGetTextDatum(DatumGetCString(
-					DirectFunctionCall1(numeric_out,
-										NumericGetDatum(value->val.numeric))));
+				return CStringGetTextDatum(DatumGetCString(DirectFunctionCall1(
+					numeric_out, NumericGetDatum(value->val.numeric))));
 			break;
 		case jbvBool:
 			if (type == BOOLOID)
 				return BoolGetDatum(value->val.boolean);
 			if (type == TEXTOID)
-				return CStringGetTextDatum(value->val.boolean ?
-										   "true" : "false");
+				return CStringGetTextDatum(value->val.boolean ? "true" :
+																"false");
 			break;
 		case jbvBinary:
 			if (type == TEXTOID)
-				return CStringGetTextDatum(
-					JsonbToCString(NULL, value->val.binary.data,
-								   value->val.binary.len));
+				return CStringGetTextDatum(JsonbToCString(
+					NULL, value->val.binary.data, value->val.binary.len));
 			break;
 		default:
 			break;
@@ -222,8 +219,7 @@ ma_value_from_json(const JsonbValue *value, Oid type, bool *isnull)
 
 /* Finds what is at a path of keys in a JSON object; false if nothing is. */
 bool
-ma_value_lookup(Jsonb *object, char *const *path, int npath,
-				JsonbValue *value)
+ma_value_lookup(Jsonb *object, char *const *path, int npath, JsonbValue *value)
 {
 	JsonbContainer *container = &object->root;
 

@@ -7,13 +7,13 @@
 
 #include "utils/jsonb.h"
 
-extern Oid	ma_value_type(Oid type);
-extern bool ma_value_depends_on_zone(Oid type);
+extern Oid	 ma_value_type(Oid type);
+extern bool	 ma_value_depends_on_zone(Oid type);
 extern Datum ma_value_from_json(const JsonbValue *value, Oid type,
 								bool *isnull);
 extern Datum ma_value_from_text(const char *text, int length, Oid type,
 								bool *isnull);
-extern bool ma_value_lookup(Jsonb *object, char *const *path, int npath,
-							JsonbValue *value);
+extern bool	 ma_value_lookup(Jsonb *object, char *const *path, int npath,
+							 JsonbValue *value);
 
-#endif							/* MA_VALUE_H */
+#endif /* MA_VALUE_H */

@@ -34,7 +34,7 @@ PG_FUNCTION_INFO_V1(mautomate_value);
 /* Whose expression is written: names the event that filters look at. */
 typedef struct Writing
 {
-	char	   *now;			/* the instant, as a literal */
+	char *now; /* the instant, as a literal */
 } Writing;
 
 static const char *slot_sql(const MaExpr *expr, const MaSlot *slot, void *arg);
@@ -43,15 +43,15 @@ static const char *slot_sql(const MaExpr *expr, const MaSlot *slot, void *arg);
 Datum
 mautomate_value(PG_FUNCTION_ARGS)
 {
-	Jsonb	   *object = PG_GETARG_JSONB_P(0);
-	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
-	Oid			type = get_func_rettype(fcinfo->flinfo->fn_oid);
-	Datum	   *keys;
-	char	  **path;
-	int			n;
-	JsonbValue	value;
-	bool		isnull = true;
-	Datum		result = (Datum) 0;
+	Jsonb	  *object = PG_GETARG_JSONB_P(0);
+	ArrayType *array = PG_GETARG_ARRAYTYPE_P(1);
+	Oid		   type = get_func_rettype(fcinfo->flinfo->fn_oid);
+	Datum	  *keys;
+	char	 **path;
+	int		   n;
+	JsonbValue value;
+	bool	   isnull = true;
+	Datum	   result = (Datum) 0;
 
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &keys, NULL,
 					  &n);
@@ -73,11 +73,12 @@ json_sql(const char *column, const MaSlot *slot)
 
 	initStringInfo(&s);
 	appendStringInfo(&s, "mautomate_internal.value_%s(%s, array[",
-					 slot->type == NUMERICOID ? "numeric" :
-					 slot->type == BOOLOID ? "boolean" :
-					 slot->type == DATEOID ? "date" :
-					 slot->type == TIMESTAMPOID ? "timestamp" :
-					 slot->type == TIMESTAMPTZOID ? "timestamptz" : "text",
+					 slot->type == NUMERICOID	  ? "numeric" :
+					 slot->type == BOOLOID		  ? "boolean" :
+					 slot->type == DATEOID		  ? "date" :
+					 slot->type == TIMESTAMPOID	  ? "timestamp" :
+					 slot->type == TIMESTAMPTZOID ? "timestamptz" :
+													"text",
 					 column);
 	for (int i = 0; i < slot->npath; i++)
 		appendStringInfo(&s, "%s%s", i > 0 ? ", " : "",
@@ -91,32 +92,32 @@ static char *
 signal_sql(const MaSignal *signal, Writing *writing)
 {
 	static const char *const aggregates[] = {
-		"count(*)", "sum(v)", "avg(v)", "min(v)", "max(v)",
-		"min(occurred_at)", "max(occurred_at)", "count(*) > 0"
-	};
+		"count(*)", "sum(v)",			"avg(v)",			"min(v)",
+		"max(v)",	"min(occurred_at)", "max(occurred_at)", "count(*) > 0"};
 	StringInfoData s;
 
 	initStringInfo(&s);
 	appendStringInfo(&s, "(select %s from (select e.occurred_at",
 					 aggregates[signal->function]);
 	if (signal->property[0] != '\0')
-		appendStringInfo(&s, ", mautomate_internal.value_numeric("
+		appendStringInfo(&s,
+						 ", mautomate_internal.value_numeric("
 						 "e.properties, array[%s]) as v",
 						 quote_literal_cstr(signal->property));
-	appendStringInfo(&s, " from mautomate.event e"
+	appendStringInfo(&s,
+					 " from mautomate.event e"
 					 " where e.contact_id = c.contact_id and e.kind = %s",
 					 quote_literal_cstr(signal->kind));
 	if (signal->windowed)
-		appendStringInfo(&s, " and e.occurred_at + interval '%s' > %s",
-						 DatumGetCString(
-							 DirectFunctionCall1(interval_out,
-												 IntervalPGetDatum(
-													 &signal->within))),
-						 writing->now);
+		appendStringInfo(
+			&s, " and e.occurred_at + interval '%s' > %s",
+			DatumGetCString(DirectFunctionCall1(
+				interval_out, IntervalPGetDatum(&signal->within))),
+			writing->now);
 	if (signal->filter != NULL)
-		appendStringInfo(&s, " and %s",
-						 ma_expr_deparse_with(signal->filter, 0, slot_sql,
-											  writing));
+		appendStringInfo(
+			&s, " and %s",
+			ma_expr_deparse_with(signal->filter, 0, slot_sql, writing));
 	appendStringInfoString(&s, ") as log)");
 	return s.data;
 }
@@ -135,10 +136,8 @@ elapsed_sql(const MaExpr *expr, const MaSlot *slot, Writing *writing)
 {
 	MaSlot	   *slots;
 	const char *time;
-	char	   *span = DatumGetCString(
-		DirectFunctionCall1(interval_out,
-							IntervalPGetDatum(unconstify(Interval *,
-														 &slot->span))));
+	char	   *span = DatumGetCString(DirectFunctionCall1(
+			  interval_out, IntervalPGetDatum(unconstify(Interval *, &slot->span))));
 
 	ma_expr_slots(expr, &slots);
 	time = slot_sql(expr, &slots[slot->time], writing);
@@ -172,14 +171,14 @@ constant_sql(const MaSlot *slot)
 static const char *
 slot_sql(const MaExpr *expr, const MaSlot *slot, void *arg)
 {
-	Writing    *writing = arg;
+	Writing *writing = arg;
 
 	switch (slot->kind)
 	{
 		case MA_SLOT_ATTRIBUTE:
 			return slot->column >= 0 ?
-				psprintf("c.%s", quote_identifier(slot->path[0])) :
-				json_sql("c.attributes", slot);
+					   psprintf("c.%s", quote_identifier(slot->path[0])) :
+					   json_sql("c.attributes", slot);
 		case MA_SLOT_EVENT:
 			return json_sql("e.properties", slot);
 		case MA_SLOT_EVENT_KIND:
@@ -223,9 +222,9 @@ run_query(void *arg)
 static void
 compare(ReturnSetInfo *result, const char *object, char *query)
 {
-	ErrorData  *edata = ma_guard(run_query, query);
-	Datum		values[5] = {0};
-	bool		nulls[5] = {false, true, false, false, true};
+	ErrorData *edata = ma_guard(run_query, query);
+	Datum	   values[5] = {0};
+	bool	   nulls[5] = {false, true, false, false, true};
 
 	values[0] = CStringGetTextDatum(object);
 	if (edata != NULL)
@@ -254,13 +253,14 @@ up_to_date(Writing *writing)
 					" from mautomate_internal.timer t"
 					" where t.contact_id = c.contact_id and t.due_at <= %s)"
 					" and not exists (select from mautomate_internal.dirty d"
-					" where d.contact_id = c.contact_id)", writing->now);
+					" where d.contact_id = c.contact_id)",
+					writing->now);
 }
 
 static void
 verify_list(ReturnSetInfo *result, MaListDef *list, Writing *writing)
 {
-	char	   *query;
+	char *query;
 
 	if (list->expr == NULL)
 		return;
@@ -287,8 +287,8 @@ verify_score(ReturnSetInfo *result, MaScoreDef *score, Writing *writing)
 	appendStringInfoString(&sum, "0::float8");
 	for (int i = 0; i < score->nrules; i++)
 	{
-		MaRuleDef  *rule = &score->rules[i];
-		char	   *sql;
+		MaRuleDef *rule = &score->rules[i];
+		char	  *sql;
 
 		if (rule->expr == NULL)
 			return;
@@ -306,8 +306,8 @@ verify_score(ReturnSetInfo *result, MaScoreDef *score, Writing *writing)
 					 " as expected from mautomate.contact c where %s)"
 					 " as both_sides where abs(stored - expected) >"
 					 " 1e-9 * greatest(1, abs(expected)) order by contact_id",
-					 quote_literal_cstr(score->name), sum.data,
-					 score->minimum, score->maximum, up_to_date(writing)));
+					 quote_literal_cstr(score->name), sum.data, score->minimum,
+					 score->maximum, up_to_date(writing)));
 }
 
 /* Every list and score, under the settings of the engine. */
@@ -315,14 +315,13 @@ static void
 verify_all(ReturnSetInfo *result)
 {
 	MaDefinitions *definitions = ma_definitions();
-	Writing		writing;
-	MaSqlScope	scope;
+	Writing		   writing;
+	MaSqlScope	   scope;
 
-	writing.now = psprintf("timestamptz '%s'",
-						   DatumGetCString(
-							   DirectFunctionCall1(timestamptz_out,
-												   TimestampTzGetDatum(
-													   ma_now()))));
+	writing.now =
+		psprintf("timestamptz '%s'",
+				 DatumGetCString(DirectFunctionCall1(
+					 timestamptz_out, TimestampTzGetDatum(ma_now()))));
 	ma_sql_begin(&scope);
 	for (int i = 0; i < definitions->nlists; i++)
 		verify_list(result, &definitions->lists[i], &writing);
@@ -337,13 +336,16 @@ repair(int64 id)
 {
 	static MaStatement stmts[] = {
 		{"update mautomate_internal.contact_state"
-			" set state = '', generation = 0 where contact_id = $1",
-		1, {INT8OID}},
+		 " set state = '', generation = 0 where contact_id = $1",
+		 1,
+		 {INT8OID}},
 		{"delete from mautomate_internal.list_member"
-			" where contact_id = $1 and by = 'rule'", 1, {INT8OID}},
+		 " where contact_id = $1 and by = 'rule'",
+		 1,
+		 {INT8OID}},
 	};
-	MaSqlScope	scope;
-	Datum		value = Int64GetDatum(id);
+	MaSqlScope scope;
+	Datum	   value = Int64GetDatum(id);
 
 	ma_sql_begin(&scope);
 	for (int i = 0; i < lengthof(stmts); i++)
@@ -356,14 +358,14 @@ repair(int64 id)
 static void
 repair_all(ReturnSetInfo *result)
 {
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(result->setDesc,
-													&TTSOpsMinimalTuple);
+	TupleTableSlot *slot =
+		MakeSingleTupleTableSlot(result->setDesc, &TTSOpsMinimalTuple);
 
 	tuplestore_rescan(result->setResult);
 	while (tuplestore_gettupleslot(result->setResult, true, false, slot))
 	{
-		bool		isnull;
-		Datum		id = slot_getattr(slot, 5, &isnull);
+		bool  isnull;
+		Datum id = slot_getattr(slot, 5, &isnull);
 
 		if (!isnull)
 			repair(DatumGetInt64(id));
@@ -376,7 +378,7 @@ Datum
 mautomate_verify(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	MaSetting	own;
+	MaSetting	   own;
 
 	InitMaterializedSRF(fcinfo, 0);
 	ma_setting_enter(&own);

@@ -17,9 +17,8 @@
 
 /* Columns of mautomate.contact that contact.<name> reads, in this order. */
 static const char *const columns[] = {
-	"external_id", "email", "phone", "first_name", "last_name", "timezone",
-	"locale", "region", "stage", "owner", "created_at"
-};
+	"external_id", "email",	 "phone", "first_name", "last_name", "timezone",
+	"locale",	   "region", "stage", "owner",		"created_at"};
 
 /* The ordinal of a contact column from 0, -1 if it is an attribute. */
 int
@@ -35,9 +34,9 @@ ma_vocabulary_column(const char *name)
 static Oid
 find_type(MaStatement *stmt, const char *a, const char *b)
 {
-	MaSqlScope	scope;
-	Datum		values[2];
-	Oid			type = InvalidOid;
+	MaSqlScope scope;
+	Datum	   values[2];
+	Oid		   type = InvalidOid;
 
 	values[0] = CStringGetTextDatum(a);
 	values[1] = CStringGetTextDatum(b);
@@ -45,8 +44,8 @@ find_type(MaStatement *stmt, const char *a, const char *b)
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (ma_sql_read(stmt, values, NULL, 1) == 1)
 	{
-		bool		isnull;
-		Datum		value = ma_sql_datum(0, 1, &isnull);
+		bool  isnull;
+		Datum value = ma_sql_datum(0, 1, &isnull);
 
 		if (!isnull)
 			type = ma_value_type(DatumGetObjectId(value));
@@ -63,9 +62,9 @@ ma_vocabulary_attribute(const char *name)
 	static MaStatement stmt = {
 		"select type::oid from mautomate_internal.attribute"
 		" where attribute = $1 and $2 = ''",
-		2, {TEXTOID, TEXTOID}
-	};
-	int			column = ma_vocabulary_column(name);
+		2,
+		{TEXTOID, TEXTOID}};
+	int column = ma_vocabulary_column(name);
 
 	if (column >= 0)
 		return strcmp(name, "created_at") == 0 ? TIMESTAMPTZOID : TEXTOID;
@@ -76,12 +75,11 @@ ma_vocabulary_attribute(const char *name)
 Oid
 ma_vocabulary_property(const char *kind, const char *property)
 {
-	static MaStatement stmt = {
-		"select (properties->>$2)::regtype::oid"
-		" from mautomate_internal.event_kind"
-		" where kind = $1 and properties ? $2",
-		2, {TEXTOID, TEXTOID}
-	};
+	static MaStatement stmt = {"select (properties->>$2)::regtype::oid"
+							   " from mautomate_internal.event_kind"
+							   " where kind = $1 and properties ? $2",
+							   2,
+							   {TEXTOID, TEXTOID}};
 
 	return kind == NULL ? InvalidOid : find_type(&stmt, kind, property);
 }
