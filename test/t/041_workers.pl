@@ -7,6 +7,7 @@ use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init(allows_streaming => 1);
@@ -202,6 +203,32 @@ wait_for_workers('', 'until stop()');
 $node->safe_psql('postgres', 'drop database shop with (force)');
 pass('it is dropped');
 
+# A server that never answers does not keep ours from stopping.
+$db = 'postgres';
+my ($mute_out, $mute_err) = ('', '');
+my $mute = IPC::Run::start(
+	[ 'python3', 'test/transport/sink.py', '--until-eof',
+	  '--fault', 'end=mute' ],
+	\$in, \$mute_out, \$mute_err, IPC::Run::timeout(180));
+$mute->pump until $mute_out =~ /port (\d+)\n/;
+$port = $1;
+value('drop extension mautomate cascade');
+set_up();
+value('select mautomate.start()');
+value("select mautomate.send('ann', 'hello') from generate_series(1, 20)");
+$node->poll_query_until($db, q[select count(*) > 0
+	from mautomate.outbox_status where state = 'sending']);
+my $before = time;
 $node->stop('fast');
-$server->finish;
+my $took = time - $before;
+note(sprintf('a fast stop with a mute server took %.1f s', $took));
+cmp_ok($took, '<', 30, 'it stops all the same');
+$node->start;
+value('select mautomate.start()');
+$node->poll_query_until($db, q[select count(*) = 20
+	from mautomate.messages where state in ('sending', 'retry', 'in_doubt', 'pending')]);
+is(value('select count(*) from mautomate.messages'), 20, 'and loses nothing');
+$node->stop('immediate');
+$mute->kill_kill;
+$server->kill_kill;
 done_testing();
