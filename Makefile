@@ -34,6 +34,7 @@ PARTS = \
 	outbox \
 	worker \
 	workflow \
+	message \
 	use \
 	owner
 FULL_PARTS = $(PARTS:%=sql/install/%.sql)

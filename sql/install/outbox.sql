@@ -134,32 +134,6 @@ create view mautomate.outbox_status as
 comment on view mautomate.outbox_status is
   'messages that have not reached a final state, by channel and state';
 
-create view mautomate.messages as
-  select m.message_id,
-         coalesce(m.idempotency_key,
-                  m.enrollment_id || '/' || m.step || '/' || m.pass)
-           as idempotency_key,
-         c.external_id,
-         coalesce(m.address, c.email) as address, t.name as template,
-         m.version as template_version, h.name as channel,
-         coalesce(o.state, m.state) as state, m.reason,
-         coalesce(o.attempt, m.attempts) as attempts,
-         m.in_doubt, m.enqueued_at, o.due_at, m.sent_at, m.reply
-  from mautomate_internal.message m
-  join mautomate_internal.template t using (template_id)
-  join mautomate_internal.channel h using (channel_id)
-  left join mautomate.contact c on c.contact_id = m.contact_id
-  left join mautomate_internal.outbox o
-    on o.channel_id = m.channel_id and o.message_id = m.message_id;
-comment on view mautomate.messages is
-  'every message ever asked for and what became of it: pending, sending, retry, in_doubt and held are on their way; sent, failed, refused and cancelled are final';
-comment on column mautomate.messages.idempotency_key is
-  'as given to send(); of a workflow: enrolment/step/pass, which is unique as well';
-comment on column mautomate.messages.in_doubt is
-  'how many attempts ended so that the server may or may not have taken it';
-comment on column mautomate.messages.due_at is
-  'when it is to be sent or tried again; null: at once, or never again';
-
 create procedure mautomate.deliver(max_items int default 1000)
   language c as 'MODULE_PATHNAME', 'mautomate_deliver';
 comment on procedure mautomate.deliver(int) is
