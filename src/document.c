@@ -11,7 +11,6 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "document.h"
@@ -107,8 +106,8 @@ ma_doc_type(const MaNode *node)
 }
 
 /* "a string or an object" */
-const char *
-ma_doc_type_names(int types)
+static const char *
+names_of_types(int types)
 {
 	StringInfoData buf;
 
@@ -126,9 +125,8 @@ ma_doc_is(MaDocument *doc, const MaNode *node, int types)
 {
 	if (ma_doc_type(node) & types)
 		return true;
-	ma_doc_refuse(doc, node->path, "must be %s, not %s",
-				  ma_doc_type_names(types),
-				  ma_doc_type_names(ma_doc_type(node)));
+	ma_doc_refuse(doc, node->path, "must be %s, not %s", names_of_types(types),
+				  names_of_types(ma_doc_type(node)));
 	return false;
 }
 
@@ -227,15 +225,6 @@ ma_doc_text(const MaNode *node)
 	return pnstrdup(node->value.val.string.val, node->value.val.string.len);
 }
 
-/* Any value as a Jsonb of its own. */
-Jsonb *
-ma_doc_json(const MaNode *node)
-{
-	JsonbValue value = node->value;
-
-	return JsonbValueToJsonb(&value);
-}
-
 /* The keys of an object, in jsonb's order. */
 char **
 ma_doc_keys(const MaNode *object, int *n)
@@ -301,25 +290,6 @@ ma_doc_interval(MaDocument *doc, const MaNode *node)
 	ma_doc_refuse(doc, node->path, "\"%s\" must not be negative",
 				  ma_doc_text(node));
 	return NULL;
-}
-
-/* A whole number of at least 1; 0, refused, where it is none. */
-int
-ma_doc_count(MaDocument *doc, const MaNode *node)
-{
-	char *text;
-	char *end;
-	long  count;
-
-	if (!ma_doc_is(doc, node, MA_DOC_NUMBER))
-		return 0;
-	text = DatumGetCString(DirectFunctionCall1(
-		numeric_out, NumericGetDatum(node->value.val.numeric)));
-	count = strtol(text, &end, 10);
-	if (*end == '\0' && count >= 1 && count <= PG_INT32_MAX)
-		return count;
-	ma_doc_refuse(doc, node->path, "must be a whole number from 1 on");
-	return 0;
 }
 
 /*

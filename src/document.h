@@ -41,25 +41,22 @@ typedef struct MaDocKey
 	bool		required;
 } MaDocKey;
 
-extern void		   ma_doc_init(MaDocument *doc);
-extern MaNode	   ma_doc_root(Jsonb *json);
-extern void		   ma_doc_refuse(MaDocument *doc, const char *path,
-								 const char *format, ...) pg_attribute_printf(3, 4);
-extern void		   ma_doc_raise(MaDocument *doc, const char *what);
-extern int		   ma_doc_type(const MaNode *node);
-extern const char *ma_doc_type_names(int types);
-extern bool		   ma_doc_is(MaDocument *doc, const MaNode *node, int types);
-extern bool		   ma_doc_check(MaDocument *doc, const MaNode *node,
-								const MaDocKey *keys);
+extern void	  ma_doc_init(MaDocument *doc);
+extern MaNode ma_doc_root(Jsonb *json);
+extern void	  ma_doc_refuse(MaDocument *doc, const char *path,
+							const char *format, ...) pg_attribute_printf(3, 4);
+extern void	  ma_doc_raise(MaDocument *doc, const char *what);
+extern int	  ma_doc_type(const MaNode *node);
+extern bool	  ma_doc_is(MaDocument *doc, const MaNode *node, int types);
+extern bool	  ma_doc_check(MaDocument *doc, const MaNode *node,
+						   const MaDocKey *keys);
 extern bool	  ma_doc_get(const MaNode *object, const char *key, MaNode *value);
 extern int	  ma_doc_length(const MaNode *array);
 extern MaNode ma_doc_item(const MaNode *array, int i);
 extern char	 *ma_doc_text(const MaNode *node);
-extern Jsonb *ma_doc_json(const MaNode *node);
 extern char **ma_doc_keys(const MaNode *object, int *n);
 extern Interval *ma_doc_span(MaDocument *doc, const MaNode *node);
 extern Interval *ma_doc_interval(MaDocument *doc, const MaNode *node);
-extern int		 ma_doc_count(MaDocument *doc, const MaNode *node);
 extern int		 ma_doc_choice(MaDocument *doc, const MaNode *node,
 							   const char *const *choices);
 

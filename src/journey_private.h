@@ -51,7 +51,6 @@ typedef enum MaStop
 typedef struct MaTraveller
 {
 	int64			 enrollment_id;
-	int				 workflow_id;
 	const char		*workflow; /* its name, for errors */
 	const MaProgram *program;
 	MaVisited		*visited;

@@ -174,6 +174,14 @@ lock_enrollments(MaJourney *journey, const MaDue *due, int n)
 	return ma_columns_rows(columns) == 0 ? 0 : ma_columns_exec(&stmt, columns);
 }
 
+/* Orders travellers by their enrolments. */
+static int
+compare_enrollments(const void *a, const void *b)
+{
+	return compare_ids(&((const MaTraveller *) a)->enrollment_id,
+					   &((const MaTraveller *) b)->enrollment_id);
+}
+
 /* Reads the locked enrolments into the batch's memory. */
 static void
 read_travellers(MaJourney *journey, uint64 n, MemoryContext cxt)
@@ -194,7 +202,6 @@ read_travellers(MaJourney *journey, uint64 n, MemoryContext cxt)
 										   column + 1, &isnull);
 		t->enrollment_id = DatumGetInt64(values[0]);
 		t->visited = find_visited(journey, DatumGetInt64(values[1]));
-		t->workflow_id = DatumGetInt32(values[2]);
 		t->op = DatumGetInt32(values[4]);
 		t->arrived = DatumGetBool(values[5]);
 		t->pass = DatumGetInt32(values[6]);
@@ -207,6 +214,8 @@ read_travellers(MaJourney *journey, uint64 n, MemoryContext cxt)
 		MemoryContextSwitchTo(caller);
 		t->program = get_program(DatumGetInt32(values[3]));
 	}
+	qsort(journey->travellers, journey->ntravellers, sizeof(MaTraveller),
+		  compare_enrollments);
 }
 
 /* The traveller of an enrolment; they are in order of their numbers. */
