@@ -1,6 +1,10 @@
 /*
  * refresh_apply.c
  *	  Write what a refresh changed: one statement per table and chunk.
+ *
+ * Rows are looked up by their keys, and the statements leave the planner no
+ * other way: a table that was filled a moment ago has no statistics, and a
+ * scan of it for each event would be the end.
  */
 #include "postgres.h"
 
@@ -95,9 +99,11 @@ write_lists(MaRun *run)
 		4,
 		{INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID}};
 	static MaStatement leave = {
-		"delete from mautomate_internal.list_member m"
-		" using unnest($1, $2) as u (c, l)"
-		" where m.list_id = u.l and m.contact_id = u.c",
+		"delete from mautomate_internal.list_member"
+		" where ctid = any (array(select x.ctid"
+		" from unnest($1, $2) as u (c, l) cross join lateral ("
+		" select m.ctid from mautomate_internal.list_member m"
+		" where m.list_id = u.l and m.contact_id = u.c offset 0) x))",
 		2,
 		{INT8ARRAYOID, INT4ARRAYOID}};
 	static MaStatement history = {
@@ -151,7 +157,7 @@ write_buckets(MaRun *run)
 		" select distinct on (c, s) c, s, b"
 		" from unnest($1, $2, $3) with ordinality as u (c, s, b, n)"
 		" order by c, s, n desc"
-		" on conflict (score_id, contact_id)"
+		" on conflict (contact_id, score_id)"
 		" do update set bucket = excluded.bucket",
 		3,
 		{INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}};

@@ -101,12 +101,12 @@ int
 ma_refresh_timers(int max)
 {
 	static MaStatement take = {
-		"with due as (select contact_id, due_at"
+		"with due as materialized (select ctid"
 		" from mautomate_internal.timer where due_at <= $1"
 		" order by due_at, contact_id limit $2 for update skip locked),"
-		" gone as (delete from mautomate_internal.timer t using due"
-		" where t.contact_id = due.contact_id and t.due_at = due.due_at"
-		" returning t.contact_id)"
+		" gone as (delete from mautomate_internal.timer"
+		" where ctid = any (array(select ctid from due))"
+		" returning contact_id)"
 		" select contact_id from gone order by 1",
 		2,
 		{TIMESTAMPTZOID, INT8OID}};
@@ -153,10 +153,12 @@ static bool
 sweep_chunk(bool rebuild, int max, int *done)
 {
 	static MaStatement take = {
-		"with few as (select ctid from mautomate_internal.dirty"
+		"with few as materialized (select ctid"
+		" from mautomate_internal.dirty"
 		" where rebuild = $1 limit $2 for update skip locked),"
-		" gone as (delete from mautomate_internal.dirty d using few"
-		" where d.ctid = few.ctid returning d.contact_id)"
+		" gone as (delete from mautomate_internal.dirty"
+		" where ctid = any (array(select ctid from few))"
+		" returning contact_id)"
 		" select contact_id from gone order by 1",
 		2,
 		{BOOLOID, INT8OID}};

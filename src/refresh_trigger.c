@@ -420,25 +420,31 @@ compare_works(const void *a, const void *b)
 					   &((const MaWork *) b)->contact_id);
 }
 
-/* Drops what the engine keeps of contacts that are gone. */
+/*
+ * Drops what the engine keeps of contacts that are gone. Their timers find
+ * nobody when they are due, and end.
+ */
 static void
 forget(int64 *ids, int n)
 {
 	static MaStatement stmts[] = {
-		{"delete from mautomate_internal.list_member m using unnest($1) as id"
-		 " where m.contact_id = id",
+		{"delete from mautomate_internal.list_member"
+		 " where ctid = any (array(select x.ctid"
+		 " from mautomate_internal.list l, unnest($1) as id,"
+		 " lateral (select m.ctid from mautomate_internal.list_member m"
+		 " where m.list_id = l.list_id and m.contact_id = id offset 0) x))",
 		 1,
 		 {INT8ARRAYOID}},
-		{"delete from mautomate_internal.contact_score s"
-		 " using unnest($1) as id where s.contact_id = id",
+		{"delete from mautomate_internal.contact_score"
+		 " where ctid = any (array(select x.ctid from unnest($1) as id,"
+		 " lateral (select s.ctid from mautomate_internal.contact_score s"
+		 " where s.contact_id = id offset 0) x))",
 		 1,
 		 {INT8ARRAYOID}},
-		{"delete from mautomate_internal.timer t using unnest($1) as id"
-		 " where t.contact_id = id",
-		 1,
-		 {INT8ARRAYOID}},
-		{"delete from mautomate_internal.contact_state s"
-		 " using unnest($1) as id where s.contact_id = id",
+		{"delete from mautomate_internal.contact_state"
+		 " where ctid = any (array(select x.ctid from unnest($1) as id,"
+		 " lateral (select s.ctid from mautomate_internal.contact_state s"
+		 " where s.contact_id = id offset 0) x))",
 		 1,
 		 {INT8ARRAYOID}},
 	};

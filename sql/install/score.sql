@@ -48,10 +48,10 @@ create trigger definition_changed
   for each statement execute function mautomate_internal.definition_changed();
 
 create table mautomate_internal.contact_score (
-  score_id int not null,
   contact_id bigint not null,
+  score_id int not null,
   bucket int not null,
-  primary key (score_id, contact_id)
+  primary key (contact_id, score_id)
 );
 create index contact_score_bucket
   on mautomate_internal.contact_score (score_id, bucket desc);
