@@ -93,6 +93,7 @@ struct MaSender
 	bool		  in_procedure; /* transactions are CALL's, not ours */
 	int64		  lease;
 	TimestampTz	  rescued_at; /* when dead leases were last looked for */
+	TimestampTz	  look_at; /* when to look for messages, whatever comes back */
 	Route		 *routes;
 	int			  route_count;
 };
@@ -193,6 +194,7 @@ ma_delivery_open(bool in_procedure)
 	sender->step_cxt = AllocSetContextCreate(cxt, "mautomate sender step",
 											 ALLOCSET_DEFAULT_SIZES);
 	sender->in_procedure = in_procedure;
+	sender->look_at = DT_NOEND;
 	begin(sender);
 	lease = ma_outbox_open_lease();
 	end(sender);
@@ -253,7 +255,8 @@ ma_delivery_sleep(void)
 
 /*
  * Waits until something comes back, the latch is set or the time (-1: none)
- * is over; resets the latch.
+ * is over; resets the latch. At the latch, and when the time of this or an
+ * earlier wait is over, the next step looks for messages everywhere.
  */
 void
 ma_delivery_wait(MaSender *sender, long timeout_ms)
@@ -278,10 +281,14 @@ ma_delivery_wait(MaSender *sender, long timeout_ms)
 				timeout_ms = left;
 		}
 	}
+	if (timeout_ms >= 0)
+		sender->look_at =
+			Min(sender->look_at, TimestampTzPlusMilliseconds(now, timeout_ms));
 	ma_transport_wait(list, n, timeout_ms);
-	if (MyLatch->is_set)
+	if (MyLatch->is_set || GetCurrentTimestamp() >= sender->look_at)
 	{
 		ResetLatch(MyLatch);
+		sender->look_at = DT_NOEND;
 		for (int i = 0; i < sender->route_count; i++)
 			sender->routes[i].hungry = true;
 	}

@@ -329,11 +329,18 @@ settle(void)
 	return wanted;
 }
 
-/* From here on this session is one of mautomate_owner. */
+/*
+ * From here on this session is one of mautomate_owner, and nothing set for
+ * the sessions of the database keeps its transactions from their work.
+ */
 static void
 become_owner(void)
 {
 	SetConfigOption("session_authorization", "mautomate_owner", PGC_SUSET,
+					PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_isolation", "read committed",
+					PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET,
 					PGC_S_OVERRIDE);
 }
 
