@@ -241,24 +241,37 @@ lookup_ids(MaProfile **persons, int n)
 
 /*
  * Looks persons up by e-mail or phone, under the active snapshot. Problems
- * are made in cxt.
+ * are made in cxt. At most one contact has an address and nothing else, so
+ * four that share it are enough to know that it tells nobody. Thousands may,
+ * where a shop puts the same address into every row: so each address of the
+ * set is looked up once.
  */
 static void
 lookup_addresses(MaProfile **persons, int n, MaContactColumn column,
 				 MemoryContext cxt)
 {
 	static MaStatement by_email = {
-		"select u.i, c.contact_id, c.external_id"
-		" from unnest($1, $2) u (i, address)"
-		" join mautomate.contact c on lower(c.email) = lower(u.address)"
-		" where c.merged_into is null order by u.i, c.contact_id",
+		"with hit as materialized ("
+		"select a.address, c.contact_id, c.external_id from ("
+		"select distinct lower(address) as address from unnest($2) u (address)) a"
+		" cross join lateral (select contact_id, external_id"
+		" from mautomate.contact where lower(email) = a.address"
+		" and merged_into is null limit 4) c)"
+		" select u.i, h.contact_id, h.external_id from hit h"
+		" join unnest($1, $2) u (i, address) on lower(u.address) = h.address"
+		" order by u.i, h.contact_id",
 		2,
 		{INT4ARRAYOID, TEXTARRAYOID}};
 	static MaStatement by_phone = {
-		"select u.i, c.contact_id, c.external_id"
-		" from unnest($1, $2) u (i, address)"
-		" join mautomate.contact c on c.phone = u.address"
-		" where c.merged_into is null order by u.i, c.contact_id",
+		"with hit as materialized ("
+		"select a.address, c.contact_id, c.external_id from ("
+		"select distinct address as address from unnest($2) u (address)) a"
+		" cross join lateral (select contact_id, external_id"
+		" from mautomate.contact where phone = a.address"
+		" and merged_into is null limit 4) c)"
+		" select u.i, h.contact_id, h.external_id from hit h"
+		" join unnest($1, $2) u (i, address) on u.address = h.address"
+		" order by u.i, h.contact_id",
 		2,
 		{INT4ARRAYOID, TEXTARRAYOID}};
 	MaColumn place;

@@ -135,6 +135,18 @@ reset work_mem;
 select count(*), sum((c.attributes ->> 'name')::int) from mautomate.contacts c where external_id ~ '^s[0-9]';
 select * from noted;
 
+-- one address in every row
+create table shop.walkin (id int primary key, mail text);
+insert into shop.walkin select n, 'none@example.com' from generate_series(1, 5000) n;
+select mautomate.attach_contacts('shop.walkin', $$'w' || id::text$$, 'mail');
+create table shop.sale (id int primary key, mail text);
+select mautomate.attach_events('shop.sale', 'sale', email => 'mail');
+insert into shop.sale select n, 'none@example.com' from generate_series(1, 5000) n;
+select count(*) from mautomate.contacts where email = 'none@example.com';
+select count(*) from mautomate.event where kind = 'sale';
+select count(*), min(message) from noted;
+truncate mautomate_internal.error;
+
 -- attaching again never doubles
 select mautomate.attach_events('shop.page', 'page', 'who');
 select mautomate.attach_events('shop.page', 'page', 'who', condition => 'true');
