@@ -84,6 +84,8 @@ slot_value(MaContact *contact, MaSlot *slots, int i)
 		case MA_SLOT_ELAPSED:
 		case MA_SLOT_REMAINING:
 			return slot_value(contact, slots, slot->time);
+		case MA_SLOT_TIME:
+			return value_text(slot->constant, false, slot->type);
 		case MA_SLOT_IN_LIST:
 			return person->in_list(person, slot) ? "true" : "false";
 		case MA_SLOT_SCORE:

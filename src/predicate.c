@@ -42,13 +42,13 @@
 #include "value.h"
 
 /* The longest text taken: nobody writes more by hand. */
-#define TEXT_MAX	65536
+#define TEXT_MAX 65536
 
 static MaExpr *compile_text(const MaExprSource *source, MemoryContext cxt);
-static List *parse(const MaExprSource *source);
-static void compile_target(MaCompile *compile, MaExpr *expr, int i,
-						   ResTarget *target);
-static void init_targets(MaExpr *expr);
+static List	  *parse(const MaExprSource *source);
+static void	   compile_target(MaCompile *compile, MaExpr *expr, int i,
+							  ResTarget *target);
+static void	   init_targets(MaExpr *expr);
 static ParamExternData *fetch(ParamListInfo params, int id, bool speculative,
 							  ParamExternData *workspace);
 
@@ -82,15 +82,14 @@ pin_settings(void)
 		{"transform_null_equals", "off"},
 		{"backslash_quote", "safe_encoding"},
 	};
-	int			level = NewGUCNestLevel();
+	int level = NewGUCNestLevel();
 
 	for (int i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1],
-								 PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("TimeZone", ma_guc_timezone,
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
+	(void) set_config_option("TimeZone", ma_guc_timezone, PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	return level;
 }
 
@@ -102,8 +101,8 @@ MaExpr *
 ma_expr_compile(const MaExprSource *source, MemoryContext cxt)
 {
 	ErrorContextCallback callback;
-	MaExpr	   *expr;
-	int			level;
+	MaExpr				*expr;
+	int					 level;
 
 	if (strlen(source->text) > TEXT_MAX)
 		ereport(ERROR,
@@ -124,10 +123,9 @@ ma_expr_compile(const MaExprSource *source, MemoryContext cxt)
 static MaExpr *
 compile_text(const MaExprSource *source, MemoryContext cxt)
 {
-	MemoryContext own = AllocSetContextCreate(CurrentMemoryContext,
-											  "mautomate expression",
-											  ALLOCSET_SMALL_SIZES);
-	MaExpr	   *expr = ma_expr_from_raw(source, parse(source), own);
+	MemoryContext own = AllocSetContextCreate(
+		CurrentMemoryContext, "mautomate expression", ALLOCSET_SMALL_SIZES);
+	MaExpr *expr = ma_expr_from_raw(source, parse(source), own);
 
 	MemoryContextSetParent(own, cxt);
 	return expr;
@@ -138,8 +136,7 @@ static List *
 parse(const MaExprSource *source)
 {
 	List	   *trees = raw_parser(source->text, RAW_PARSE_PLPGSQL_EXPR);
-	SelectStmt *select = (SelectStmt *)
-		linitial_node(RawStmt, trees)->stmt;
+	SelectStmt *select = (SelectStmt *) linitial_node(RawStmt, trees)->stmt;
 
 	if (list_length(trees) != 1 || !IsA(select, SelectStmt) ||
 		select->distinctClause != NIL || select->intoClause != NULL ||
@@ -151,25 +148,22 @@ parse(const MaExprSource *source)
 		select->withClause != NULL || select->op != SETOP_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("expression expected, not a query"),
-				 errposition(1)));
+				 errmsg("expression expected, not a query"), errposition(1)));
 	if (select->targetList == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("expression is empty")));
+		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+						errmsg("expression is empty")));
 	if (!source->select_list)
 	{
-		ResTarget  *target = linitial_node(ResTarget, select->targetList);
+		ResTarget *target = linitial_node(ResTarget, select->targetList);
 
 		if (list_length(select->targetList) > 1)
 			target = lsecond_node(ResTarget, select->targetList);
 		else if (target->name == NULL)
 			target = NULL;
 		if (target != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_SYNTAX_ERROR),
-					 errmsg("one expression expected, without a name"),
-					 errposition(Max(target->location, 0) + 1)));
+			ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+							errmsg("one expression expected, without a name"),
+							errposition(Max(target->location, 0) + 1)));
 	}
 	return select->targetList;
 }
@@ -178,23 +172,23 @@ parse(const MaExprSource *source)
 MaExpr *
 ma_expr_from_raw(const MaExprSource *source, List *targets, MemoryContext cxt)
 {
-	MaCompile	compile = {.source = source, .cxt = cxt};
-	MaExpr	   *expr = MemoryContextAllocZero(cxt, sizeof(MaExpr));
-	int			i = 0;
-	ListCell   *lc;
+	MaCompile compile = {.source = source, .cxt = cxt};
+	MaExpr	 *expr = MemoryContextAllocZero(cxt, sizeof(MaExpr));
+	int		  i = 0;
+	ListCell *lc;
 
 	expr->cxt = cxt;
 	expr->text = MemoryContextStrdup(cxt, source->text);
 	expr->ntargets = list_length(targets);
-	expr->targets = MemoryContextAllocZero(cxt, expr->ntargets *
-										   sizeof(MaTarget));
-	foreach(lc, targets)
+	expr->targets =
+		MemoryContextAllocZero(cxt, expr->ntargets * sizeof(MaTarget));
+	foreach (lc, targets)
 		compile_target(&compile, expr, i++, lfirst_node(ResTarget, lc));
 	expr->nslots = compile.nslots;
 	expr->slots = compile.slots;
 	for (i = 0; i < expr->nslots; i++)
 	{
-		MaSlot	   *slot = &expr->slots[i];
+		MaSlot *slot = &expr->slots[i];
 
 		if (slot->kind == MA_SLOT_ELAPSED || slot->kind == MA_SLOT_REMAINING ||
 			(slot->signal != NULL && slot->signal->windowed))
@@ -229,11 +223,11 @@ init_targets(MaExpr *expr)
 static List *
 add_conditions(List *conditions, Expr *expr)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (!IsA(expr, BoolExpr))
 		return lappend(conditions, expr);
-	foreach(lc, ((BoolExpr *) expr)->args)
+	foreach (lc, ((BoolExpr *) expr)->args)
 		conditions = add_conditions(conditions, lfirst(lc));
 	return conditions;
 }
@@ -247,8 +241,8 @@ MaExpr *
 ma_expr_conditions(const MaExpr *expr, MemoryContext cxt)
 {
 	MemoryContext old = MemoryContextSwitchTo(cxt);
-	List	   *conditions = add_conditions(NIL, expr->targets[0].expr);
-	MaExpr	   *result = palloc(sizeof(MaExpr));
+	List		 *conditions = add_conditions(NIL, expr->targets[0].expr);
+	MaExpr		 *result = palloc(sizeof(MaExpr));
 
 	*result = *expr;
 	result->cxt = cxt;
@@ -279,7 +273,7 @@ collect_params(Node *node, Bitmapset **slots)
 Bitmapset *
 ma_expr_target_slots(const MaExpr *expr, int i)
 {
-	Bitmapset  *slots = NULL;
+	Bitmapset *slots = NULL;
 
 	collect_params((Node *) expr->targets[i].expr, &slots);
 	return slots;
@@ -289,8 +283,8 @@ ma_expr_target_slots(const MaExpr *expr, int i)
 static Node *
 resolve_param(ParseState *pstate, ParamRef *ref)
 {
-	MaCompile  *compile = pstate->p_ref_hook_state;
-	Param	   *param = makeNode(Param);
+	MaCompile *compile = pstate->p_ref_hook_state;
+	Param	  *param = makeNode(Param);
 
 	param->paramkind = PARAM_EXTERN;
 	param->paramid = ref->number;
@@ -305,7 +299,7 @@ resolve_param(ParseState *pstate, ParamRef *ref)
 static const char *
 target_name(const ResTarget *target)
 {
-	ColumnRef  *ref = (ColumnRef *) target->val;
+	ColumnRef *ref = (ColumnRef *) target->val;
 
 	if (target->name != NULL)
 		return target->name;
@@ -319,20 +313,19 @@ static void
 compile_target(MaCompile *compile, MaExpr *expr, int i, ResTarget *target)
 {
 	const MaExprSource *source = compile->source;
-	MaTarget   *result = &expr->targets[i];
-	ParseState *pstate = make_parsestate(NULL);
-	const char *name = target_name(target);
-	MemoryContext old;
-	bool		can_raise;
-	bool		zoned;
-	Node	   *node;
+	MaTarget		   *result = &expr->targets[i];
+	ParseState		   *pstate = make_parsestate(NULL);
+	const char		   *name = target_name(target);
+	MemoryContext		old;
+	bool				can_raise;
+	bool				zoned;
+	Node			   *node;
 
 	if (source->select_list && name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("expression has no name"),
-				 errhint("Write \"<expression> as <name>\"."),
-				 errposition(Max(target->location, 0) + 1)));
+		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+						errmsg("expression has no name"),
+						errhint("Write \"<expression> as <name>\"."),
+						errposition(Max(target->location, 0) + 1)));
 	pstate->p_sourcetext = source->text;
 	pstate->p_paramref_hook = resolve_param;
 	pstate->p_ref_hook_state = compile;
@@ -342,24 +335,23 @@ compile_target(MaCompile *compile, MaExpr *expr, int i, ResTarget *target)
 		node = coerce_to_boolean(pstate, node, "condition");
 	else if (OidIsValid(source->type))
 	{
-		Oid			from = exprType(node);
+		Oid from = exprType(node);
 
 		node = coerce_to_target_type(pstate, node, from, source->type, -1,
-									 COERCION_ASSIGNMENT,
-									 COERCE_IMPLICIT_CAST, -1);
+									 COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST,
+									 -1);
 		if (node == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("expression must be of type %s, not %s",
-							format_type_be(source->type),
-							format_type_be(from)),
-					 errposition(Max(target->location, 0) + 1)));
+			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+							errmsg("expression must be of type %s, not %s",
+								   format_type_be(source->type),
+								   format_type_be(from)),
+							errposition(Max(target->location, 0) + 1)));
 	}
 	else if (exprType(node) == UNKNOWNOID)
 		node = coerce_to_common_type(pstate, node, TEXTOID, "expression");
 	assign_expr_collations(pstate, node);
 	free_parsestate(pstate);
-	ma_check_tree(node, &can_raise, &zoned);
+	ma_check_tree(node, compile->words, &can_raise, &zoned);
 	expr->can_raise = expr->can_raise || can_raise;
 	expr->zoned = expr->zoned || zoned;
 
@@ -431,10 +423,10 @@ ma_expr_deparse(const MaExpr *expr, int i)
 char *
 ma_expr_deparse_with(const MaExpr *expr, int i, MaSlotText write, void *arg)
 {
-	char	   *text = deparse_expression((Node *) expr->targets[i].expr, NIL,
-										  false, false);
+	char *text =
+		deparse_expression((Node *) expr->targets[i].expr, NIL, false, false);
 	StringInfoData s;
-	char		quote = '\0';
+	char		   quote = '\0';
 
 	initStringInfo(&s);
 	for (const char *c = text; *c != '\0'; c++)
@@ -445,8 +437,8 @@ ma_expr_deparse_with(const MaExpr *expr, int i, MaSlotText write, void *arg)
 			quote = *c;
 		else if (*c == '$' && c[1] >= '1' && c[1] <= '9')
 		{
-			char	   *end;
-			long		id = strtol(c + 1, &end, 10);
+			char *end;
+			long  id = strtol(c + 1, &end, 10);
 
 			appendStringInfoString(&s, write(expr, &expr->slots[id - 1], arg));
 			c = end - 1;
@@ -461,7 +453,7 @@ ma_expr_deparse_with(const MaExpr *expr, int i, MaSlotText write, void *arg)
 static Datum
 json_value(Jsonb *object, const MaSlot *slot, bool *isnull)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	if (object == NULL ||
 		!ma_value_lookup(object, slot->path, slot->npath, &value))
@@ -471,7 +463,7 @@ json_value(Jsonb *object, const MaSlot *slot, bool *isnull)
 	}
 	if (slot->type == INT8OID)
 	{
-		Datum		number = ma_value_from_json(&value, NUMERICOID, isnull);
+		Datum number = ma_value_from_json(&value, NUMERICOID, isnull);
 
 		return *isnull ? number : DirectFunctionCall1(numeric_int8, number);
 	}
@@ -482,14 +474,14 @@ json_value(Jsonb *object, const MaSlot *slot, bool *isnull)
 static Datum
 column_value(const MaInput *input, const MaSlot *slot, bool *isnull)
 {
-	Form_pg_attribute att = TupleDescAttr(input->row->tts_tupleDescriptor,
-										  slot->column);
-	Datum		value = slot_getattr(input->row, slot->column + 1, isnull);
+	Form_pg_attribute att =
+		TupleDescAttr(input->row->tts_tupleDescriptor, slot->column);
+	Datum value = slot_getattr(input->row, slot->column + 1, isnull);
 
 	if (!*isnull && slot->type == TEXTOID && type_is_enum(att->atttypid))
 	{
-		Oid			output;
-		bool		varlena;
+		Oid	 output;
+		bool varlena;
 
 		getTypeOutputInfo(att->atttypid, &output, &varlena);
 		return CStringGetTextDatum(OidOutputFunctionCall(output, value));
@@ -501,11 +493,11 @@ column_value(const MaInput *input, const MaSlot *slot, bool *isnull)
 static void
 compare_elapsed(MaExpr *expr, const MaSlot *slot, ParamExternData *result)
 {
-	MaInput    *input = expr->input;
+	MaInput		   *input = expr->input;
 	ParamExternData time;
-	MaOperator	op = slot->op;
-	TimestampTz edge;
-	TimestampTz flips;
+	MaOperator		op = slot->op;
+	TimestampTz		edge;
+	TimestampTz		flips;
 
 	fetch(expr->params, slot->time + 1, false, &time);
 	result->isnull = time.isnull;
@@ -516,16 +508,15 @@ compare_elapsed(MaExpr *expr, const MaSlot *slot, ParamExternData *result)
 						   ma_timezone());
 	else
 	{
-		static const MaOperator mirror[] = {
-			MA_GT, MA_GE, MA_EQ, MA_NE, MA_LE, MA_LT
-		};
+		static const MaOperator mirror[] = {MA_GT, MA_GE, MA_EQ,
+											MA_NE, MA_LE, MA_LT};
 
 		edge = ma_time_add(DatumGetTimestampTz(time.value), &slot->span, -1,
 						   ma_timezone());
 		op = mirror[op];
 	}
-	result->value = BoolGetDatum(ma_signal_test(op, (input->now > edge) -
-												(input->now < edge)));
+	result->value = BoolGetDatum(
+		ma_signal_test(op, (input->now > edge) - (input->now < edge)));
 	if (TIMESTAMP_NOT_FINITE(edge))
 		return;
 	flips = (op == MA_GT || op == MA_LE) ? edge + 1 : edge;
@@ -537,9 +528,9 @@ compare_elapsed(MaExpr *expr, const MaSlot *slot, ParamExternData *result)
 static void
 fetch_signal(MaInput *input, const MaSlot *slot, ParamExternData *result)
 {
-	MaPerson   *person = (MaPerson *) input->contact;
+	MaPerson	 *person = (MaPerson *) input->contact;
 	const MaCell *cell = person->cell(person, slot->signal);
-	MaAnswer	answer;
+	MaAnswer	  answer;
 
 	if (slot->kind == MA_SLOT_COMPARE)
 		ma_signal_compare(slot->signal, cell, slot->op, slot->constant,
@@ -555,7 +546,7 @@ fetch_signal(MaInput *input, const MaSlot *slot, ParamExternData *result)
 static void
 fetch_event(MaInput *input, const MaSlot *slot, ParamExternData *result)
 {
-	MaEvent    *event = input->event;
+	MaEvent *event = input->event;
 
 	switch (slot->kind)
 	{
@@ -570,8 +561,8 @@ fetch_event(MaInput *input, const MaSlot *slot, ParamExternData *result)
 			result->isnull = event->nth == 0;
 			break;
 		default:
-			result->value = json_value(event->properties, slot,
-									   &result->isnull);
+			result->value =
+				json_value(event->properties, slot, &result->isnull);
 			break;
 	}
 }
@@ -581,10 +572,10 @@ static ParamExternData *
 fetch(ParamListInfo params, int id, bool speculative,
 	  ParamExternData *workspace)
 {
-	MaExpr	   *expr = params->paramFetchArg;
-	MaSlot	   *slot = &expr->slots[id - 1];
-	MaInput    *input = expr->input;
-	MaPerson   *person = (MaPerson *) input->contact;
+	MaExpr	 *expr = params->paramFetchArg;
+	MaSlot	 *slot = &expr->slots[id - 1];
+	MaInput	 *input = expr->input;
+	MaPerson *person = (MaPerson *) input->contact;
 
 	workspace->ptype = slot->type;
 	workspace->pflags = 0;
@@ -593,8 +584,8 @@ fetch(ParamListInfo params, int id, bool speculative,
 	switch (slot->kind)
 	{
 		case MA_SLOT_ATTRIBUTE:
-			workspace->value = person->attribute(person, slot,
-												 &workspace->isnull);
+			workspace->value =
+				person->attribute(person, slot, &workspace->isnull);
 			break;
 		case MA_SLOT_EVENT:
 		case MA_SLOT_EVENT_KIND:
@@ -603,16 +594,16 @@ fetch(ParamListInfo params, int id, bool speculative,
 			fetch_event(input, slot, workspace);
 			break;
 		case MA_SLOT_ENTRY:
-			workspace->value = json_value(input->entry, slot,
-										  &workspace->isnull);
+			workspace->value =
+				json_value(input->entry, slot, &workspace->isnull);
 			break;
 		case MA_SLOT_CONTEXT:
-			workspace->value = json_value(input->context, slot,
-										  &workspace->isnull);
+			workspace->value =
+				json_value(input->context, slot, &workspace->isnull);
 			break;
 		case MA_SLOT_STEPS:
-			workspace->value = json_value(input->steps, slot,
-										  &workspace->isnull);
+			workspace->value =
+				json_value(input->steps, slot, &workspace->isnull);
 			break;
 		case MA_SLOT_COLUMN:
 			workspace->value = column_value(input, slot, &workspace->isnull);
@@ -625,13 +616,15 @@ fetch(ParamListInfo params, int id, bool speculative,
 		case MA_SLOT_REMAINING:
 			compare_elapsed(expr, slot, workspace);
 			break;
+		case MA_SLOT_TIME:
+			workspace->value = slot->constant;
+			break;
 		case MA_SLOT_IN_LIST:
 			workspace->value = BoolGetDatum(person->in_list(person, slot));
 			break;
 		case MA_SLOT_SCORE:
 		case MA_SLOT_TIER:
-			workspace->value = person->score(person, slot,
-											 &workspace->isnull);
+			workspace->value = person->score(person, slot, &workspace->isnull);
 			break;
 	}
 	return workspace;
@@ -645,7 +638,7 @@ fetch(ParamListInfo params, int id, bool speculative,
 Datum
 ma_expr_eval(MaExpr *expr, int i, MaInput *input, bool *isnull)
 {
-	Datum		value = (Datum) 0;
+	Datum value = (Datum) 0;
 
 	input->horizon = DT_NOEND;
 	expr->input = input;
@@ -655,9 +648,9 @@ ma_expr_eval(MaExpr *expr, int i, MaInput *input, bool *isnull)
 										  expr->econtext, isnull);
 	else
 	{
-		pg_tz	   *zone = session_timezone;
-		int			style = DateStyle;
-		int			order = DateOrder;
+		pg_tz *zone = session_timezone;
+		int	   style = DateStyle;
+		int	   order = DateOrder;
 
 		PG_TRY();
 		{
@@ -682,8 +675,8 @@ ma_expr_eval(MaExpr *expr, int i, MaInput *input, bool *isnull)
 bool
 ma_expr_holds(MaExpr *expr, MaInput *input)
 {
-	bool		isnull;
-	Datum		value = ma_expr_eval(expr, 0, input, &isnull);
+	bool  isnull;
+	Datum value = ma_expr_eval(expr, 0, input, &isnull);
 
 	return !isnull && DatumGetBool(value);
 }

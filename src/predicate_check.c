@@ -11,6 +11,7 @@
 
 #include "access/transam.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type_d.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -24,6 +25,7 @@
 typedef struct Check
 {
 	Node *node;		 /* the one looked at, for positions */
+	List *words;	 /* where strings such as 'today' are */
 	bool  can_raise; /* some function may raise an error */
 	bool  zoned;	 /* some function depends on the zone */
 } Check;
@@ -220,6 +222,31 @@ check_node_type(Node *node)
 						errposition(Max(exprLocation(node), 0) + 1)));
 }
 
+/* A constant time that was 'today' when it was compiled is refused. */
+static void
+check_constant(Const *constant, Check *check)
+{
+	switch (constant->consttype)
+	{
+		case DATEOID:
+		case TIMEOID:
+		case TIMETZOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			break;
+		default:
+			return;
+	}
+	if (constant->location >= 0 &&
+		list_member_int(check->words, constant->location))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a constant cannot mean the present"),
+				 errhint("Compare with now() - interval '1 day', for "
+						 "example, or use elapsed(...) or remaining(...)."),
+				 errposition(constant->location + 1)));
+}
+
 /* Walks the tree; returns true only to stop, which it never does. */
 static bool
 check_walker(Node *node, Check *check)
@@ -230,6 +257,8 @@ check_walker(Node *node, Check *check)
 		return false;
 	check_node_type(node);
 	check->node = node;
+	if (IsA(node, Const))
+		check_constant((Const *) node, check);
 	if (!IsA(node, List) && !IsA(node, CaseWhen))
 	{
 		type = exprType(node);
@@ -251,9 +280,9 @@ check_walker(Node *node, Check *check)
  * evaluation can raise an error and whether it depends on the time zone.
  */
 void
-ma_check_tree(Node *node, bool *can_raise, bool *zoned)
+ma_check_tree(Node *node, List *words, bool *can_raise, bool *zoned)
 {
-	Check check = {0};
+	Check check = {.words = words};
 
 	check_walker(node, &check);
 	*can_raise = check.can_raise;

@@ -15,12 +15,14 @@
 
 #include "access/transam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_collation_d.h"
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parse_type.h"
 #include "utils/builtins.h"
+#include "utils/formatting.h"
 #include "utils/lsyscache.h"
 
 #include "predicate_private.h"
@@ -29,22 +31,23 @@
 
 static Node *rewrite_name(MaCompile *compile, ColumnRef *ref, Oid hint);
 static Node *rewrite_operator(MaCompile *compile, A_Expr *expr, Oid hint);
-static void rewrite_list(MaCompile *compile, List *list, Oid hint);
+static void	 rewrite_list(MaCompile *compile, List *list, Oid hint);
 
 /* Adds a slot and makes the parameter that stands for it. */
 MaSlot *
 ma_names_add_slot(MaCompile *compile, Node **param, int location)
 {
-	ParamRef   *ref = makeNode(ParamRef);
-	MaSlot	   *slot;
+	ParamRef *ref = makeNode(ParamRef);
+	MaSlot	 *slot;
 
 	if (compile->nslots == compile->maxslots)
 	{
 		compile->maxslots = Max(8, 2 * compile->maxslots);
-		compile->slots = compile->slots == NULL ?
-			MemoryContextAlloc(compile->cxt,
-							   compile->maxslots * sizeof(MaSlot)) :
-			repalloc(compile->slots, compile->maxslots * sizeof(MaSlot));
+		compile->slots =
+			compile->slots == NULL ?
+				MemoryContextAlloc(compile->cxt,
+								   compile->maxslots * sizeof(MaSlot)) :
+				repalloc(compile->slots, compile->maxslots * sizeof(MaSlot));
 	}
 	slot = &compile->slots[compile->nslots++];
 	memset(slot, 0, sizeof(MaSlot));
@@ -65,8 +68,7 @@ refuse(const char *what, const char *hint, int location)
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("%s cannot be used in this expression", what),
-			 hint ? errhint("%s", hint) : 0,
-			 errposition(location + 1)));
+			 hint ? errhint("%s", hint) : 0, errposition(location + 1)));
 }
 
 /* Is the node a name of ours (contact.x, event.x, ...)? */
@@ -74,7 +76,7 @@ bool
 ma_names_is_name(MaCompile *compile, Node *node)
 {
 	return node != NULL && IsA(node, ColumnRef) &&
-		!IsA(llast(((ColumnRef *) node)->fields), A_Star);
+		   !IsA(llast(((ColumnRef *) node)->fields), A_Star);
 }
 
 /* The value type a constant or a cast suggests for its neighbour. */
@@ -85,7 +87,7 @@ constant_type(Node *node)
 		return InvalidOid;
 	if (IsA(node, A_Const))
 	{
-		A_Const    *constant = (A_Const *) node;
+		A_Const *constant = (A_Const *) node;
 
 		if (constant->isnull)
 			return InvalidOid;
@@ -102,7 +104,7 @@ constant_type(Node *node)
 	}
 	if (IsA(node, TypeCast))
 	{
-		Oid			type = typenameTypeId(NULL, ((TypeCast *) node)->typeName);
+		Oid type = typenameTypeId(NULL, ((TypeCast *) node)->typeName);
 
 		return ma_value_type(type);
 	}
@@ -114,7 +116,7 @@ constant_type(Node *node)
 		if (expr->kind == AEXPR_OP && strlen(op) == 1 &&
 			strchr("+-*/%^", op[0]) != NULL)
 		{
-			Oid			type = constant_type(expr->lexpr);
+			Oid type = constant_type(expr->lexpr);
 
 			if (!OidIsValid(type))
 				type = constant_type(expr->rexpr);
@@ -134,7 +136,7 @@ constant_type(Node *node)
 static int
 scope_of(MaCompile *compile, const char *name)
 {
-	int			names = compile->source->names;
+	int names = compile->source->names;
 
 	if (strcmp(name, "contact") == 0 && (names & MA_NAMES_CONTACT))
 		return MA_SLOT_ATTRIBUTE;
@@ -153,7 +155,7 @@ scope_of(MaCompile *compile, const char *name)
 static char *
 allowed_names(MaCompile *compile)
 {
-	int			names = compile->source->names;
+	int			   names = compile->source->names;
 	StringInfoData s;
 
 	initStringInfo(&s);
@@ -191,8 +193,8 @@ declared_type(MaCompile *compile, int kind, char **path, int npath)
 			if (npath == 1 && strcmp(path[0], "nth") == 0)
 				return INT8OID;
 			return npath == 1 ?
-				ma_vocabulary_property(source->event_kind, path[0]) :
-				InvalidOid;
+					   ma_vocabulary_property(source->event_kind, path[0]) :
+					   InvalidOid;
 		case MA_SLOT_ENTRY:
 			if (npath == 1 && strcmp(path[0], "kind") == 0)
 				return TEXTOID;
@@ -201,8 +203,8 @@ declared_type(MaCompile *compile, int kind, char **path, int npath)
 			if (npath == 1 && strcmp(path[0], "nth") == 0)
 				return NUMERICOID;
 			return npath == 1 ?
-				ma_vocabulary_property(source->entry_kind, path[0]) :
-				InvalidOid;
+					   ma_vocabulary_property(source->entry_kind, path[0]) :
+					   InvalidOid;
 		default:
 			return InvalidOid;
 	}
@@ -212,7 +214,7 @@ declared_type(MaCompile *compile, int kind, char **path, int npath)
 static int
 name_path(MaCompile *compile, ColumnRef *ref, char ***path)
 {
-	int			n = list_length(ref->fields) - 1;
+	int n = list_length(ref->fields) - 1;
 
 	*path = MemoryContextAlloc(compile->cxt, Max(n, 1) * sizeof(char *));
 	for (int i = 0; i < n; i++)
@@ -225,10 +227,10 @@ name_path(MaCompile *compile, ColumnRef *ref, char ***path)
 Oid
 ma_names_type(MaCompile *compile, Node *node)
 {
-	ColumnRef  *ref = (ColumnRef *) node;
-	char	  **path;
-	int			npath;
-	int			kind;
+	ColumnRef *ref = (ColumnRef *) node;
+	char	 **path;
+	int		   npath;
+	int		   kind;
 
 	if (!ma_names_is_name(compile, node) || list_length(ref->fields) < 2)
 		return InvalidOid;
@@ -246,7 +248,7 @@ ma_names_type(MaCompile *compile, Node *node)
 static Oid
 column_type(Form_pg_attribute att, int location)
 {
-	Oid			type = getBaseType(att->atttypid);
+	Oid type = getBaseType(att->atttypid);
 
 	if (type_is_enum(type))
 		return TEXTOID;
@@ -271,7 +273,7 @@ rewrite_column(MaCompile *compile, ColumnRef *ref)
 	for (int i = 0; i < row->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(row, i);
-		MaSlot	   *slot;
+		MaSlot			 *slot;
 
 		if (att->attisdropped)
 			continue;
@@ -299,15 +301,14 @@ rewrite_column(MaCompile *compile, ColumnRef *ref)
 static void
 set_name(MaCompile *compile, MaSlot *slot, int kind, ColumnRef *ref, Oid hint)
 {
-	const char *scope = strVal(linitial(ref->fields));
+	const char	  *scope = strVal(linitial(ref->fields));
 	StringInfoData text;
-	Oid			type;
+	Oid			   type;
 
 	slot->kind = kind;
 	slot->npath = name_path(compile, ref, &slot->path);
 	type = declared_type(compile, kind, slot->path, slot->npath);
-	slot->type = OidIsValid(type) ? type :
-		OidIsValid(hint) ? hint : TEXTOID;
+	slot->type = OidIsValid(type) ? type : OidIsValid(hint) ? hint : TEXTOID;
 	if (slot->npath == 1 && kind == MA_SLOT_ATTRIBUTE)
 		slot->column = ma_vocabulary_column(slot->path[0]);
 	if (slot->npath == 1 && kind == MA_SLOT_EVENT)
@@ -335,23 +336,22 @@ set_name(MaCompile *compile, MaSlot *slot, int kind, ColumnRef *ref, Oid hint)
 static Node *
 rewrite_name(MaCompile *compile, ColumnRef *ref, Oid hint)
 {
-	Node	   *first = linitial(ref->fields);
-	Node	   *param;
-	int			kind;
+	Node *first = linitial(ref->fields);
+	Node *param;
+	int	  kind;
 
 	if (IsA(llast(ref->fields), A_Star))
 		refuse("\"*\"", "Name each value.", ref->location);
 	if (list_length(ref->fields) == 1 && compile->source->row != NULL)
 		return rewrite_column(compile, ref);
-	kind = list_length(ref->fields) > 1 ?
-		scope_of(compile, strVal(first)) : -1;
+	kind =
+		list_length(ref->fields) > 1 ? scope_of(compile, strVal(first)) : -1;
 	if (kind < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("name \"%s\" is not known here",
-						NameListToString(ref->fields)),
-				 errhint("Names here are: %s.", allowed_names(compile)),
-				 errposition(ref->location + 1)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("name \"%s\" is not known here",
+							   NameListToString(ref->fields)),
+						errhint("Names here are: %s.", allowed_names(compile)),
+						errposition(ref->location + 1)));
 	set_name(compile, ma_names_add_slot(compile, &param, ref->location), kind,
 			 ref, hint);
 	return param;
@@ -361,7 +361,7 @@ rewrite_name(MaCompile *compile, ColumnRef *ref, Oid hint)
 static Oid
 side_type(MaCompile *compile, Node *node)
 {
-	Oid			type = ma_names_type(compile, node);
+	Oid type = ma_names_type(compile, node);
 
 	return OidIsValid(type) ? ma_value_type(type) : constant_type(node);
 }
@@ -387,8 +387,10 @@ rewrite_operator(MaCompile *compile, A_Expr *expr, Oid hint)
 	{
 		case AEXPR_OP:
 			if (strlen(op) == 1 && strchr("+-*/%^", op[0]) != NULL)
-				left = right = OidIsValid(hint) && hint != TEXTOID &&
-					hint != BOOLOID ? hint : NUMERICOID;
+				left = right =
+					OidIsValid(hint) && hint != TEXTOID && hint != BOOLOID ?
+						hint :
+						NUMERICOID;
 			else if (strcmp(op, "||") == 0 || strchr(op, '~') != NULL)
 				left = right = TEXTOID;
 			break;
@@ -423,9 +425,9 @@ rewrite_operator(MaCompile *compile, A_Expr *expr, Oid hint)
 static void
 rewrite_list(MaCompile *compile, List *list, Oid hint)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, list)
+	foreach (lc, list)
 		lfirst(lc) = ma_names_rewrite(compile, lfirst(lc), hint);
 }
 
@@ -442,11 +444,13 @@ rewrite_call(MaCompile *compile, FuncCall *call, Oid hint)
 		ma_history_is_name((Node *) call))
 		refuse("an aggregate",
 			   "count('<kind>'), sum('<kind>', '<property>') and the like "
-			   "ask about the history of a contact.", call->location);
+			   "ask about the history of a contact.",
+			   call->location);
 	if (strcmp(strVal(llast(call->funcname)), "now") == 0)
 		refuse("now()",
 			   "Compare a time with now(), or use elapsed(...) or "
-			   "remaining(...).", call->location);
+			   "remaining(...).",
+			   call->location);
 	rewrite_list(compile, call->args, InvalidOid);
 	return (Node *) call;
 }
@@ -455,23 +459,21 @@ rewrite_call(MaCompile *compile, FuncCall *call, Oid hint)
 static Node *
 rewrite_case(MaCompile *compile, CaseExpr *expr, Oid hint)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	expr->arg = (Expr *) ma_names_rewrite(compile, (Node *) expr->arg,
-										  InvalidOid);
-	foreach(lc, expr->args)
+	expr->arg =
+		(Expr *) ma_names_rewrite(compile, (Node *) expr->arg, InvalidOid);
+	foreach (lc, expr->args)
 	{
-		CaseWhen   *when = lfirst(lc);
+		CaseWhen *when = lfirst(lc);
 
-		when->expr = (Expr *)
-			ma_names_rewrite(compile, (Node *) when->expr,
-							 expr->arg ? InvalidOid : BOOLOID);
-		when->result = (Expr *) ma_names_rewrite(compile,
-												 (Node *) when->result, hint);
+		when->expr = (Expr *) ma_names_rewrite(
+			compile, (Node *) when->expr, expr->arg ? InvalidOid : BOOLOID);
+		when->result =
+			(Expr *) ma_names_rewrite(compile, (Node *) when->result, hint);
 	}
-	expr->defresult = (Expr *) ma_names_rewrite(compile,
-												(Node *) expr->defresult,
-												hint);
+	expr->defresult =
+		(Expr *) ma_names_rewrite(compile, (Node *) expr->defresult, hint);
 	return (Node *) expr;
 }
 
@@ -479,7 +481,7 @@ rewrite_case(MaCompile *compile, CaseExpr *expr, Oid hint)
 static void
 refuse_node(Node *node)
 {
-	int			location = Max(exprLocation(node), 0);
+	int location = Max(exprLocation(node), 0);
 
 	switch (nodeTag(node))
 	{
@@ -495,12 +497,33 @@ refuse_node(Node *node)
 		case T_SQLValueFunction:
 			refuse("a function of the session",
 				   "Compare a time with now(), or use elapsed(...) or "
-				   "remaining(...).", location);
+				   "remaining(...).",
+				   location);
 			break;
 		default:
 			refuse("this construct", NULL, location);
 			break;
 	}
+}
+
+/*
+ * Remembers where a string is that would mean the present if it were read as
+ * a time; only the analysis can tell whether it is.
+ */
+static void
+note_word(MaCompile *compile, A_Const *constant)
+{
+	static const char *const words[] = {"now", "today", "tomorrow",
+										"yesterday"};
+	const char				*text = ma_raw_string((Node *) constant);
+	char					*lower;
+
+	if (text == NULL)
+		return;
+	lower = str_tolower(text, strlen(text), C_COLLATION_OID);
+	for (int i = 0; i < lengthof(words); i++)
+		if (strstr(lower, words[i]) != NULL)
+			compile->words = lappend_int(compile->words, constant->location);
 }
 
 /*
@@ -516,6 +539,7 @@ ma_names_rewrite(MaCompile *compile, Node *node, Oid hint)
 	switch (nodeTag(node))
 	{
 		case T_A_Const:
+			note_word(compile, (A_Const *) node);
 			return node;
 		case T_ColumnRef:
 			return rewrite_name(compile, (ColumnRef *) node, hint);
@@ -530,36 +554,33 @@ ma_names_rewrite(MaCompile *compile, Node *node, Oid hint)
 			rewrite_list(compile, ((BoolExpr *) node)->args, BOOLOID);
 			return node;
 		case T_NullTest:
-			((NullTest *) node)->arg = (Expr *)
-				ma_names_rewrite(compile,
-								 (Node *) ((NullTest *) node)->arg, TEXTOID);
+			((NullTest *) node)->arg = (Expr *) ma_names_rewrite(
+				compile, (Node *) ((NullTest *) node)->arg, TEXTOID);
 			return node;
 		case T_BooleanTest:
-			((BooleanTest *) node)->arg = (Expr *)
-				ma_names_rewrite(compile,
-								 (Node *) ((BooleanTest *) node)->arg,
-								 BOOLOID);
+			((BooleanTest *) node)->arg = (Expr *) ma_names_rewrite(
+				compile, (Node *) ((BooleanTest *) node)->arg, BOOLOID);
 			return node;
 		case T_TypeCast:
-			{
-				TypeCast   *cast = (TypeCast *) node;
-				Oid			type = typenameTypeId(NULL, cast->typeName);
+		{
+			TypeCast *cast = (TypeCast *) node;
+			Oid		  type = typenameTypeId(NULL, cast->typeName);
 
-				/* what converts softly is read as that type at once */
-				cast->arg = ma_names_rewrite(compile, cast->arg,
-											 ma_value_type(type));
-				return node;
-			}
+			/* what converts softly is read as that type at once */
+			cast->arg =
+				ma_names_rewrite(compile, cast->arg, ma_value_type(type));
+			return node;
+		}
 		case T_CaseExpr:
 			return rewrite_case(compile, (CaseExpr *) node, hint);
 		case T_CoalesceExpr:
-			{
-				List	   *args = ((CoalesceExpr *) node)->args;
-				Oid			last = constant_type(llast(args));
+		{
+			List *args = ((CoalesceExpr *) node)->args;
+			Oid	  last = constant_type(llast(args));
 
-				rewrite_list(compile, args, OidIsValid(hint) ? hint : last);
-				return node;
-			}
+			rewrite_list(compile, args, OidIsValid(hint) ? hint : last);
+			return node;
+		}
 		case T_MinMaxExpr:
 			rewrite_list(compile, ((MinMaxExpr *) node)->args,
 						 OidIsValid(hint) ? hint : NUMERICOID);
@@ -568,12 +589,11 @@ ma_names_rewrite(MaCompile *compile, Node *node, Oid hint)
 			rewrite_list(compile, ((A_ArrayExpr *) node)->elements, hint);
 			return node;
 		case T_CollateClause:
-			((CollateClause *) node)->arg =
-				ma_names_rewrite(compile, ((CollateClause *) node)->arg,
-								 TEXTOID);
+			((CollateClause *) node)->arg = ma_names_rewrite(
+				compile, ((CollateClause *) node)->arg, TEXTOID);
 			return node;
 		default:
 			refuse_node(node);
-			return NULL;		/* not reached */
+			return NULL; /* not reached */
 	}
 }

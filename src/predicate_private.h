@@ -14,57 +14,78 @@
 /* One value an expression yields. */
 typedef struct MaTarget
 {
-	const char *name;			/* NULL where it has none */
-	Expr	   *expr;			/* analysed and simplified */
+	const char *name; /* NULL where it has none */
+	Expr	   *expr; /* analysed and simplified */
 	Oid			type;
 	ExprState  *state;
 } MaTarget;
 
 struct MaExpr
 {
-	MemoryContext cxt;			/* owns the rest */
-	const char *text;			/* what the user wrote */
-	int			ntargets;
-	MaTarget   *targets;
-	int			nslots;
-	MaSlot	   *slots;			/* Param n is slots[n - 1] */
-	bool		can_raise;		/* evaluation may raise an error */
-	bool		is_timed;		/* the result may change by time alone */
-	bool		zoned;			/* depends on TimeZone or DateStyle */
-	ExprContext *econtext;
+	MemoryContext cxt;	/* owns the rest */
+	const char	 *text; /* what the user wrote */
+	int			  ntargets;
+	MaTarget	 *targets;
+	int			  nslots;
+	MaSlot		 *slots;	 /* Param n is slots[n - 1] */
+	bool		  can_raise; /* evaluation may raise an error */
+	bool		  is_timed;	 /* the result may change by time alone */
+	bool		  zoned;	 /* depends on TimeZone or DateStyle */
+	ExprContext	 *econtext;
 	ParamListInfo params;
-	MaInput    *input;			/* while it is evaluated */
+	MaInput		 *input; /* while it is evaluated */
 };
 
 /* A compilation under way. */
 typedef struct MaCompile
 {
 	const MaExprSource *source;
-	MemoryContext cxt;			/* of the expression */
-	int			nslots;
-	int			maxslots;
-	MaSlot	   *slots;
-	int			depth;			/* of the tree walked */
+	MemoryContext		cxt; /* of the expression */
+	int					nslots;
+	int					maxslots;
+	MaSlot			   *slots;
+	List			   *words; /* locations of strings such as 'today' */
 } MaCompile;
 
+/* predicate_raw.c: what raw nodes are */
+extern const char *ma_raw_call(Node *node);
+extern bool		   ma_raw_is_call(Node *node, const char *name);
+extern const char *ma_raw_string(Node *node);
+extern const char *ma_raw_number(Node *node);
+extern void		   ma_raw_set_string(A_Const *constant, char *text);
+extern bool		   ma_raw_interval(Node *node, Interval *span);
+extern char		  *ma_raw_interval_text(const Interval *span);
+extern bool		   ma_raw_comparison(A_Expr *expr, MaOperator *op);
+extern const char *ma_operator_text(MaOperator op);
+extern MaOperator  ma_operator_commuted(MaOperator op);
+
 /* predicate_names.c: raw tree with our names -> raw tree with parameters */
-extern Node *ma_names_rewrite(MaCompile *compile, Node *node, Oid hint);
+extern Node	  *ma_names_rewrite(MaCompile *compile, Node *node, Oid hint);
 extern MaSlot *ma_names_add_slot(MaCompile *compile, Node **param,
 								 int location);
-extern bool ma_names_is_name(MaCompile *compile, Node *node);
-extern Oid	ma_names_type(MaCompile *compile, Node *node);
+extern bool	   ma_names_is_name(MaCompile *compile, Node *node);
+extern Oid	   ma_names_type(MaCompile *compile, Node *node);
 
 /* predicate_history.c: calls about the history */
-extern bool ma_history_is_name(Node *node);
-extern bool ma_history_is_call(Node *node);
+extern bool	 ma_history_is_name(Node *node);
+extern bool	 ma_history_is_call(Node *node);
 extern Node *ma_history_call(MaCompile *compile, FuncCall *call, Oid hint);
 extern Node *ma_history_comparison(MaCompile *compile, A_Expr *expr);
 
+extern void ma_history_wrong_call(const char *usage, int location);
+
+/* predicate_time.c: times compared with the present */
+extern TimestampTz ma_time_bound(Node *node, bool is_end, const char *usage);
+extern bool		   ma_time_is_compared(Node *node);
+extern Node		  *ma_time_comparison(MaCompile *compile, A_Expr *expr,
+									  MaOperator op);
+
 /* predicate_check.c: what an analysed tree may contain */
-extern void ma_check_tree(Node *node, bool *can_raise, bool *zoned);
+extern void ma_check_tree(Node *node, List *words, bool *can_raise,
+						  bool *zoned);
 
 /* predicate.c */
 extern MaExpr *ma_expr_from_raw(const MaExprSource *source, List *targets,
 								MemoryContext cxt);
 
-#endif							/* MA_PREDICATE_PRIVATE_H */
+#endif /* MA_PREDICATE_PRIVATE_H */

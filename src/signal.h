@@ -99,6 +99,7 @@ typedef struct MaSignal
 	const char		*property;	  /* whose values; "" for none */
 	struct MaExpr	*filter;	  /* over event.x; NULL: all events */
 	const char		*filter_text; /* canonical; "" where all pass */
+	const char		*arguments;	  /* as written: period and filter */
 	bool			 windowed;	  /* only events with at + within > now */
 	Interval		 within;
 	int64			 within_min; /* bounds of within in microseconds, */

@@ -193,6 +193,10 @@ slot_sql(const MaExpr *expr, const MaSlot *slot, void *arg)
 		case MA_SLOT_ELAPSED:
 		case MA_SLOT_REMAINING:
 			return elapsed_sql(expr, slot, writing);
+		case MA_SLOT_TIME:
+			return psprintf("timestamptz %s",
+							quote_literal_cstr(timestamptz_to_str(
+								DatumGetTimestampTz(slot->constant))));
 		case MA_SLOT_IN_LIST:
 			return psprintf("exists (select from mautomate.list_members m"
 							" where m.contact_id = c.contact_id"

@@ -1,0 +1,140 @@
+/*
+ * predicate_raw.c
+ *	  What the raw nodes of an expression are: calls, constants, operators.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "parser/parse_type.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+#include "predicate_private.h"
+
+/* The name of an unqualified call, NULL otherwise. */
+const char *
+ma_raw_call(Node *node)
+{
+	if (node == NULL || !IsA(node, FuncCall) ||
+		list_length(((FuncCall *) node)->funcname) != 1)
+		return NULL;
+	return strVal(linitial(((FuncCall *) node)->funcname));
+}
+
+bool
+ma_raw_is_call(Node *node, const char *name)
+{
+	const char *called = ma_raw_call(node);
+
+	return called != NULL && strcmp(called, name) == 0;
+}
+
+/* A string constant, NULL if the node is none. */
+const char *
+ma_raw_string(Node *node)
+{
+	A_Const *constant = (A_Const *) node;
+
+	if (node == NULL || !IsA(node, A_Const) || constant->isnull ||
+		nodeTag(&constant->val) != T_String)
+		return NULL;
+	return strVal(&constant->val);
+}
+
+/* A string or interval constant as an interval; false if it is neither. */
+bool
+ma_raw_interval(Node *node, Interval *span)
+{
+	const char *text;
+
+	if (node != NULL && IsA(node, TypeCast))
+	{
+		TypeCast *cast = (TypeCast *) node;
+
+		if (typenameTypeId(NULL, cast->typeName) != INTERVALOID)
+			return false;
+		node = cast->arg;
+	}
+	text = ma_raw_string(node);
+	if (text == NULL)
+		return false;
+	*span = *DatumGetIntervalP(
+		DirectFunctionCall3(interval_in, CStringGetDatum(text),
+							ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	return true;
+}
+
+char *
+ma_raw_interval_text(const Interval *span)
+{
+	return DatumGetCString(
+		DirectFunctionCall1(interval_out, IntervalPGetDatum(span)));
+}
+
+/* A comparison operator by its name; false if it is none. */
+bool
+ma_raw_comparison(A_Expr *expr, MaOperator *op)
+{
+	static const char *const names[] = {"<", "<=", "=", "<>", ">=", ">"};
+
+	if (expr->kind != AEXPR_OP || expr->lexpr == NULL)
+		return false;
+	for (int i = 0; i < lengthof(names); i++)
+		if (strcmp(strVal(llast(expr->name)), names[i]) == 0)
+		{
+			*op = (MaOperator) i;
+			return true;
+		}
+	return false;
+}
+
+const char *
+ma_operator_text(MaOperator op)
+{
+	static const char *const names[] = {"<", "<=", "=", "<>", ">=", ">"};
+
+	return names[op];
+}
+
+/* The operator with its sides exchanged. */
+MaOperator
+ma_operator_commuted(MaOperator op)
+{
+	static const MaOperator other[] = {MA_GT, MA_GE, MA_EQ,
+									   MA_NE, MA_LE, MA_LT};
+
+	return other[op];
+}
+
+/* A number as text, NULL if the node is no number; a sign is allowed. */
+const char *
+ma_raw_number(Node *node)
+{
+	A_Const *constant = (A_Const *) node;
+	A_Expr	*expr = (A_Expr *) node;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, A_Expr) && expr->kind == AEXPR_OP && expr->lexpr == NULL &&
+		strcmp(strVal(llast(expr->name)), "-") == 0)
+	{
+		const char *number = ma_raw_number(expr->rexpr);
+
+		return number && number[0] != '-' ? psprintf("-%s", number) : NULL;
+	}
+	if (!IsA(node, A_Const) || constant->isnull)
+		return NULL;
+	if (nodeTag(&constant->val) == T_Integer)
+		return psprintf("%d", intVal(&constant->val));
+	if (nodeTag(&constant->val) == T_Float)
+		return castNode(Float, &constant->val)->fval;
+	return NULL;
+}
+
+/* Makes a raw constant a string; the nodes differ by version. */
+void
+ma_raw_set_string(A_Const *constant, char *text)
+{
+	constant->val.sval.type = T_String;
+	constant->val.sval.sval = text;
+}
