@@ -111,6 +111,63 @@ static MaStatement enrollments[] = {
 	 {INT8OID, INT8OID}},
 };
 
+/* The log moves. */
+static MaStatement events = {
+	"with gone as ("
+	"delete from mautomate.event where contact_id = $1 returning *)"
+	" insert into mautomate.event"
+	" (contact_id, kind, occurred_at, event_id, properties)"
+	" select $2, kind, occurred_at, event_id, properties from gone",
+	2,
+	{INT8OID, INT8OID}};
+
+/* The survivor gets what only the loser had. */
+static MaStatement survivor_row = {
+	"update mautomate.contact s set"
+	" email = coalesce(s.email, l.email),"
+	" phone = coalesce(s.phone, l.phone),"
+	" first_name = coalesce(s.first_name, l.first_name),"
+	" last_name = coalesce(s.last_name, l.last_name),"
+	" timezone = coalesce(s.timezone, l.timezone),"
+	" locale = coalesce(s.locale, l.locale),"
+	" region = coalesce(s.region, l.region),"
+	" stage = coalesce(s.stage, l.stage),"
+	" owner = coalesce(s.owner, l.owner),"
+	" account_id = coalesce(s.account_id, l.account_id),"
+	" attributes = l.attributes || s.attributes,"
+	" created_at = least(s.created_at, l.created_at)"
+	" from mautomate.contact l"
+	" where l.contact_id = $1 and s.contact_id = $2",
+	2,
+	{INT8OID, INT8OID}};
+
+/* The loser keeps its external id, and so do those merged into it before. */
+static MaStatement loser_row = {
+	"update mautomate.contact set merged_into = $2,"
+	" email = null, phone = null, first_name = null, last_name = null,"
+	" timezone = null, locale = null, region = null, stage = null,"
+	" owner = null, account_id = null, attributes = '{}'"
+	" where contact_id = $1 or merged_into = $1",
+	2,
+	{INT8OID, INT8OID}};
+
+/*
+ * Who found the loser and commits later leaves events with it: the sweep looks
+ * again.
+ */
+static MaStatement dirty = {
+	"insert into mautomate_internal.dirty (contact_id, rebuild)"
+	" values ($1, true)",
+	1,
+	{INT8OID}};
+
+/* What was sent, and what is to be sent. */
+static MaStatement messages = {
+	"update mautomate_internal.message set contact_id = $2"
+	" where contact_id = $1",
+	2,
+	{INT8OID, INT8OID}};
+
 /* The statements of a merge, in the order of the locks. */
 static bool
 move(int64 loser, int64 survivor)
@@ -138,52 +195,6 @@ move(int64 loser, int64 survivor)
 	static MaStatement lock_states = {
 		"select from mautomate_internal.contact_state"
 		" where contact_id in ($1, $2) order by contact_id for update",
-		2,
-		{INT8OID, INT8OID}};
-	static MaStatement events = {
-		"with gone as ("
-		"delete from mautomate.event where contact_id = $1 returning *)"
-		" insert into mautomate.event"
-		" (contact_id, kind, occurred_at, event_id, properties)"
-		" select $2, kind, occurred_at, event_id, properties from gone",
-		2,
-		{INT8OID, INT8OID}};
-	static MaStatement survivor_row = {
-		"update mautomate.contact s set"
-		" email = coalesce(s.email, l.email),"
-		" phone = coalesce(s.phone, l.phone),"
-		" first_name = coalesce(s.first_name, l.first_name),"
-		" last_name = coalesce(s.last_name, l.last_name),"
-		" timezone = coalesce(s.timezone, l.timezone),"
-		" locale = coalesce(s.locale, l.locale),"
-		" region = coalesce(s.region, l.region),"
-		" stage = coalesce(s.stage, l.stage),"
-		" owner = coalesce(s.owner, l.owner),"
-		" account_id = coalesce(s.account_id, l.account_id),"
-		" attributes = l.attributes || s.attributes,"
-		" created_at = least(s.created_at, l.created_at)"
-		" from mautomate.contact l"
-		" where l.contact_id = $1 and s.contact_id = $2",
-		2,
-		{INT8OID, INT8OID}};
-	static MaStatement loser_row = {
-		"update mautomate.contact set merged_into = $2,"
-		" email = null, phone = null, first_name = null, last_name = null,"
-		" timezone = null, locale = null, region = null, stage = null,"
-		" owner = null, account_id = null, attributes = '{}'"
-		" where contact_id = $1 or merged_into = $1",
-		2,
-		{INT8OID, INT8OID}};
-	/* who found the loser and commits later leaves events with it: the sweep
-	 * looks again */
-	static MaStatement dirty = {
-		"insert into mautomate_internal.dirty (contact_id, rebuild)"
-		" values ($1, true)",
-		1,
-		{INT8OID}};
-	static MaStatement messages = {
-		"update mautomate_internal.message set contact_id = $2"
-		" where contact_id = $1",
 		2,
 		{INT8OID, INT8OID}};
 	static MaStatement *const steps[] = {&events, &survivor_row, &messages};
