@@ -51,7 +51,6 @@ typedef enum MaStop
 typedef struct MaTraveller
 {
 	int64			 enrollment_id;
-	const char		*workflow; /* its name, for errors */
 	const MaProgram *program;
 	MaVisited		*visited;
 	int				 op;
@@ -64,8 +63,9 @@ typedef struct MaTraveller
 	bool			 restarted; /* entry and event_id are new */
 	List			*signalled; /* MaSignalled, in order of arrival */
 	List			*taken;		/* those it was told of */
-	const char		*state;		/* as in the table */
-	const char		*reason;	/* of the end */
+	int			waits; /* that began in this batch, or events it was told of */
+	const char *state; /* as in the table */
+	const char *reason; /* of the end */
 } MaTraveller;
 
 /* A row of the log to be written. */

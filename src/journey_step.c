@@ -13,6 +13,7 @@
 
 #include "catalog/pg_type.h"
 #include "lib/binaryheap.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/json.h"
@@ -26,8 +27,8 @@
 #include "journey_private.h"
 #include "zone.h"
 
-/* Operations a traveller may run without a wait. */
-#define MAX_OPS_AT_ONCE 10000
+/* Waits that end in one batch for a traveller, before others have a turn. */
+#define MAX_WAITS 100
 
 /* How late a runner on the real clock may be and still count from then. */
 #define MAX_LATENESS (USECS_PER_HOUR)
@@ -586,17 +587,10 @@ run_steps(MaJourney *journey, MaTraveller *t)
 {
 	MaStop stop = MA_STOP_NOT;
 
-	for (int i = 0; stop == MA_STOP_NOT; i++)
+	while (stop == MA_STOP_NOT)
 	{
 		const MaOp *op = &t->program->ops[t->op];
 
-		if (i == MAX_OPS_AT_ONCE)
-			ereport(ERROR,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("workflow \"%s\" goes in circles without a wait",
-							t->workflow),
-					 errdetail("It is at step \"%s\".",
-							   op->step ? op->step : "")));
 		if (t->visited->changed && reads_contact(t, op))
 			return MA_STOP_YIELD;
 		if (op->when != 0 && !t->arrived && !holds(journey, t, op->when, NULL))
@@ -729,7 +723,8 @@ ma_journey_run(MaJourney *journey)
 			stop = take_signal(journey, t);
 		else if (t->wake_at <= journey->now)
 			stop = run_steps(journey, t);
-		if (stop == MA_STOP_WAIT &&
+		CHECK_FOR_INTERRUPTS();
+		if (stop == MA_STOP_WAIT && ++t->waits <= MAX_WAITS &&
 			(t->signalled != NIL || t->wake_at <= journey->bound))
 			binaryheap_replace_first(heap, PointerGetDatum(t));
 		else

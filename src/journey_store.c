@@ -147,7 +147,7 @@ static uint64
 lock_enrollments(MaJourney *journey, const MaDue *due, int n)
 {
 	static MaStatement stmt = {
-		"select e.*, w.name from (select * from unnest($1, $2) d"
+		"select e.* from (select * from unnest($1, $2) d"
 		" (contact_id, enrollment_id) order by d.enrollment_id) d"
 		" cross join lateral (select e.enrollment_id, e.contact_id,"
 		" e.workflow_id, e.version_id, e.op, e.arrived, e.pass, e.wake_at,"
@@ -156,7 +156,7 @@ lock_enrollments(MaJourney *journey, const MaDue *due, int n)
 		" where e.contact_id = d.contact_id"
 		" and e.enrollment_id = d.enrollment_id and e.ended_at is null"
 		" for update skip locked) e"
-		" cross join lateral (select w.name"
+		" cross join lateral (select"
 		" from mautomate_internal.workflow w"
 		" where w.workflow_id = e.workflow_id and w.state = 'active'"
 		" offset 0) w",
@@ -194,7 +194,7 @@ read_travellers(MaJourney *journey, uint64 n, MemoryContext cxt)
 	{
 		MaTraveller	 *t = &journey->travellers[journey->ntravellers++];
 		MemoryContext caller = MemoryContextSwitchTo(cxt);
-		Datum		  values[12];
+		Datum		  values[11];
 		bool		  isnull;
 
 		for (int column = 0; column < lengthof(values); column++)
@@ -209,7 +209,6 @@ read_travellers(MaJourney *journey, uint64 n, MemoryContext cxt)
 		t->event_id = DatumGetInt64(values[8]);
 		t->entry = DatumGetJsonbPCopy(values[9]);
 		t->context = DatumGetJsonbPCopy(values[10]);
-		t->workflow = TextDatumGetCString(values[11]);
 		t->state = "active";
 		MemoryContextSwitchTo(caller);
 		t->program = get_program(DatumGetInt32(values[3]));

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "workflow_private.h"
@@ -260,7 +261,7 @@ compile_step(MaCompiler *c, const MaNode *step)
 	{
 		int when = ma_workflow_expression(c, &node, MA_NAMES_STEP, NULL);
 
-		ma_workflow_op(c, op)->when = when;
+		ma_workflow_op(c, op)->when = c->storing ? when : 1;
 	}
 	(void) ma_doc_get(step, verb->name, &value);
 	if (ma_doc_is(&c->doc, &value, verb->types))
@@ -294,6 +295,48 @@ ma_workflow_branch(MaCompiler *c, const MaNode *object, const char *key)
 	return true;
 }
 
+/*
+ * Can an operation be reached from another one without a wait on the way? A
+ * wait for a date is none: the date may be past.
+ */
+static bool
+reaches(MaCompiler *c, int from, int target, bool *seen)
+{
+	const MaOp *op = ma_workflow_op(c, from);
+	bool		waits = op->verb == MA_OP_WAIT || op->verb == MA_OP_WAIT_AT ||
+				 op->verb == MA_OP_WAIT_EVENT;
+
+	check_stack_depth();
+	if (from == target)
+		return true;
+	if (seen[from] || op->verb == MA_OP_END)
+		return false;
+	seen[from] = true;
+	if (op->when != 0 && reaches(c, op->skip, target, seen))
+		return true;
+	if (waits || op->verb == MA_OP_EXIT)
+		return false;
+	if (op->verb == MA_OP_WAIT_DATE &&
+		ma_workflow_op(c, op->next)->step != NULL &&
+		reaches(c, ma_workflow_op(c, op->next)->skip, target, seen))
+		return true;
+	return reaches(c, op->next, target, seen) ||
+		   (op->other != 0 && reaches(c, op->other, target, seen));
+}
+
+/* Refuses a goto that comes back to itself without a wait. */
+static void
+check_circle(MaCompiler *c, const MaStepName *jump)
+{
+	bool *seen = palloc0(sizeof(bool) * ma_workflow_here(c));
+
+	if (reaches(c, ma_workflow_op(c, jump->op)->next, jump->op, seen))
+		ma_doc_refuse(&c->doc, jump->path,
+					  "goes in circles: between \"%s\" and here must be a "
+					  "wait that nothing skips",
+					  jump->id);
+}
+
 /* Closes the program and resolves the targets of goto. */
 void
 ma_workflow_end(MaCompiler *c)
@@ -322,6 +365,8 @@ ma_workflow_end(MaCompiler *c)
 						  "there is no step with id "
 						  "\"%s\"",
 						  target->id);
+		else
+			check_circle(c, target);
 	}
 }
 

@@ -120,6 +120,18 @@ read_zone(MaCompiler *c, const MaNode *object)
 	return NULL;
 }
 
+/* How long to wait: longer than nothing. */
+static Interval *
+read_length(MaCompiler *c, const MaNode *node)
+{
+	Interval *span = ma_doc_interval(&c->doc, node);
+
+	if (span != NULL && span->month == 0 && span->day == 0 && span->time == 0)
+		ma_doc_refuse(&c->doc, node->path, "\"%s\" is no time at all",
+					  ma_doc_text(node));
+	return span;
+}
+
 /* {"event", "when"}, beside it "timeout", "then", "timed_out" */
 static void
 compile_until_event(MaCompiler *c, const MaNode *value, const MaNode *until,
@@ -138,7 +150,7 @@ compile_until_event(MaCompiler *c, const MaNode *value, const MaNode *until,
 			ma_workflow_op(c, op)->text);
 	if (ma_doc_get(value, "timeout", &node) &&
 		ma_doc_type(&node) == MA_DOC_TEXT)
-		ma_workflow_op(c, op)->span = ma_doc_interval(&c->doc, &node);
+		ma_workflow_op(c, op)->span = read_length(c, &node);
 	else if (ma_doc_get(value, "timed_out", &node))
 		ma_doc_refuse(&c->doc, node.path, "needs a \"timeout\"");
 	(void) ma_workflow_branch(c, value, "then");
@@ -198,7 +210,7 @@ ma_workflow_wait(MaCompiler *c, const MaNode *step, const MaNode *value,
 	{
 		ma_doc_check(&c->doc, value, for_keys);
 		if (ma_doc_type(&node) == MA_DOC_TEXT)
-			ma_workflow_op(c, op)->span = ma_doc_interval(&c->doc, &node);
+			ma_workflow_op(c, op)->span = read_length(c, &node);
 		return;
 	}
 	if (!ma_doc_get(value, "until", &until))

@@ -95,6 +95,14 @@ select create_workflow('wc_bad', '{"steps": [
   {"set": {}}, {"set": {"email": "x", "wc_size": {"=": "contact."}}},
   {"stage": 3}, {"emit": {"properties": {}}}, {"emit": {"event": "x", "properties": 1}}]}');
 
+-- waits of no length, and circles without a wait
+select create_workflow('wc_bad', '{"steps": [
+  {"id": "a", "wait": {"for": "0 days"}},
+  {"id": "b", "if": "true", "then": [{"goto": "b"}]},
+  {"id": "c", "when": "true", "wait": {"for": "1 day"}}, {"goto": "c"},
+  {"id": "d", "wait": {"until": {"date": "contact.wc_day"}}}, {"goto": "d"},
+  {"id": "e", "wait": {"for": "1 day"}}, {"goto": "e"}]}');
+
 -- nothing of all that was stored
 select * from workflows where workflow like 'wc%';
 
