@@ -15,10 +15,13 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "jit/jit.h"
 #include "miscadmin.h"
+#include "optimizer/cost.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/plancache.h"
 
 #include "sql.h"
 
@@ -91,7 +94,44 @@ ma_sql_open(MaStatement *stmt, Datum *values)
 	return SPI_cursor_open(NULL, stmt->plan, values, NULL, false);
 }
 
-/* Plans a statement on its first use in this backend. */
+/*
+ * Makes the generic plan of a statement while the planner may not believe
+ * that scanning or hashing a whole table is cheap. All our statements look up
+ * rows by keys; a plan made while a table is small would be kept when it is
+ * not, until the next ANALYZE.
+ */
+static void
+plan_by_keys(SPIPlanPtr plan)
+{
+	bool hashjoin = enable_hashjoin;
+	bool mergejoin = enable_mergejoin;
+	bool seqscan = enable_seqscan;
+	bool jit = jit_enabled;
+
+	PG_TRY();
+	{
+		CachedPlan *generic;
+
+		enable_hashjoin = enable_mergejoin = enable_seqscan = false;
+		jit_enabled = false; /* what is discouraged looks expensive */
+		generic = SPI_plan_get_cached_plan(plan);
+		if (generic != NULL)
+			ReleaseCachedPlan(generic, CurrentResourceOwner);
+	}
+	PG_FINALLY();
+	{
+		enable_hashjoin = hashjoin;
+		enable_mergejoin = mergejoin;
+		enable_seqscan = seqscan;
+		jit_enabled = jit;
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Plans a statement on its first use in this backend: once, for whatever
+ * values come. (Otherwise one with an array would be planned at each call.)
+ */
 static void
 prepare(MaStatement *stmt)
 {
@@ -99,11 +139,13 @@ prepare(MaStatement *stmt)
 
 	if (stmt->plan != NULL)
 		return;
-	plan = SPI_prepare(stmt->text, stmt->nargs, stmt->argtypes);
+	plan = SPI_prepare_cursor(stmt->text, stmt->nargs, stmt->argtypes,
+							  CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", stmt->text,
 			 SPI_result_code_string(SPI_result));
 	SPI_keepplan(plan);
+	plan_by_keys(plan);
 	stmt->plan = plan;
 }
 
