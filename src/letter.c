@@ -35,6 +35,7 @@ typedef struct Draft
 	int			template_id;
 	int			version;
 	TimestampTz enqueued_at;
+	bool		recorded; /* has it a lasting record? */
 	MaRecipient recipient;
 	char	   *name; /* of the person */
 	Jsonb	   *data; /* contact, context, entry, event */
@@ -81,13 +82,14 @@ static Draft *
 load(const MaChannel *channel, const int64 *ids, int *n)
 {
 	static MaStatement stmt = {
-		"select m.message_id, m.template_id, m.version, m.enqueued_at,"
+		"select i.message_id, m.template_id, m.version, m.enqueued_at,"
 		" o.attempt, o.first_tried_at, p.contact_id is not null, p.email,"
 		" s.reason, nullif(concat_ws(' ', p.first_name, p.last_name), ''),"
 		" coalesce(m.data, '{}') || jsonb_build_object('contact',"
 		"  mautomate_internal.contact_object(p))"
 		" from unnest($1) i(message_id)"
-		" join mautomate_internal.message m on m.message_id = i.message_id"
+		" left join mautomate_internal.message m"
+		"  on m.message_id = i.message_id"
 		" join mautomate_internal.outbox o"
 		"  on o.channel_id = $2 and o.message_id = i.message_id"
 		" left join mautomate.contact c on c.contact_id = m.contact_id"
@@ -122,6 +124,7 @@ load(const MaChannel *channel, const int64 *ids, int *n)
 		draft->letter = letter;
 		letter->message_id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
 		draft->template_id = DatumGetInt32(ma_sql_datum(i, 2, &isnull));
+		draft->recorded = !isnull;
 		draft->version = DatumGetInt32(ma_sql_datum(i, 3, &isnull));
 		draft->enqueued_at = DatumGetTimestampTz(ma_sql_datum(i, 4, &isnull));
 		letter->attempt = DatumGetInt32(ma_sql_datum(i, 5, &isnull));
@@ -146,6 +149,8 @@ judge(Draft *draft)
 	const MaArm *arm = ma_arm();
 	const char	*refusal = ma_gate_refusal(&draft->recipient);
 
+	if (!draft->recorded)
+		refusal = "the record of the message is gone";
 	if (refusal == NULL && !is_allowed(arm, draft->recipient.email))
 		refusal = "armed for other addresses only";
 	if (refusal != NULL)

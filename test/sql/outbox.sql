@@ -64,6 +64,15 @@ select state from shown where key = 'o9';
 call mautomate.deliver(1);
 select state from shown where key = 'o9';
 
+-- who deletes a record by hand is left with no message under way
+select mautomate.send('o_ann', 'o_hello', idempotency_key => 'o10') > 0 as queued;
+delete from mautomate_internal.message where idempotency_key = 'o10';
+delete from mautomate.contact where external_id = 'o_none';
+select mautomate.resend_message(message_id) from mautomate_internal.message where idempotency_key = 'o2';
+call mautomate.deliver();
+select state, reason from shown where key = 'o2';
+select count(*) from mautomate_internal.outbox;
+
 -- no message twice, by constraint
 insert into mautomate_internal.message (contact_id, template_id, version, channel_id, enqueued_at, enrollment_id, step, pass)
   select 1, 1, 1, 1, now(), -1, 's', 1;
