@@ -185,7 +185,7 @@ $node->poll_query_until('postgres', q[select count(*) > 50
 	where idempotency_key like 'kill%' and state = 'sent']);
 my $backend = value(q[select pid from pg_stat_activity
 	where query = 'call mautomate.deliver()']);
-chomp(my $program = `pgrep -P $backend`);
+my ($program) = split ' ', slurp_file("/proc/$backend/task/$backend/children");
 my $killed = $program ? kill('KILL', $program) : 0;
 $psql->finish;
 is($killed, 1, 'the transport program was killed');
