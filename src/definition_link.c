@@ -189,6 +189,10 @@ link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer)
 				if (consumer >= 0)
 					add_attribute(definitions, slot->path[0], consumer);
 				break;
+			case MA_SLOT_TAG:
+				if (consumer >= 0)
+					add_attribute(definitions, "tags", consumer);
+				break;
 			case MA_SLOT_IN_LIST:
 				slot->index = find_list(definitions, slot->object);
 				if (slot->index >= 0 && consumer >= 0)

@@ -30,17 +30,17 @@ PG_FUNCTION_INFO_V1(mautomate_explain_list);
 /* A condition to evaluate, for the guard. */
 typedef struct Condition
 {
-	MaExpr	   *conditions;
-	int			i;
-	MaInput		input;
-	Datum		value;
-	bool		isnull;
+	MaExpr *conditions;
+	int		i;
+	MaInput input;
+	Datum	value;
+	bool	isnull;
 } Condition;
 
 static void
 evaluate_condition(void *arg)
 {
-	Condition  *condition = arg;
+	Condition *condition = arg;
 
 	condition->value = ma_expr_eval(condition->conditions, condition->i,
 									&condition->input, &condition->isnull);
@@ -50,8 +50,8 @@ evaluate_condition(void *arg)
 static char *
 value_text(Datum value, bool isnull, Oid type)
 {
-	Oid			output;
-	bool		varlena;
+	Oid	 output;
+	bool varlena;
 
 	if (isnull)
 		return "null";
@@ -63,29 +63,30 @@ value_text(Datum value, bool isnull, Oid type)
 static char *
 slot_value(MaContact *contact, MaSlot *slots, int i)
 {
-	MaSlot	   *slot = &slots[i];
-	MaPerson   *person = &contact->person;
-	MaAnswer	answer;
-	Datum		value;
-	bool		isnull;
+	MaSlot	 *slot = &slots[i];
+	MaPerson *person = &contact->person;
+	MaAnswer  answer;
+	Datum	  value;
+	bool	  isnull;
 
 	switch (slot->kind)
 	{
 		case MA_SLOT_SIGNAL:
 		case MA_SLOT_COMPARE:
-			ma_signal_answer(slot->signal,
-							 person->cell(person, slot->signal),
+			ma_signal_answer(slot->signal, person->cell(person, slot->signal),
 							 contact->as_of, &answer);
-			return value_text(answer.value, answer.isnull,
-							  slot->signal->type);
+			return value_text(answer.value, answer.isnull, slot->signal->type);
 		case MA_SLOT_ATTRIBUTE:
 			value = person->attribute(person, slot, &isnull);
 			return value_text(value, isnull, slot->type);
 		case MA_SLOT_ELAPSED:
 		case MA_SLOT_REMAINING:
+		case MA_SLOT_ANNIVERSARY:
 			return slot_value(contact, slots, slot->time);
 		case MA_SLOT_TIME:
 			return value_text(slot->constant, false, slot->type);
+		case MA_SLOT_TAG:
+			return person->tag(person, slot) ? "true" : "false";
 		case MA_SLOT_IN_LIST:
 			return person->in_list(person, slot) ? "true" : "false";
 		case MA_SLOT_SCORE:
@@ -101,7 +102,7 @@ slot_value(MaContact *contact, MaSlot *slots, int i)
 static void
 append_because(StringInfo because, MaContact *contact, MaSlot *slots, int i)
 {
-	MaSlot	   *slot = &slots[i];
+	MaSlot		 *slot = &slots[i];
 	const MaCell *cell;
 
 	if (slot->time >= 0)
@@ -130,15 +131,15 @@ static void
 explain_condition(ReturnSetInfo *result, MaContact *contact,
 				  MaExpr *conditions, int i)
 {
-	Condition	condition = {.conditions = conditions, .i = i};
-	MaSlot	   *slots;
+	Condition	   condition = {.conditions = conditions, .i = i};
+	MaSlot		  *slots;
 	StringInfoData text;
 	StringInfoData because;
-	Bitmapset  *read = ma_expr_target_slots(conditions, i);
-	ErrorData  *edata;
-	Datum		values[5] = {0};
-	bool		nulls[5] = {false};
-	int			slot = -1;
+	Bitmapset	  *read = ma_expr_target_slots(conditions, i);
+	ErrorData	  *edata;
+	Datum		   values[5] = {0};
+	bool		   nulls[5] = {false};
+	int			   slot = -1;
 
 	ma_expr_slots(conditions, &slots);
 	initStringInfo(&text);
@@ -167,14 +168,14 @@ Datum
 mautomate_explain_list(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	char	   *name = ma_argument_name(fcinfo, 0, "list");
-	char	   *who = ma_argument_text(fcinfo, 1, "who");
-	bool		is_static;
-	int			list_id = ma_list_id(name, &is_static);
-	MaContact  *contact = ma_refresh_peek(ma_contact_resolve(who, false));
+	char		  *name = ma_argument_name(fcinfo, 0, "list");
+	char		  *who = ma_argument_text(fcinfo, 1, "who");
+	bool		   is_static;
+	int			   list_id = ma_list_id(name, &is_static);
+	MaContact	  *contact = ma_refresh_peek(ma_contact_resolve(who, false));
 	MaDefinitions *definitions = ma_definitions();
-	MaExpr	   *conditions;
-	int			list = 0;
+	MaExpr		  *conditions;
+	int			   list = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
 	while (definitions->lists[list].list_id != list_id)
@@ -183,12 +184,12 @@ mautomate_explain_list(PG_FUNCTION_ARGS)
 		elog(ERROR, "contact has no state");
 	if (definitions->lists[list].expr == NULL)
 	{
-		Datum		values[5] = {0};
-		bool		nulls[5] = {false, true, false, true, true};
+		Datum values[5] = {0};
+		bool  nulls[5] = {false, true, false, true, true};
 
-		values[0] = CStringGetTextDatum(is_static ?
-										"put there by hand" :
-										"predicate that does not compile");
+		values[0] =
+			CStringGetTextDatum(is_static ? "put there by hand" :
+											"predicate that does not compile");
 		values[2] = BoolGetDatum(contact->member[list]);
 		tuplestore_putvalues(result->setResult, result->setDesc, values,
 							 nulls);

@@ -36,10 +36,12 @@
 #include "utils/ruleutils.h"
 #include "utils/timestamp.h"
 
+#include "anniversary.h"
 #include "clock.h"
 #include "guc.h"
 #include "predicate_private.h"
 #include "value.h"
+#include "zone.h"
 
 /* The longest text taken: nobody writes more by hand. */
 #define TEXT_MAX 65536
@@ -191,6 +193,7 @@ ma_expr_from_raw(const MaExprSource *source, List *targets, MemoryContext cxt)
 		MaSlot *slot = &expr->slots[i];
 
 		if (slot->kind == MA_SLOT_ELAPSED || slot->kind == MA_SLOT_REMAINING ||
+			slot->kind == MA_SLOT_ANNIVERSARY ||
 			(slot->signal != NULL && slot->signal->windowed))
 			expr->is_timed = true;
 		if (ma_value_depends_on_zone(slot->type))
@@ -524,6 +527,38 @@ compare_elapsed(MaExpr *expr, const MaSlot *slot, ParamExternData *result)
 		input->horizon = Min(input->horizon, flips);
 }
 
+/* Is it that day of the year, where the contact is? */
+static void
+fetch_anniversary(MaExpr *expr, const MaSlot *slot, ParamExternData *result)
+{
+	MaInput		   *input = expr->input;
+	ParamExternData time;
+	ParamExternData name;
+	TimestampTz		until;
+	DateADT			date;
+	pg_tz		   *zone = NULL;
+
+	fetch(expr->params, slot->time + 1, false, &time);
+	result->isnull = time.isnull;
+	if (time.isnull)
+		return;
+	fetch(expr->params, slot->zone + 1, false, &name);
+	if (!name.isnull)
+		zone = ma_zone(TextDatumGetCString(name.value));
+	if (zone == NULL)
+		zone = ma_timezone();
+	if (time.ptype == DATEOID)
+		date = DatumGetDateADT(time.value);
+	else if (time.ptype == TIMESTAMPOID)
+		date =
+			DatumGetDateADT(DirectFunctionCall1(timestamp_date, time.value));
+	else
+		date = ma_anniversary_day(DatumGetTimestampTz(time.value), zone);
+	result->value =
+		BoolGetDatum(ma_anniversary_holds(date, input->now, zone, &until));
+	input->horizon = Min(input->horizon, until);
+}
+
 /* What the history answers. */
 static void
 fetch_signal(MaInput *input, const MaSlot *slot, ParamExternData *result)
@@ -618,6 +653,12 @@ fetch(ParamListInfo params, int id, bool speculative,
 			break;
 		case MA_SLOT_TIME:
 			workspace->value = slot->constant;
+			break;
+		case MA_SLOT_ANNIVERSARY:
+			fetch_anniversary(expr, slot, workspace);
+			break;
+		case MA_SLOT_TAG:
+			workspace->value = BoolGetDatum(person->tag(person, slot));
 			break;
 		case MA_SLOT_IN_LIST:
 			workspace->value = BoolGetDatum(person->in_list(person, slot));

@@ -39,23 +39,25 @@ typedef struct MaExprSource
 /* What a name or call in an expression stands for. */
 typedef enum MaSlotKind
 {
-	MA_SLOT_ATTRIBUTE,	/* contact.<path> */
-	MA_SLOT_EVENT,		/* event.<path> */
-	MA_SLOT_EVENT_KIND, /* event.kind */
-	MA_SLOT_EVENT_TIME, /* event.occurred_at */
-	MA_SLOT_EVENT_NTH,	/* event.nth */
-	MA_SLOT_ENTRY,		/* entry.<path> */
-	MA_SLOT_CONTEXT,	/* context.<path> */
-	MA_SLOT_STEPS,		/* steps.<path> */
-	MA_SLOT_COLUMN,		/* a column of the row */
-	MA_SLOT_SIGNAL,		/* an answer from the history */
-	MA_SLOT_COMPARE,	/* signal <op> constant */
-	MA_SLOT_ELAPSED,	/* elapsed(time) <op> span */
-	MA_SLOT_REMAINING,	/* remaining(time) <op> span */
-	MA_SLOT_TIME,		/* a constant time */
-	MA_SLOT_IN_LIST,	/* in_list('name') */
-	MA_SLOT_SCORE,		/* score('name') */
-	MA_SLOT_TIER		/* tier('name') */
+	MA_SLOT_ATTRIBUTE,	 /* contact.<path> */
+	MA_SLOT_EVENT,		 /* event.<path> */
+	MA_SLOT_EVENT_KIND,	 /* event.kind */
+	MA_SLOT_EVENT_TIME,	 /* event.occurred_at */
+	MA_SLOT_EVENT_NTH,	 /* event.nth */
+	MA_SLOT_ENTRY,		 /* entry.<path> */
+	MA_SLOT_CONTEXT,	 /* context.<path> */
+	MA_SLOT_STEPS,		 /* steps.<path> */
+	MA_SLOT_COLUMN,		 /* a column of the row */
+	MA_SLOT_SIGNAL,		 /* an answer from the history */
+	MA_SLOT_COMPARE,	 /* signal <op> constant */
+	MA_SLOT_ELAPSED,	 /* elapsed(time) <op> span */
+	MA_SLOT_REMAINING,	 /* remaining(time) <op> span */
+	MA_SLOT_TIME,		 /* a constant time */
+	MA_SLOT_ANNIVERSARY, /* anniversary(date) */
+	MA_SLOT_TAG,		 /* has_tag('name') */
+	MA_SLOT_IN_LIST,	 /* in_list('name') */
+	MA_SLOT_SCORE,		 /* score('name') */
+	MA_SLOT_TIER		 /* tier('name') */
 } MaSlotKind;
 
 /* One such thing. */
@@ -71,8 +73,9 @@ typedef struct MaSlot
 	MaOperator	op;		  /* COMPARE, ELAPSED, REMAINING */
 	Datum		constant; /* COMPARE, TIME */
 	Interval	span;	  /* ELAPSED, REMAINING */
-	int			time;	  /* slot of the time, for those two */
-	const char *object;	  /* IN_LIST, SCORE, TIER: its name */
+	int			time;	  /* slot of the time; ANNIVERSARY too */
+	int			zone;	  /* slot of the contact's zone; ANNIVERSARY */
+	const char *object;	  /* IN_LIST, SCORE, TIER, TAG: its name */
 	int			location; /* of that name in the text */
 	int			index;	  /* and where the definitions have it */
 } MaSlot;
@@ -85,6 +88,7 @@ typedef struct MaPerson
 	Datum (*attribute)(struct MaPerson *person, const MaSlot *slot,
 					   bool *isnull);
 	const MaCell *(*cell)(struct MaPerson *person, const MaSignal *signal);
+	bool (*tag)(struct MaPerson *person, const MaSlot *slot);
 	bool (*in_list)(struct MaPerson *person, const MaSlot *slot);
 	Datum (*score)(struct MaPerson *person, const MaSlot *slot, bool *isnull);
 } MaPerson;

@@ -94,12 +94,14 @@ ma_history_is_call(Node *node)
 
 	if (name == NULL)
 		return false;
-	if (find_call(name) != NULL || ma_raw_is_call(node, "in_list") ||
-		ma_raw_is_call(node, "score") || ma_raw_is_call(node, "tier"))
+	if (find_call(name) != NULL)
 		return ((FuncCall *) node)->args != NIL &&
 			   ma_raw_string(linitial(((FuncCall *) node)->args)) != NULL;
-	return ma_raw_is_call(node, "elapsed") ||
-		   ma_raw_is_call(node, "remaining");
+	return ma_raw_is_call(node, "in_list") || ma_raw_is_call(node, "score") ||
+		   ma_raw_is_call(node, "tier") || ma_raw_is_call(node, "has_tag") ||
+		   ma_raw_is_call(node, "elapsed") ||
+		   ma_raw_is_call(node, "remaining") ||
+		   ma_raw_is_call(node, "anniversary");
 }
 
 /* Refuses arguments that a call does not take. */
@@ -107,7 +109,7 @@ void
 ma_history_wrong_call(const char *usage, int location)
 {
 	ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
-					errmsg("wrong arguments of a call about the history"),
+					errmsg("wrong arguments"),
 					errhint("Write %s.", usage), errposition(location + 1)));
 }
 
@@ -313,15 +315,18 @@ static Node *
 object_call(MaCompile *compile, FuncCall *call, MaSlotKind kind, Oid type)
 {
 	const char *name = ma_raw_call((Node *) call);
-	const char *object = ma_raw_string(linitial(call->args));
-	Node	   *param;
-	MaSlot	   *slot;
+	const char *object =
+		call->args == NIL ? NULL : ma_raw_string(linitial(call->args));
+	Node   *param;
+	MaSlot *slot;
 
-	if (!(compile->source->names & MA_NAMES_HISTORY))
+	if (!(compile->source->names &
+		  (kind == MA_SLOT_TAG ? MA_NAMES_CONTACT : MA_NAMES_HISTORY)))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("%s cannot be used in this expression", name),
 						errposition(call->location + 1)));
-	if (list_length(call->args) != 1 || call->agg_filter != NULL)
+	if (object == NULL || list_length(call->args) != 1 ||
+		call->agg_filter != NULL)
 		ma_history_wrong_call(psprintf("%s('<name>')", name), call->location);
 	slot =
 		ma_names_add_slot(compile, &param, exprLocation(linitial(call->args)));
@@ -346,6 +351,10 @@ ma_history_call(MaCompile *compile, FuncCall *call, Oid hint)
 		return object_call(compile, call, MA_SLOT_SCORE, FLOAT8OID);
 	if (strcmp(name, "tier") == 0)
 		return object_call(compile, call, MA_SLOT_TIER, TEXTOID);
+	if (strcmp(name, "has_tag") == 0)
+		return object_call(compile, call, MA_SLOT_TAG, BOOLOID);
+	if (strcmp(name, "anniversary") == 0)
+		return ma_time_anniversary(compile, call);
 	if (strcmp(name, "elapsed") == 0 || strcmp(name, "remaining") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -53,6 +53,7 @@ ma_names_add_slot(MaCompile *compile, Node **param, int location)
 	memset(slot, 0, sizeof(MaSlot));
 	slot->column = -1;
 	slot->time = -1;
+	slot->zone = -1;
 	slot->index = -1;
 	slot->location = location;
 	ref->number = compile->nslots;

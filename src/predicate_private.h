@@ -76,6 +76,7 @@ extern void ma_history_wrong_call(const char *usage, int location);
 
 /* predicate_time.c: times compared with the present */
 extern TimestampTz ma_time_bound(Node *node, bool is_end, const char *usage);
+extern Node		  *ma_time_anniversary(MaCompile *compile, FuncCall *call);
 extern bool		   ma_time_is_compared(Node *node);
 extern Node		  *ma_time_comparison(MaCompile *compile, A_Expr *expr,
 									  MaOperator op);

@@ -296,6 +296,60 @@ span_comparison(MaCompile *compile, Node *side, MaOperator op, Node *other,
 							  time, op, &span, location);
 }
 
+/* contact.timezone, as a slot of its own: who reads it is woken by it. */
+static int
+zone_slot(MaCompile *compile, int location)
+{
+	ColumnRef *ref = makeNode(ColumnRef);
+	Node	  *param;
+
+	ref->fields = list_make2(makeString("contact"), makeString("timezone"));
+	ref->location = location;
+	param = ma_names_rewrite(compile, (Node *) ref, TEXTOID);
+	return castNode(ParamRef, param)->number - 1;
+}
+
+/* anniversary(date): is it that day of the year where the contact is? */
+Node *
+ma_time_anniversary(MaCompile *compile, FuncCall *call)
+{
+	MaSlot *slot;
+	Node   *date;
+	Node   *param;
+	int		inner;
+	int		zone;
+
+	if (!(compile->source->names & MA_NAMES_CONTACT))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("anniversary cannot be used in this "
+							   "expression"),
+						errposition(call->location + 1)));
+	if (list_length(call->args) != 1 || call->agg_filter != NULL ||
+		IsA(linitial(call->args), NamedArgExpr))
+		ma_history_wrong_call("anniversary(contact.<date>)", call->location);
+	date = ma_names_rewrite(compile, linitial(call->args), DATEOID);
+	if (!IsA(date, ParamRef))
+		ma_history_wrong_call("anniversary(contact.<date>)", call->location);
+	inner = ((ParamRef *) date)->number - 1;
+	if (compile->slots[inner].type != DATEOID &&
+		compile->slots[inner].type != TIMESTAMPOID &&
+		compile->slots[inner].type != TIMESTAMPTZOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s is no date", compile->slots[inner].text),
+				 errhint("Declare it with define_attribute(..., 'date')."),
+				 errposition(call->location + 1)));
+	zone = zone_slot(compile, call->location);
+	slot = ma_names_add_slot(compile, &param, call->location);
+	slot->kind = MA_SLOT_ANNIVERSARY;
+	slot->type = BOOLOID;
+	slot->time = inner;
+	slot->zone = zone;
+	slot->text = MemoryContextStrdup(
+		compile->cxt, psprintf("anniversary(%s)", compile->slots[inner].text));
+	return param;
+}
+
 /*
  * A bound of a fixed period: the first instant in it, or the first after it.
  * A date alone means the whole day, in mautomate.timezone.

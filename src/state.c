@@ -44,7 +44,7 @@
 #include "value.h"
 #include "vocabulary.h"
 
-#define FORMAT_VERSION	1
+#define FORMAT_VERSION 1
 
 /* Columns of contact_state. */
 enum
@@ -59,13 +59,13 @@ enum
 
 static MaContact *load_one(MaContactSet *set, Relation heap,
 						   TupleTableSlot *slot, MaLock lock);
-static void decode(MaContact *contact, const char *in, const char *end);
+static void		  decode(MaContact *contact, const char *in, const char *end);
 
 /* The table and its key, by name. */
 static Relation
 open_table(LOCKMODE mode)
 {
-	Oid			schema = get_namespace_oid("mautomate_internal", false);
+	Oid schema = get_namespace_oid("mautomate_internal", false);
 
 	return table_open(get_relname_relid("contact_state", schema), mode);
 }
@@ -73,37 +73,38 @@ open_table(LOCKMODE mode)
 static Relation
 open_key(Relation heap)
 {
-	Oid			key = ma_primary_key_index(heap);
+	Oid key = ma_primary_key_index(heap);
 
 	if (!OidIsValid(key))
 		elog(ERROR, "contact_state has no primary key");
 	return index_open(key, RowExclusiveLock);
 }
 
-static Datum contact_attribute(MaPerson *person, const MaSlot *slot,
-							   bool *isnull);
+static Datum		 contact_attribute(MaPerson *person, const MaSlot *slot,
+									   bool *isnull);
 static const MaCell *contact_cell(MaPerson *person, const MaSignal *signal);
-static bool contact_in_list(MaPerson *person, const MaSlot *slot);
-static Datum contact_score(MaPerson *person, const MaSlot *slot,
-						   bool *isnull);
+static bool			 contact_tag(MaPerson *person, const MaSlot *slot);
+static bool			 contact_in_list(MaPerson *person, const MaSlot *slot);
+static Datum contact_score(MaPerson *person, const MaSlot *slot, bool *isnull);
 
 /* A contact without anything known, in the context of the set. */
 static MaContact *
 new_contact(MaContactSet *set, int64 id)
 {
 	MaDefinitions *definitions = set->definitions;
-	MaContact  *contact = palloc0(sizeof(MaContact));
+	MaContact	  *contact = palloc0(sizeof(MaContact));
 
 	contact->person.attribute = contact_attribute;
 	contact->person.cell = contact_cell;
+	contact->person.tag = contact_tag;
 	contact->person.in_list = contact_in_list;
 	contact->person.score = contact_score;
 	contact->set = set;
 	contact->id = id;
 	contact->cells = palloc0((definitions->ncells + 1) * sizeof(MaCell));
 	contact->member = palloc0((definitions->nlists + 1) * sizeof(bool));
-	contact->scores = palloc0((definitions->nscores + 1) *
-							  sizeof(MaScoreState));
+	contact->scores =
+		palloc0((definitions->nscores + 1) * sizeof(MaScoreState));
 	for (int i = 0; i < definitions->nscores; i++)
 	{
 		contact->scores[i].tier = -1;
@@ -119,14 +120,13 @@ new_contact(MaContactSet *set, int64 id)
  * context.
  */
 MaContactSet *
-ma_state_load(MaDefinitions *definitions, const int64 *ids, int n,
-			  MaLock lock)
+ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
 {
-	MaContactSet *set = palloc0(sizeof(MaContactSet));
-	Relation	heap = open_table(RowExclusiveLock);
-	Relation	key = open_key(heap);
+	MaContactSet   *set = palloc0(sizeof(MaContactSet));
+	Relation		heap = open_table(RowExclusiveLock);
+	Relation		key = open_key(heap);
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	IndexScanDesc scan;
+	IndexScanDesc	scan;
 
 	set->cxt = CurrentMemoryContext;
 	set->definitions = definitions;
@@ -148,12 +148,12 @@ ma_state_load(MaDefinitions *definitions, const int64 *ids, int n,
 			set->missing[set->nmissing++] = ids[i];
 		else
 		{
-			MaContact  *contact = load_one(set, heap, slot, lock);
+			MaContact *contact = load_one(set, heap, slot, lock);
 
 			if (contact != NULL)
 				set->contacts[set->n++] = contact;
 			else if (lock == MA_LOCK_WAIT)
-				set->missing[set->nmissing++] = ids[i];	/* meanwhile */
+				set->missing[set->nmissing++] = ids[i]; /* meanwhile */
 		}
 		ExecClearTuple(slot);
 	}
@@ -172,24 +172,23 @@ ma_state_load(MaDefinitions *definitions, const int64 *ids, int n,
 static bool
 lock_row(Relation heap, TupleTableSlot *slot, MaLock lock)
 {
-	bool		strict = IsolationUsesXactSnapshot();
+	bool			strict = IsolationUsesXactSnapshot();
 	ItemPointerData tid = slot->tts_tid;
-	TM_FailureData failure;
-	TM_Result	result;
+	TM_FailureData	failure;
+	TM_Result		result;
 
-	result = table_tuple_lock(heap, &tid, GetActiveSnapshot(), slot,
-							  GetCurrentCommandId(true),
-							  LockTupleNoKeyExclusive,
-							  lock == MA_LOCK_SKIP ? LockWaitSkip :
-							  LockWaitBlock,
-							  strict ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
-							  &failure);
+	result = table_tuple_lock(
+		heap, &tid, GetActiveSnapshot(), slot, GetCurrentCommandId(true),
+		LockTupleNoKeyExclusive,
+		lock == MA_LOCK_SKIP ? LockWaitSkip : LockWaitBlock,
+		strict ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
 	if (result == TM_WouldBlock || (result == TM_Deleted && !strict))
 		return false;
 	if (result == TM_Updated || result == TM_Deleted)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not serialize access due to concurrent update")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update")));
 	if (result != TM_Ok)
 		elog(ERROR, "could not lock contact state: %d", (int) result);
 	return true;
@@ -199,14 +198,15 @@ lock_row(Relation heap, TupleTableSlot *slot, MaLock lock)
 static MaContact *
 load_one(MaContactSet *set, Relation heap, TupleTableSlot *slot, MaLock lock)
 {
-	MaContact  *contact;
-	bool		isnull;
-	bytea	   *state;
+	MaContact *contact;
+	bool	   isnull;
+	bytea	  *state;
 
 	if (lock != MA_LOCK_NONE && !lock_row(heap, slot, lock))
 		return NULL;
 	slot_getallattrs(slot);
-	contact = new_contact(set, DatumGetInt64(slot->tts_values[STATE_CONTACT_ID]));
+	contact =
+		new_contact(set, DatumGetInt64(slot->tts_values[STATE_CONTACT_ID]));
 	contact->tid = slot->tts_tid;
 	contact->as_of = DatumGetTimestampTz(slot->tts_values[STATE_AS_OF]);
 	contact->due_at = DatumGetTimestampTz(slot->tts_values[STATE_DUE_AT]);
@@ -251,14 +251,14 @@ tier_index(const MaScoreDef *score, int tier_id)
 static int
 get_scores(const char **in, const char *end, MaStoredScore **scores)
 {
-	uint64		n = ma_varint_get(in, end);
+	uint64 n = ma_varint_get(in, end);
 
-	n = Min(n, (uint64) (end - *in));	/* each takes a byte at least */
+	n = Min(n, (uint64) (end - *in)); /* each takes a byte at least */
 	*scores = palloc0((n + 1) * sizeof(MaStoredScore));
 	for (uint64 i = 0; i < n; i++)
 	{
 		MaStoredScore *score = &(*scores)[i];
-		int			bucket;
+		int			   bucket;
 
 		score->score_id = (int) ma_varint_get(in, end);
 		score->tier_id = (int) ma_varint_get(in, end);
@@ -275,7 +275,7 @@ get_scores(const char **in, const char *end, MaStoredScore **scores)
 int
 ma_state_scores(const char *in, const char *end, MaStoredScore **scores)
 {
-	uint64		n;
+	uint64 n;
 
 	if (in == end || *in != FORMAT_VERSION)
 		return 0;
@@ -292,20 +292,19 @@ decode(MaContact *contact, const char *in, const char *end)
 {
 	MaDefinitions *definitions = contact->set->definitions;
 	MaStoredScore *scores;
-	int			nscores;
-	uint64		n;
-	int			id = 0;
-	int			cell = 0;
+	int			   nscores;
+	uint64		   n;
+	int			   id = 0;
+	int			   cell = 0;
 
 	contact->blank = in == end || *in != FORMAT_VERSION;
 	if (contact->blank)
-		return;					/* never folded, or by another version */
+		return; /* never folded, or by another version */
 	in++;
 	n = ma_varint_get(&in, end);
 	for (uint64 i = 0; i < n; i++)
 	{
-		int			index = list_index(definitions,
-									   id += ma_varint_get(&in, end));
+		int index = list_index(definitions, id += ma_varint_get(&in, end));
 
 		if (index >= 0)
 			contact->member[index] = true;
@@ -313,7 +312,7 @@ decode(MaContact *contact, const char *in, const char *end)
 	nscores = get_scores(&in, end, &scores);
 	for (int i = 0; i < nscores; i++)
 	{
-		int			index = score_index(definitions, scores[i].score_id);
+		int			  index = score_index(definitions, scores[i].score_id);
 		MaScoreState *score;
 
 		if (index < 0)
@@ -321,8 +320,8 @@ decode(MaContact *contact, const char *in, const char *end)
 		score = &contact->scores[index];
 		score->value = scores[i].value;
 		score->bucket = scores[i].bucket;
-		score->tier = tier_index(&definitions->scores[index],
-								 scores[i].tier_id);
+		score->tier =
+			tier_index(&definitions->scores[index], scores[i].tier_id);
 	}
 	while (in < end)
 	{
@@ -346,8 +345,8 @@ encode(MaContact *contact)
 {
 	MaDefinitions *definitions = contact->set->definitions;
 	StringInfoData out;
-	int			n = 0;
-	int			id = 0;
+	int			   n = 0;
+	int			   id = 0;
 
 	initStringInfo(&out);
 	appendStringInfoSpaces(&out, VARHDRSZ);
@@ -367,14 +366,16 @@ encode(MaContact *contact)
 	ma_varint_put(&out, n);
 	for (int i = 0; i < definitions->nscores; i++)
 	{
-		int			bucket = contact->scores[i].bucket;
+		int bucket = contact->scores[i].bucket;
 
 		if (bucket == INT_MIN)
 			continue;
 		ma_varint_put(&out, definitions->scores[i].score_id);
-		ma_varint_put(&out, contact->scores[i].tier < 0 ? 0 :
-					  definitions->scores[i].tiers[contact->scores[i].tier]
-					  .tier_id);
+		ma_varint_put(
+			&out,
+			contact->scores[i].tier < 0 ?
+				0 :
+				definitions->scores[i].tiers[contact->scores[i].tier].tier_id);
 		ma_varint_put(&out, (uint32) ((bucket << 1) ^ (bucket >> 31)));
 		appendBinaryStringInfo(&out, (char *) &contact->scores[i].value,
 							   sizeof(double));
@@ -395,7 +396,7 @@ encode(MaContact *contact)
 static void
 insert_index_entries(Relation heap, TupleTableSlot *slot)
 {
-	EState	   *estate = CreateExecutorState();
+	EState		  *estate = CreateExecutorState();
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
 	ResultRelInfo *info = makeNode(ResultRelInfo);
 
@@ -416,9 +417,9 @@ insert_index_entries(Relation heap, TupleTableSlot *slot)
 static void
 store_one(MaContact *contact, Relation heap, TupleTableSlot *slot)
 {
-	TM_FailureData failure;
-	TM_Result	result;
-	LockTupleMode mode;
+	TM_FailureData	failure;
+	TM_Result		result;
+	LockTupleMode	mode;
 	MaUpdateIndexes indexes;
 
 	ExecClearTuple(slot);
@@ -429,10 +430,9 @@ store_one(MaContact *contact, Relation heap, TupleTableSlot *slot)
 	slot->tts_values[STATE_GENERATION] = Int64GetDatum(contact->generation);
 	slot->tts_values[STATE_STATE] = PointerGetDatum(encode(contact));
 	ExecStoreVirtualTuple(slot);
-	result = table_tuple_update(heap, &contact->tid, slot,
-								GetCurrentCommandId(true),
-								GetActiveSnapshot(), InvalidSnapshot, true,
-								&failure, &mode, &indexes);
+	result = table_tuple_update(
+		heap, &contact->tid, slot, GetCurrentCommandId(true),
+		GetActiveSnapshot(), InvalidSnapshot, true, &failure, &mode, &indexes);
 	if (result != TM_Ok)
 		elog(ERROR, "could not update contact state: %d", (int) result);
 	if (ma_needs_index_entries(indexes))
@@ -448,9 +448,9 @@ store_one(MaContact *contact, Relation heap, TupleTableSlot *slot)
 void
 ma_state_store(MaContactSet *set)
 {
-	Relation	heap = open_table(RowExclusiveLock);
+	Relation		heap = open_table(RowExclusiveLock);
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	bool		any = false;
+	bool			any = false;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	for (int i = 0; i < set->n; i++)
@@ -470,12 +470,12 @@ ma_state_store(MaContactSet *set)
 MaContact *
 ma_contact_find(MaContactSet *set, int64 contact_id)
 {
-	int			low = 0;
-	int			high = set->n - 1;
+	int low = 0;
+	int high = set->n - 1;
 
 	while (low <= high)
 	{
-		int			middle = (low + high) / 2;
+		int middle = (low + high) / 2;
 
 		if (set->contacts[middle]->id == contact_id)
 			return set->contacts[middle];
@@ -497,12 +497,13 @@ read_attributes(MaContact *contact)
 	static MaStatement stmt = {
 		"select external_id, email, phone, first_name, last_name, timezone,"
 		" locale, region, stage, owner, created_at, attributes"
-		" from mautomate.contact where contact_id = $1", 1, {INT8OID}
-	};
+		" from mautomate.contact where contact_id = $1",
+		1,
+		{INT8OID}};
 	MemoryContext cxt = contact->set->cxt;
-	MaSqlScope	scope;
-	Datum		id = Int64GetDatum(contact->id);
-	int			n;
+	MaSqlScope	  scope;
+	Datum		  id = Int64GetDatum(contact->id);
+	int			  n;
 
 	contact->attributes_read = true;
 	ma_sql_begin(&scope);
@@ -513,18 +514,20 @@ read_attributes(MaContact *contact)
 	if (ma_sql_read(&stmt, &id, NULL, 1) == 1)
 	{
 		MemoryContext old = MemoryContextSwitchTo(cxt);
-		TupleDesc	desc = SPI_tuptable->tupdesc;
+		TupleDesc	  desc = SPI_tuptable->tupdesc;
 
 		n = desc->natts - 1;
 		contact->columns = palloc(n * sizeof(Datum));
 		contact->nulls = palloc(n * sizeof(bool));
 		for (int i = 0; i < n; i++)
 		{
-			Datum		value = ma_sql_datum(0, i + 1, &contact->nulls[i]);
+			Datum value = ma_sql_datum(0, i + 1, &contact->nulls[i]);
 			Form_pg_attribute att = TupleDescAttr(desc, i);
 
-			contact->columns[i] = contact->nulls[i] ? (Datum) 0 :
-				datumCopy(value, att->attbyval, att->attlen);
+			contact->columns[i] =
+				contact->nulls[i] ?
+					(Datum) 0 :
+					datumCopy(value, att->attbyval, att->attlen);
 		}
 		contact->attributes =
 			DatumGetJsonbPCopy(ma_sql_datum(0, n + 1, &contact->nulls[0]));
@@ -539,8 +542,8 @@ read_attributes(MaContact *contact)
 static Datum
 contact_attribute(MaPerson *person, const MaSlot *slot, bool *isnull)
 {
-	MaContact  *contact = (MaContact *) person;
-	JsonbValue	value;
+	MaContact *contact = (MaContact *) person;
+	JsonbValue value;
 
 	if (!contact->attributes_read)
 		read_attributes(contact);
@@ -552,8 +555,7 @@ contact_attribute(MaPerson *person, const MaSlot *slot, bool *isnull)
 		*isnull = contact->nulls[slot->column];
 		return contact->columns[slot->column];
 	}
-	if (!ma_value_lookup(contact->attributes, slot->path, slot->npath,
-						 &value))
+	if (!ma_value_lookup(contact->attributes, slot->path, slot->npath, &value))
 		return (Datum) 0;
 	return ma_value_from_json(&value, slot->type, isnull);
 }
@@ -562,17 +564,38 @@ contact_attribute(MaPerson *person, const MaSlot *slot, bool *isnull)
 static const MaCell *
 contact_cell(MaPerson *person, const MaSignal *signal)
 {
-	MaContact  *contact = (MaContact *) person;
+	MaContact *contact = (MaContact *) person;
 
 	Assert(contact->cells[signal->cell].known);
 	return &contact->cells[signal->cell];
+}
+
+/* MaPerson: has_tag('x'); tags are an array of strings. */
+static bool
+contact_tag(MaPerson *person, const MaSlot *slot)
+{
+	static char *const path[] = {"tags"};
+	MaContact		  *contact = (MaContact *) person;
+	JsonbValue		   tags;
+	JsonbValue		   tag = {.type = jbvString};
+
+	if (!contact->attributes_read)
+		read_attributes(contact);
+	if (contact->columns == NULL ||
+		!ma_value_lookup(contact->attributes, path, 1, &tags) ||
+		tags.type != jbvBinary || !JsonContainerIsArray(tags.val.binary.data))
+		return false;
+	tag.val.string.val = unconstify(char *, slot->object);
+	tag.val.string.len = strlen(slot->object);
+	return findJsonbValueFromContainer(tags.val.binary.data, JB_FARRAY,
+									   &tag) != NULL;
 }
 
 /* MaPerson: in_list('x'); false for a list that is gone. */
 static bool
 contact_in_list(MaPerson *person, const MaSlot *slot)
 {
-	MaContact  *contact = (MaContact *) person;
+	MaContact *contact = (MaContact *) person;
 
 	return slot->index >= 0 && contact->member[slot->index];
 }
@@ -581,7 +604,7 @@ contact_in_list(MaPerson *person, const MaSlot *slot)
 static Datum
 contact_score(MaPerson *person, const MaSlot *slot, bool *isnull)
 {
-	MaContact  *contact = (MaContact *) person;
+	MaContact	 *contact = (MaContact *) person;
 	MaScoreState *state;
 
 	*isnull = slot->index < 0;
@@ -593,6 +616,7 @@ contact_score(MaPerson *person, const MaSlot *slot, bool *isnull)
 	*isnull = state->tier < 0;
 	if (*isnull)
 		return (Datum) 0;
-	return CStringGetTextDatum(contact->set->definitions->
-							   scores[slot->index].tiers[state->tier].name);
+	return CStringGetTextDatum(contact->set->definitions->scores[slot->index]
+								   .tiers[state->tier]
+								   .name);
 }

@@ -148,6 +148,27 @@ elapsed_sql(const MaExpr *expr, const MaSlot *slot, Writing *writing)
 					operator_sql(slot->op), writing->now);
 }
 
+/* anniversary(date) in the contact's zone, by month and day in words. */
+static char *
+anniversary_sql(const MaExpr *expr, const MaSlot *slot, Writing *writing)
+{
+	MaSlot	   *slots;
+	const char *date;
+
+	ma_expr_slots(expr, &slots);
+	date = slot_sql(expr, &slots[slot->time], writing);
+	if (slots[slot->time].type == TIMESTAMPTZOID)
+		date = psprintf("mautomate_internal.local_day(%s, c.timezone)", date);
+	return psprintf("(select to_char(a.at, 'MMDD') = to_char(b.today, 'MMDD')"
+					" or to_char(a.at, 'MMDD') = '0229'"
+					" and to_char(b.today, 'MMDD') = '0228'"
+					" and to_char(b.today + 1, 'MMDD') = '0301'"
+					" from (values (%s)) a (at),"
+					" (values (mautomate_internal.local_day(%s, c.timezone)))"
+					" b (today))",
+					date, writing->now);
+}
+
 /* score('x') or tier('x'): as stored, since each is verified by itself. */
 static char *
 score_sql(const MaSlot *slot)
@@ -197,6 +218,12 @@ slot_sql(const MaExpr *expr, const MaSlot *slot, void *arg)
 			return psprintf("timestamptz %s",
 							quote_literal_cstr(timestamptz_to_str(
 								DatumGetTimestampTz(slot->constant))));
+		case MA_SLOT_ANNIVERSARY:
+			return anniversary_sql(expr, slot, writing);
+		case MA_SLOT_TAG:
+			return psprintf("coalesce(jsonb_typeof(c.attributes -> 'tags') ="
+							" 'array' and c.attributes -> 'tags' ? %s, false)",
+							quote_literal_cstr(slot->object));
 		case MA_SLOT_IN_LIST:
 			return psprintf("exists (select from mautomate.list_members m"
 							" where m.contact_id = c.contact_id"

@@ -31,6 +31,12 @@ create function mautomate_internal.value_timestamptz(jsonb, text[]) returns time
 comment on function mautomate_internal.value_timestamptz(jsonb, text[]) is
   'the value at a path of keys as timestamptz, in the session''s zone if it names none; null if it is none';
 
+create function mautomate_internal.local_day(timestamptz, zone text) returns date
+  language c stable
+  as 'MODULE_PATHNAME', 'mautomate_local_day';
+comment on function mautomate_internal.local_day(timestamptz, text) is
+  'the day that it is in a zone; in mautomate.timezone where the name is none';
+
 create function mautomate_internal.verify_rows(repair boolean,
     out object text, out external_id text, out stored text, out expected text,
     out contact_id bigint)
