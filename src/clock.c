@@ -154,15 +154,53 @@ ma_timezone(void)
 	return cached;
 }
 
+/* Adds months to a local date; the day is at most the last of the month. */
+static void
+add_months(struct pg_tm *tm, int months)
+{
+	int			month = tm->tm_year * MONTHS_PER_YEAR + (tm->tm_mon - 1) +
+		months;
+
+	tm->tm_year = month / MONTHS_PER_YEAR;
+	tm->tm_mon = month % MONTHS_PER_YEAR + 1;
+	if (tm->tm_mon <= 0)
+	{
+		tm->tm_mon += MONTHS_PER_YEAR;
+		tm->tm_year--;
+	}
+	tm->tm_mday = Min(tm->tm_mday,
+					  day_tab[isleap(tm->tm_year)][tm->tm_mon - 1]);
+}
+
+/* Adds months, then days, to the local time; false if there is no such time. */
+static bool
+add_local(TimestampTz *t, int months, int days, pg_tz *zone)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			tz;
+
+	if (timestamp2tm(*t, &tz, &tm, &fsec, NULL, zone) != 0)
+		return false;
+	if (months != 0)
+		add_months(&tm, months);
+	if (!IS_VALID_JULIAN(tm.tm_year, tm.tm_mon, tm.tm_mday))
+		return false;
+	if (days != 0)
+		j2date(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) + days,
+			   &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	tz = DetermineTimeZoneOffset(&tm, zone);
+	return tm2timestamp(&tm, fsec, &tz, t) == 0;
+}
+
 /*
- * t + sign * span, months and days on the calendar of the zone. The result
- * saturates at the infinities instead of raising an error.
+ * t + sign * span, months and days on the calendar of the zone: first the
+ * months, which gives a time that exists, then the days, as PostgreSQL does.
+ * The result saturates at the infinities instead of raising an error.
  */
 TimestampTz
 ma_time_add(TimestampTz t, const Interval *span, int sign, pg_tz *zone)
 {
-	int			months = sign * span->month;
-	int			days = sign * span->day;
 	TimestampTz limit = sign * (span->month + span->day + (span->time > 0) -
 								(span->time < 0)) <
 								0 ?
@@ -171,38 +209,10 @@ ma_time_add(TimestampTz t, const Interval *span, int sign, pg_tz *zone)
 
 	if (TIMESTAMP_NOT_FINITE(t))
 		return t;
-	if (months != 0 || days != 0)
-	{
-		struct pg_tm tm;
-		fsec_t		 fsec;
-		int			 tz;
-		int			 julian;
-
-		if (timestamp2tm(t, &tz, &tm, &fsec, NULL, zone) != 0)
-			return limit;
-		if (months != 0)
-		{
-			int month =
-				tm.tm_year * MONTHS_PER_YEAR + (tm.tm_mon - 1) + months;
-
-			tm.tm_year = month / MONTHS_PER_YEAR;
-			tm.tm_mon = month % MONTHS_PER_YEAR + 1;
-			if (tm.tm_mon <= 0)
-			{
-				tm.tm_mon += MONTHS_PER_YEAR;
-				tm.tm_year--;
-			}
-			tm.tm_mday =
-				Min(tm.tm_mday, day_tab[isleap(tm.tm_year)][tm.tm_mon - 1]);
-		}
-		if (!IS_VALID_JULIAN(tm.tm_year, tm.tm_mon, tm.tm_mday))
-			return limit;
-		julian = date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) + days;
-		j2date(julian, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
-		tz = DetermineTimeZoneOffset(&tm, zone);
-		if (tm2timestamp(&tm, fsec, &tz, &t) != 0)
-			return limit;
-	}
+	if (span->month != 0 && !add_local(&t, sign * span->month, 0, zone))
+		return limit;
+	if (span->day != 0 && !add_local(&t, 0, sign * span->day, zone))
+		return limit;
 	if (pg_add_s64_overflow(t, sign * span->time, &t) ||
 		!IS_VALID_TIMESTAMP(t))
 		return limit;
