@@ -190,17 +190,18 @@ prepare(MaContactSet *set, MaWork *works, int n)
 		MaContact *contact = set->contacts[i];
 		MaWork	  *work = find_work(works, n, contact->id);
 
+		contact->reset = contact->as_of == DT_NOBEGIN && !contact->blank;
 		if (work->fresh && contact->blank)
 		{
 			set_fresh(contact);
 			contact->blank = false;
 		}
-		if (work->rebuild)
-		{
+		if (work->rebuild || contact->reset)
 			set_unknown(contact);
+		if (work->rebuild)
 			contact->blank = true;
-		}
-		if (work->fresh || work->rebuild || work->wake_all ||
+		if (work->fresh || work->rebuild || contact->reset ||
+			work->wake_all ||
 			contact->generation != set->definitions->consumers_at)
 			wake_all(contact);
 		if (work->woken != NULL)
@@ -291,7 +292,9 @@ process(MaRun *run, MaContact *contact, MaWork *work)
 {
 	TimestampTz now = Max(ma_now(), contact->as_of);
 	int			derived = run->nderived;
+	bool		silent = run->silent;
 
+	run->silent = silent || contact->reset;
 	ma_evaluate_time(run, contact, now);
 	contact->as_of = now;
 	if (contact->generation != run->definitions->consumers_at)
@@ -306,6 +309,7 @@ process(MaRun *run, MaContact *contact, MaWork *work)
 	ma_fold_events(run, contact, work->events, work->nevents);
 	ma_evaluate_woken(run, contact, now);
 	process_derived(run, contact, derived);
+	run->silent = silent;
 	if (run->entries == NULL)
 		return;
 	if (work->nevents > 0)
