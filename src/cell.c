@@ -5,7 +5,9 @@
  * A cell holds what the definitions using it require and no more: a counter,
  * the first timestamp, the newest timestamps, totals of values, or the
  * (time, value) pairs of the longest window. Late events fold to the same
- * cell as early ones. Newest timestamps are dropped by number, never by age;
+ * cell as early ones. Newest timestamps are dropped by number, never by age,
+ * and only if as many are left that leave every window no earlier: where the
+ * calendar turns the order round, an older one is kept beside them;
  * where a window has to be kept whole (keep_times, keep_pairs), what
  * left the longest window by `now` is dropped: a clock that is set back makes
  * all states be rebuilt.
@@ -17,17 +19,19 @@
 #include "postgres.h"
 
 #include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
 
 #include "clock.h"
 #include "compat.h"
 #include "signal.h"
 
 /* What an encoded cell holds besides its counter. */
-#define LAYOUT_FIRST  0x01 /* the first timestamp */
-#define LAYOUT_TIMES  0x02 /* newest timestamps and their capacity */
-#define LAYOUT_WINDOW 0x04 /* times of a whole window, its length */
-#define LAYOUT_VALUES 0x08 /* sum, min, max */
-#define LAYOUT_PAIRS  0x10 /* pairs of a whole window, its length */
+#define LAYOUT_FIRST	0x01 /* the first timestamp */
+#define LAYOUT_TIMES	0x02 /* newest timestamps and their capacity */
+#define LAYOUT_WINDOW	0x04 /* times of a whole window, its length */
+#define LAYOUT_VALUES	0x08 /* sum, min, max */
+#define LAYOUT_PAIRS	0x10 /* pairs of a whole window, its length */
+#define LAYOUT_CALENDAR 0x20 /* kept for the windows of this hash */
 
 static void	   put_numeric(StringInfo out, Numeric value);
 static Numeric get_numeric(const char **in, const char *end);
@@ -40,6 +44,65 @@ ma_cell_reset(MaCell *cell)
 {
 	memset(cell, 0, sizeof(MaCell));
 	cell->known = true;
+	cell->dropped = DT_NOBEGIN;
+}
+
+/*
+ * Does a later time leave no window before an earlier one does? Where both
+ * are moved by the same length, no end of a month and no change of the zone
+ * comes between their expiries, nor between those of the times in between.
+ */
+static bool
+outlasts(const MaCellDef *def, TimestampTz later, TimestampTz earlier,
+		 bool alike)
+{
+	pg_tz *zone = ma_timezone();
+
+	for (int i = 0; i < def->nwindows; i++)
+	{
+		TimestampTz a = ma_time_add(later, &def->windows[i], 1, zone);
+		TimestampTz b = ma_time_add(earlier, &def->windows[i], 1, zone);
+
+		if (alike ? a - b != later - earlier : a < b)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Do the entries from index `from` on, all not before t, make t superfluous:
+ * are there as many as are required that leave no window before t does?
+ */
+static bool
+superfluous(const MaCellDef *def, const MaCell *cell, TimestampTz t, int from)
+{
+	int wanted = def->newest;
+	int near = cell->ntimes - 1;
+
+	if (cell->ntimes - from < wanted)
+		return false;
+	if (def->nwindows == 0 || wanted == 0 ||
+		cell->times[cell->ntimes - wanted] - t >= def->disorder)
+		return true;
+	while (cell->times[near] - t >= def->disorder)
+		near--;
+	if (outlasts(def, cell->times[near], t, true))
+		return true;
+	for (int i = cell->ntimes - 1; i >= from && wanted > 0; i--)
+		if (outlasts(def, cell->times[i], t, false))
+			wanted--;
+	return wanted == 0;
+}
+
+/* Drops the oldest entries, so many. */
+static void
+drop_oldest(MaCell *cell, int n)
+{
+	if (n == 0)
+		return;
+	cell->dropped = Max(cell->dropped, cell->times[n - 1]);
+	cell->ntimes -= n;
+	memmove(cell->times, cell->times + n, cell->ntimes * sizeof(TimestampTz));
 }
 
 /* Puts t into the sorted timestamps of a cell, before later ones. */
@@ -47,19 +110,14 @@ static void
 insert_time(const MaCellDef *def, MaCell *cell, TimestampTz t)
 {
 	int at = cell->ntimes;
+	int gone = 0;
 
 	while (at > 0 && cell->times[at - 1] > t)
 		at--;
-	if (!def->keep_times && cell->ntimes >= def->newest)
+	if (!def->keep_times && at == 0 && superfluous(def, cell, t, 0))
 	{
-		int excess = cell->ntimes - def->newest + 1;
-
-		if (at < excess)
-			return; /* older than all that are kept */
-		at -= excess;
-		cell->ntimes -= excess;
-		memmove(cell->times, cell->times + excess,
-				cell->ntimes * sizeof(TimestampTz));
+		cell->dropped = Max(cell->dropped, t);
+		return;
 	}
 	if (cell->times == NULL)
 	{
@@ -76,6 +134,11 @@ insert_time(const MaCellDef *def, MaCell *cell, TimestampTz t)
 			(cell->ntimes - at) * sizeof(TimestampTz));
 	cell->times[at] = t;
 	cell->ntimes++;
+	if (def->keep_times)
+		return;
+	while (superfluous(def, cell, cell->times[gone], gone + 1))
+		gone++;
+	drop_oldest(cell, gone);
 }
 
 /* Puts a pair into the sorted pairs of a cell. */
@@ -149,11 +212,10 @@ ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now)
 	}
 	else if (def->keep_times)
 	{
-		while (cell->ntimes - gone > def->newest && cell->times[gone] <= floor)
+		while (gone < cell->ntimes && cell->times[gone] <= floor &&
+			   superfluous(def, cell, cell->times[gone], gone + 1))
 			gone++;
-		cell->ntimes -= gone;
-		memmove(cell->times, cell->times + gone,
-				cell->ntimes * sizeof(TimestampTz));
+		drop_oldest(cell, gone);
 	}
 }
 
@@ -237,6 +299,28 @@ get_times(MaCell *cell, const char **in, const char *end)
 			(TimestampTz) ((uint64) cell->times[i] - ma_varint_get(in, end));
 }
 
+/* Which windows the times were kept for, and the newest that was not. */
+static void
+put_calendar(StringInfo out, const MaCellDef *def, const MaCell *cell)
+{
+	ma_varint_put(out, def->windows_hash);
+	if (cell->dropped == DT_NOBEGIN || cell->ntimes == 0)
+		ma_varint_put(out, 0);
+	else
+		ma_varint_put(out, cell->times[0] - cell->dropped + 1);
+}
+
+static uint32
+get_calendar(MaCell *cell, const char **in, const char *end)
+{
+	uint32 hash = (uint32) ma_varint_get(in, end);
+	uint64 distance = ma_varint_get(in, end);
+
+	if (distance > 0 && cell->ntimes > 0)
+		cell->dropped = cell->times[0] - (TimestampTz) (distance - 1);
+	return hash;
+}
+
 /* A numeric by its bytes; NULL as length 0. */
 static void
 put_numeric(StringInfo out, Numeric value)
@@ -278,7 +362,8 @@ ma_cell_encode(const MaCellDef *def, const MaCell *cell, StringInfo out)
 	if (def->property[0] != '\0')
 		layout |= LAYOUT_VALUES | (def->keep_pairs ? LAYOUT_PAIRS : 0);
 	else if (def->newest > 0 || def->keep_times)
-		layout |= LAYOUT_TIMES | (def->keep_times ? LAYOUT_WINDOW : 0);
+		layout |= LAYOUT_TIMES | (def->keep_times ? LAYOUT_WINDOW : 0) |
+				  (def->nwindows > 0 ? LAYOUT_CALENDAR : 0);
 
 	initStringInfo(&body);
 	ma_varint_put(&body, layout);
@@ -291,6 +376,8 @@ ma_cell_encode(const MaCellDef *def, const MaCell *cell, StringInfo out)
 		if (layout & LAYOUT_WINDOW)
 			ma_varint_put(&body, def->longest);
 		put_times(&body, cell);
+		if (layout & LAYOUT_CALENDAR)
+			put_calendar(&body, def, cell);
 	}
 	if (layout & LAYOUT_VALUES)
 	{
@@ -329,23 +416,41 @@ get_pairs(MaCell *cell, const char **in, const char *end)
 	}
 }
 
+/* What an encoded cell says of how it was kept. */
+typedef struct Kept
+{
+	int	   layout;
+	int64  newest;
+	int64  longest;
+	uint32 windows_hash;
+} Kept;
+
 /*
  * Does what was kept answer what is required now? Newest timestamps suffice
- * if none was ever dropped, too.
+ * if none was ever dropped, too; and for windows whose ends come out of order
+ * if they were kept for the same ones, or are far enough from all that was
+ * dropped.
  */
 static bool
-suffices(const MaCellDef *def, const MaCell *cell, int layout, int64 newest,
-		 int64 longest)
+suffices(const MaCellDef *def, const MaCell *cell, const Kept *kept)
 {
-	if (def->keep_first && cell->count > 0 && !(layout & LAYOUT_FIRST))
+	if (def->keep_first && cell->count > 0 && !(kept->layout & LAYOUT_FIRST))
 		return false;
 	if (def->property[0] != '\0')
-		return (layout & LAYOUT_VALUES) &&
-			   (!def->keep_pairs || longest >= def->longest);
+		return (kept->layout & LAYOUT_VALUES) &&
+			   (!def->keep_pairs || kept->longest >= def->longest);
 	if (cell->ntimes == cell->count)
 		return true;
-	return newest >= def->newest &&
-		   (!def->keep_times || longest >= def->longest);
+	if (kept->newest < def->newest ||
+		(def->keep_times && kept->longest < def->longest))
+		return false;
+	if (def->nwindows == 0 || def->newest == 0)
+		return true;
+	if (!(kept->layout & LAYOUT_CALENDAR))
+		return false;
+	return kept->windows_hash == def->windows_hash ||
+		   cell->times[cell->ntimes - def->newest] - def->disorder >=
+			   cell->dropped;
 }
 
 /*
@@ -358,24 +463,25 @@ ma_cell_decode(const MaCellDef *def, MaCell *cell, const char **in,
 {
 	uint64		length = ma_varint_get(in, end);
 	const char *body = *in;
-	int64		newest = 0;
-	int64		longest = -1;
+	Kept		kept = {.longest = -1};
 	int			layout;
 
 	if (length > (uint64) (end - *in))
 		length = end - *in;
 	end = *in += length;
 	ma_cell_reset(cell);
-	layout = (int) ma_varint_get(&body, end);
+	layout = kept.layout = (int) ma_varint_get(&body, end);
 	cell->count = (int64) ma_varint_get(&body, end);
 	if (layout & LAYOUT_FIRST)
 		cell->first = get_signed(&body, end);
 	if (layout & LAYOUT_TIMES)
 	{
-		newest = (int64) ma_varint_get(&body, end);
+		kept.newest = (int64) ma_varint_get(&body, end);
 		if (layout & LAYOUT_WINDOW)
-			longest = (int64) ma_varint_get(&body, end);
+			kept.longest = (int64) ma_varint_get(&body, end);
 		get_times(cell, &body, end);
+		if (layout & LAYOUT_CALENDAR)
+			kept.windows_hash = get_calendar(cell, &body, end);
 	}
 	if (layout & LAYOUT_VALUES)
 	{
@@ -385,10 +491,10 @@ ma_cell_decode(const MaCellDef *def, MaCell *cell, const char **in,
 	}
 	if (layout & LAYOUT_PAIRS)
 	{
-		longest = (int64) ma_varint_get(&body, end);
+		kept.longest = (int64) ma_varint_get(&body, end);
 		get_pairs(cell, &body, end);
 	}
-	cell->known = suffices(def, cell, layout, newest, longest);
+	cell->known = suffices(def, cell, &kept);
 }
 
 /* Passes over the body of a cell nobody uses any more. */

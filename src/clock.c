@@ -87,10 +87,10 @@ write_clock(FunctionCallInfo fcinfo)
 {
 	static MaStatement stmt = {
 		"update mautomate_internal.clock set set_to = $1",
-		1, {TIMESTAMPTZOID}
-	};
-	Datum		value = PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0);
-	MaSqlScope	scope;
+		1,
+		{TIMESTAMPTZOID}};
+	Datum	   value = PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0);
+	MaSqlScope scope;
 
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, &value, PG_ARGISNULL(0) ? "n" : NULL, 0);
@@ -104,10 +104,10 @@ mark_all_states(void)
 	static MaStatement stmts[] = {
 		{"update mautomate_internal.contact_state set as_of = '-infinity'", 0},
 		{"insert into mautomate_internal.dirty (contact_id, rebuild)"
-			" select contact_id, true from mautomate_internal.contact_state",
-		0},
+		 " select contact_id, true from mautomate_internal.contact_state",
+		 0},
 	};
-	MaSqlScope	scope;
+	MaSqlScope scope;
 
 	ma_sql_begin(&scope);
 	for (int i = 0; i < lengthof(stmts); i++)
@@ -122,13 +122,11 @@ mautomate_set_clock(PG_FUNCTION_ARGS)
 	TimestampTz before;
 
 	if (!superuser())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be superuser to set the clock")));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be superuser to set the clock")));
 	if (!PG_ARGISNULL(0) && TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(0)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("clock cannot be set to infinity")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("clock cannot be set to infinity")));
 	before = ma_now();
 	write_clock(fcinfo);
 	if (ma_now() < before)
@@ -158,8 +156,7 @@ ma_timezone(void)
 static void
 add_months(struct pg_tm *tm, int months)
 {
-	int			month = tm->tm_year * MONTHS_PER_YEAR + (tm->tm_mon - 1) +
-		months;
+	int month = tm->tm_year * MONTHS_PER_YEAR + (tm->tm_mon - 1) + months;
 
 	tm->tm_year = month / MONTHS_PER_YEAR;
 	tm->tm_mon = month % MONTHS_PER_YEAR + 1;
@@ -168,8 +165,8 @@ add_months(struct pg_tm *tm, int months)
 		tm->tm_mon += MONTHS_PER_YEAR;
 		tm->tm_year--;
 	}
-	tm->tm_mday = Min(tm->tm_mday,
-					  day_tab[isleap(tm->tm_year)][tm->tm_mon - 1]);
+	tm->tm_mday =
+		Min(tm->tm_mday, day_tab[isleap(tm->tm_year)][tm->tm_mon - 1]);
 }
 
 /* Adds months, then days, to the local time; false if there is no such time. */
@@ -177,8 +174,8 @@ static bool
 add_local(TimestampTz *t, int months, int days, pg_tz *zone)
 {
 	struct pg_tm tm;
-	fsec_t		fsec;
-	int			tz;
+	fsec_t		 fsec;
+	int			 tz;
 
 	if (timestamp2tm(*t, &tz, &tm, &fsec, NULL, zone) != 0)
 		return false;
@@ -187,8 +184,8 @@ add_local(TimestampTz *t, int months, int days, pg_tz *zone)
 	if (!IS_VALID_JULIAN(tm.tm_year, tm.tm_mon, tm.tm_mday))
 		return false;
 	if (days != 0)
-		j2date(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) + days,
-			   &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+		j2date(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) + days, &tm.tm_year,
+			   &tm.tm_mon, &tm.tm_mday);
 	tz = DetermineTimeZoneOffset(&tm, zone);
 	return tm2timestamp(&tm, fsec, &tz, t) == 0;
 }

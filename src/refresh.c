@@ -200,8 +200,7 @@ prepare(MaContactSet *set, MaWork *works, int n)
 			set_unknown(contact);
 		if (work->rebuild)
 			contact->blank = true;
-		if (work->fresh || work->rebuild || contact->reset ||
-			work->wake_all ||
+		if (work->fresh || work->rebuild || contact->reset || work->wake_all ||
 			contact->generation != set->definitions->consumers_at)
 			wake_all(contact);
 		if (work->woken != NULL)

@@ -16,16 +16,18 @@
 #include "postgres.h"
 
 #include "catalog/pg_type_d.h"
+#include "common/hashfn.h"
+#include "pgtime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
 #include "signal.h"
 
-/* How far apart two times may be whose order their expiries reverse. */
-#define INVERSION_MAX (5 * USECS_PER_DAY)
+/* How far apart two times may be whose order months and zones reverse. */
+#define MONTH_DISORDER (5 * USECS_PER_DAY)
 
-/* How long a day of 23 or 25 hours and its zone may lead a sum of days off. */
+/* How far changes of a zone's offset may lead a sum of days off. */
 #define DAY_SLOP (26 * USECS_PER_HOUR)
 
 /* When an entry of a cell leaves a window. */
@@ -34,11 +36,6 @@ typedef struct Expiry
 	TimestampTz at;
 	int			index; /* of the entry */
 } Expiry;
-
-static int window_start(const MaSignal *signal, const MaCell *cell,
-						TimestampTz now, int *inside);
-static int sorted_expiries(const MaSignal *signal, const MaCell *cell,
-						   TimestampTz now, int wanted, Expiry **expiries);
 
 /* Sets the window of a signal and its bounds. */
 void
@@ -56,7 +53,45 @@ ma_signal_set_window(MaSignal *signal, const Interval *within)
 		within->time + slop;
 }
 
-/* Widens the definition of a cell to what a signal needs. */
+/* How far apart two times may be whose expiries come in the other order. */
+static int64
+disorder(const Interval *within)
+{
+	long offset;
+
+	if (within->month != 0)
+		return MONTH_DISORDER;
+	if (within->day != 0 && !pg_get_timezone_offset(ma_timezone(), &offset))
+		return DAY_SLOP;
+	return 0;
+}
+
+/* Notes a window for which the newest times are not the last to leave. */
+static void
+require_window(MaCellDef *def, const Interval *within)
+{
+	int64 apart = disorder(within);
+
+	if (apart == 0)
+		return;
+	for (int i = 0; i < def->nwindows; i++)
+		if (memcmp(&def->windows[i], within, sizeof(Interval)) == 0)
+			return;
+	def->windows =
+		def->nwindows == 0 ?
+			palloc(sizeof(Interval)) :
+			repalloc(def->windows, (def->nwindows + 1) * sizeof(Interval));
+	def->windows[def->nwindows++] = *within;
+	def->disorder = Max(def->disorder, apart);
+	/* the same whatever their order */
+	def->windows_hash +=
+		hash_bytes((const unsigned char *) within, sizeof(Interval));
+}
+
+/*
+ * Widens the definition of a cell to what a signal needs. Memory comes from
+ * the current context.
+ */
 void
 ma_signal_require(MaCellDef *def, const MaSignal *signal)
 {
@@ -93,6 +128,8 @@ ma_signal_require(MaCellDef *def, const MaSignal *signal)
 				def->keep_pairs = true;
 			break;
 	}
+	if (signal->windowed && !whole && !def->keep_pairs)
+		require_window(def, &signal->within);
 	if (whole)
 		def->keep_times = true;
 	if (whole || def->keep_pairs)
@@ -153,20 +190,14 @@ in_window(const MaSignal *signal, TimestampTz t, TimestampTz now)
 	return expiry(signal, t) > now;
 }
 
-/*
- * The first entry that may be in the window; *inside is how many from there
- * on are.
- */
+/* The first entry that is not older than any in the window. */
 static int
-window_start(const MaSignal *signal, const MaCell *cell, TimestampTz now,
-			 int *inside)
+window_start(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 {
-	int n = entry_count(cell);
 	int low = 0;
-	int high = n;
-	int i;
+	int high = entry_count(cell);
 
-	while (low < high) /* the first not surely out */
+	while (low < high)
 	{
 		int middle = (low + high) / 2;
 
@@ -175,18 +206,27 @@ window_start(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 		else
 			high = middle;
 	}
-	*inside = 0;
-	for (i = low; i < n; i++)
+	return low;
+}
+
+/* How many entries are in the window. */
+static int
+window_count(const MaSignal *signal, const MaCell *cell, TimestampTz now)
+{
+	int n = entry_count(cell);
+	int inside = 0;
+	int i;
+
+	for (i = window_start(signal, cell, now); i < n; i++)
 	{
 		TimestampTz t = entry_time(cell, i);
 
 		if (t + signal->within_min > now)
 			break;
 		if (expiry(signal, t) > now)
-			(*inside)++;
+			inside++;
 	}
-	*inside += n - i;
-	return low;
+	return inside + n - i;
 }
 
 static int
@@ -198,71 +238,159 @@ compare_expiries(const void *a, const void *b)
 	return (x->at > y->at) - (x->at < y->at);
 }
 
-/*
- * The first `wanted` expiries of the entries in the window, in order; returns
- * how many there are (fewer, if fewer are inside).
- */
+/* The expiries of all entries in the window, in order; returns how many. */
 static int
 sorted_expiries(const MaSignal *signal, const MaCell *cell, TimestampTz now,
-				int wanted, Expiry **expiries)
+				Expiry **expiries)
 {
-	int			inside;
-	int			start = window_start(signal, cell, now, &inside);
-	int			n = entry_count(cell);
-	int			found = 0;
-	TimestampTz last = DT_NOEND;
-	Expiry	   *all = palloc(Max(n - start, 1) * sizeof(Expiry));
+	int		start = window_start(signal, cell, now);
+	int		n = entry_count(cell);
+	int		found = 0;
+	Expiry *all = palloc(Max(n - start, 1) * sizeof(Expiry));
 
 	for (int i = start; i < n; i++)
 	{
-		TimestampTz t = entry_time(cell, i);
+		TimestampTz at = expiry(signal, entry_time(cell, i));
 
-		if (found >= wanted && t > last)
-			break;
-		if (!in_window(signal, t, now))
+		if (at <= now)
 			continue;
-		all[found].at = expiry(signal, t);
-		all[found].index = i;
-		if (++found == wanted)
-			last = t + INVERSION_MAX;
+		all[found].at = at;
+		all[found++].index = i;
 	}
-	qsort(all, found, sizeof(Expiry), compare_expiries);
+	if (disorder(&signal->within) > 0)
+		qsort(all, found, sizeof(Expiry), compare_expiries);
 	*expiries = all;
-	return Min(found, wanted);
-}
-
-/* The earliest and the latest time in the window; false if there is none. */
-static bool
-window_ends(const MaSignal *signal, const MaCell *cell, TimestampTz now,
-			TimestampTz *first, TimestampTz *last)
-{
-	bool found = false;
-
-	for (int i = entry_count(cell) - 1; i >= 0; i--)
-	{
-		TimestampTz t = entry_time(cell, i);
-
-		if (t + signal->within_max <= now)
-			break;
-		if (!in_window(signal, t, now))
-			continue;
-		if (!found)
-			*last = t;
-		*first = t;
-		found = true;
-	}
 	return found;
 }
 
-/* When the first entry in the window leaves it. */
+/* The nth expiry of those of entries i to end - 1 that are after now. */
 static TimestampTz
-next_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now)
+nth_of(const MaSignal *signal, const MaCell *cell, TimestampTz now, int i,
+	   int end, int nth)
 {
-	Expiry *expiries;
+	Expiry	   *some = palloc(Max(end - i, 1) * sizeof(Expiry));
+	int			found = 0;
+	TimestampTz at;
 
-	return sorted_expiries(signal, cell, now, 1, &expiries) > 0 ?
-			   expiries[0].at :
-			   DT_NOEND;
+	for (; i < end; i++)
+	{
+		some[found].at = expiry(signal, entry_time(cell, i));
+		found += some[found].at > now;
+	}
+	if (nth > found)
+		return DT_NOEND;
+	qsort(some, found, sizeof(Expiry), compare_expiries);
+	at = some[nth - 1].at;
+	pfree(some);
+	return at;
+}
+
+/*
+ * When the nth entry leaves the window, counted as they leave; infinity if
+ * there are fewer. The order in which they leave is that of the entries but
+ * for those close to each other.
+ */
+static TimestampTz
+nth_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
+		   int nth)
+{
+	int64		apart = disorder(&signal->within);
+	int			n = entry_count(cell);
+	int			start = window_start(signal, cell, now);
+	int			inside = 0;
+	int			i;
+	int			end;
+	TimestampTz t;
+
+	/* the nth by time, passing over those that left */
+	for (i = start; i < n; i++)
+	{
+		t = entry_time(cell, i);
+		if (t + signal->within_min > now)
+		{
+			i += nth - inside - 1; /* all from here on are inside */
+			break;
+		}
+		if (expiry(signal, t) > now && ++inside == nth)
+			break;
+	}
+	if (i >= n)
+		return DT_NOEND;
+	t = entry_time(cell, i);
+	if (apart == 0)
+		return expiry(signal, t);
+	for (end = i + 1; end < n && entry_time(cell, end) < t + apart;)
+		end++;
+	for (; i > start && entry_time(cell, i - 1) > t - apart; i--)
+		;
+	/* those before i that are inside leave before it */
+	for (int j = start; j < i; j++)
+	{
+		if (entry_time(cell, j) + signal->within_min > now)
+		{
+			nth -= i - j;
+			break;
+		}
+		if (expiry(signal, entry_time(cell, j)) > now)
+			nth--;
+	}
+	return nth_of(signal, cell, now, i, end, nth);
+}
+
+/* The earliest time in the window; false if there is none. */
+static bool
+window_first(const MaSignal *signal, const MaCell *cell, TimestampTz now,
+			 TimestampTz *first, TimestampTz *until)
+{
+	int n = entry_count(cell);
+
+	for (int i = window_start(signal, cell, now); i < n; i++)
+	{
+		*first = entry_time(cell, i);
+		*until = expiry(signal, *first);
+		if (*until > now)
+			return true;
+	}
+	return false;
+}
+
+/* The latest time in the window; false if there is none. */
+static bool
+window_last(const MaSignal *signal, const MaCell *cell, TimestampTz now,
+			TimestampTz *last, TimestampTz *until)
+{
+	for (int i = entry_count(cell) - 1; i >= 0; i--)
+	{
+		*last = entry_time(cell, i);
+		if (*last + signal->within_max <= now)
+			return false;
+		*until = expiry(signal, *last);
+		if (*until > now)
+			return true;
+	}
+	return false;
+}
+
+/* When the window will be empty; false if it is. */
+static bool
+window_empty_at(const MaSignal *signal, const MaCell *cell, TimestampTz now,
+				TimestampTz *until)
+{
+	int64		apart = disorder(&signal->within);
+	int			i = entry_count(cell) - 1;
+	TimestampTz last;
+
+	if (i < 0)
+		return false;
+	last = entry_time(cell, i);
+	*until = expiry(signal, last);
+	while (--i >= 0 && entry_time(cell, i) > last - apart)
+	{
+		TimestampTz at = expiry(signal, entry_time(cell, i));
+
+		*until = Max(*until, at);
+	}
+	return *until > now;
 }
 
 /* Answers first_at, last_at and ever. */
@@ -270,28 +398,26 @@ static void
 answer_time(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 			MaAnswer *answer)
 {
-	TimestampTz first = cell->first;
-	TimestampTz last = 0;
+	TimestampTz at = cell->first;
 	bool		some = cell->count > 0;
 
+	if (signal->function == MA_LAST_AT && !signal->windowed &&
+		cell->ntimes > 0)
+		at = cell->times[cell->ntimes - 1];
 	if (signal->windowed)
 	{
-		some = window_ends(signal, cell, now, &first, &last);
-		if (some)
-			answer->until = signal->function == MA_FIRST_AT ?
-								next_expiry(signal, cell, now) :
-								expiry(signal, last);
+		if (signal->function == MA_FIRST_AT)
+			some = window_first(signal, cell, now, &at, &answer->until);
+		else if (signal->function == MA_LAST_AT)
+			some = window_last(signal, cell, now, &at, &answer->until);
+		else
+			some = window_empty_at(signal, cell, now, &answer->until);
+		if (!some)
+			answer->until = DT_NOEND;
 	}
-	else if (cell->ntimes > 0)
-		last = cell->times[cell->ntimes - 1];
-	if (signal->function == MA_EVER)
-	{
-		answer->value = BoolGetDatum(some);
-		return;
-	}
-	answer->isnull = !some;
-	answer->value =
-		TimestampTzGetDatum(signal->function == MA_FIRST_AT ? first : last);
+	answer->isnull = !some && signal->function != MA_EVER;
+	answer->value = signal->function == MA_EVER ? BoolGetDatum(some) :
+												  TimestampTzGetDatum(at);
 }
 
 static Numeric
@@ -349,7 +475,7 @@ answer_value(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 		set_total(signal->function, total, cell->count, answer);
 		return;
 	}
-	for (int i = 0; i < cell->npairs; i++)
+	for (int i = window_start(signal, cell, now); i < cell->npairs; i++)
 	{
 		if (!in_window(signal, cell->pairs[i].at, now))
 			continue;
@@ -357,7 +483,7 @@ answer_value(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 		n++;
 	}
 	set_total(signal->function, total, n, answer);
-	answer->until = next_expiry(signal, cell, now);
+	answer->until = nth_expiry(signal, cell, now, 1);
 }
 
 /*
@@ -377,12 +503,9 @@ ma_signal_answer(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 		case MA_COUNT:
 			if (signal->windowed)
 			{
-				int inside;
-
-				window_start(signal, cell, now, &inside);
-				answer->value = Int64GetDatum(inside);
+				answer->value = Int64GetDatum(window_count(signal, cell, now));
 				if (signal->capacity == MA_UNBOUNDED)
-					answer->until = next_expiry(signal, cell, now);
+					answer->until = nth_expiry(signal, cell, now, 1);
 			}
 			else
 				answer->value = Int64GetDatum(cell->count);
@@ -418,18 +541,12 @@ count_flips_at(const MaSignal *signal, const MaCell *cell, MaOperator op,
 			   int64 constant, TimestampTz now, int64 count)
 {
 	bool holds = ma_signal_test(op, (count > constant) - (count < constant));
-	Expiry *expiries;
 
-	for (int64 left = count - 1; left >= 0; left--)
-	{
-		int gone = (int) (count - left);
-
-		if (ma_signal_test(op, (left > constant) - (left < constant)) == holds)
-			continue;
-		if (sorted_expiries(signal, cell, now, gone, &expiries) < gone)
-			break;
-		return expiries[gone - 1].at;
-	}
+	/* on the way down it flips next to the constant, if ever */
+	for (int64 left = Min(count - 1, constant + 1);
+		 left >= Max(constant - 1, 0); left--)
+		if (ma_signal_test(op, (left > constant) - (left < constant)) != holds)
+			return nth_expiry(signal, cell, now, (int) (count - left));
 	return DT_NOEND;
 }
 
@@ -438,20 +555,21 @@ static TimestampTz
 value_flips_at(const MaSignal *signal, const MaCell *cell, MaOperator op,
 			   Datum constant, TimestampTz now, const MaAnswer *current)
 {
-	Expiry *expiries;
-	int		n = sorted_expiries(signal, cell, now, cell->npairs, &expiries);
+	Expiry	*expiries;
+	int		 n = sorted_expiries(signal, cell, now, &expiries);
+	Numeric *rest = palloc0((n + 1) * sizeof(Numeric));
 
+	/* rest[i]: the total of those that leave as the ith or later */
+	for (int i = n - 1; i > 0; i--)
+		rest[i] = accumulate(signal->function, rest[i + 1],
+							 cell->pairs[expiries[i].index].value);
 	for (int gone = 1; gone <= n; gone++)
 	{
-		Numeric	 total = NULL;
 		MaAnswer later;
 
 		if (gone < n && expiries[gone].at == expiries[gone - 1].at)
 			continue;
-		for (int i = gone; i < n; i++)
-			total = accumulate(signal->function, total,
-							   cell->pairs[expiries[i].index].value);
-		set_total(signal->function, total, n - gone, &later);
+		set_total(signal->function, rest[gone], n - gone, &later);
 		if (later.isnull ||
 			ma_signal_test(op,
 						   compare_answer(signal, later.value, constant)) !=

@@ -65,6 +65,10 @@ typedef struct MaCellDef
 	bool		keep_times; /* all timestamps within the longest window */
 	bool		keep_pairs; /* all (time, value) within it */
 	int64		longest;	/* upper bound of it, in microseconds */
+	int			nwindows;	/* windows whose ends may come out of order */
+	Interval   *windows;
+	int64		disorder;	  /* how far apart, at most, such times are */
+	uint32		windows_hash; /* stored with the state */
 } MaCellDef;
 
 /* A value at a time. */
@@ -83,6 +87,7 @@ typedef struct MaCell
 	int			 ntimes;   /* timestamps kept, */
 	int			 maxtimes; /* allocated, */
 	TimestampTz *times;	   /* oldest first */
+	TimestampTz	 dropped;  /* the newest that is not kept; DT_NOBEGIN: none */
 	Numeric		 sum;	   /* of all values; NULL if there is none */
 	Numeric		 min;
 	Numeric		 max;

@@ -12,69 +12,69 @@
 /* What a contact has of a score. */
 typedef struct MaScoreState
 {
-	double		value;
-	int			tier;			/* index into the tiers, -1: none */
-	int			bucket;			/* as written to contact_score; INT_MIN: not */
+	double value;
+	int	   tier;   /* index into the tiers, -1: none */
+	int	   bucket; /* as written to contact_score; INT_MIN: not */
 } MaScoreState;
 
 /* A score as it is stored. */
 typedef struct MaStoredScore
 {
-	int			score_id;
-	int			tier_id;		/* 0: none */
-	int			bucket;
-	double		value;
+	int	   score_id;
+	int	   tier_id; /* 0: none */
+	int	   bucket;
+	double value;
 } MaStoredScore;
 
 /* A contact while the engine works on it. */
 typedef struct MaContact
 {
-	MaPerson	person;			/* how expressions read it; first */
+	MaPerson			 person; /* how expressions read it; first */
 	struct MaContactSet *set;
-	int64		id;
-	ItemPointerData tid;		/* of its state row, locked by us */
-	TimestampTz as_of;			/* folded up to here */
-	TimestampTz due_at;			/* a timer is written for this instant */
-	int64		generation;		/* of the consumers it was evaluated under */
-	bool		blank;			/* the state says nothing, not even lists */
-	bool		reset;			/* the clock was set back since it was folded */
-	bool		changed;		/* has to be stored */
-	bool		timer_needed;	/* due_at came nearer: write a timer */
-	bool		attributes_read;	/* columns and attributes are loaded */
-	Datum	   *columns;		/* as ma_vocabulary_column() counts */
-	bool	   *nulls;
-	Jsonb	   *attributes;
-	MaCell	   *cells;			/* by cell of the definitions */
-	bool	   *member;			/* by list */
-	MaScoreState *scores;		/* by score */
-	Bitmapset  *rebuilt;		/* cells just folded from the log */
-	Bitmapset  *woken;			/* consumers to evaluate */
+	int64				 id;
+	ItemPointerData		 tid;	 /* of its state row, locked by us */
+	TimestampTz			 as_of;	 /* folded up to here */
+	TimestampTz			 due_at; /* a timer is written for this instant */
+	int64		  generation;	 /* of the consumers it was evaluated under */
+	bool		  blank;		 /* the state says nothing, not even lists */
+	bool		  reset;   /* the clock was set back since it was folded */
+	bool		  changed; /* has to be stored */
+	bool		  timer_needed;	   /* due_at came nearer: write a timer */
+	bool		  attributes_read; /* columns and attributes are loaded */
+	Datum		 *columns;		   /* as ma_vocabulary_column() counts */
+	bool		 *nulls;
+	Jsonb		 *attributes;
+	MaCell		 *cells;   /* by cell of the definitions */
+	bool		 *member;  /* by list */
+	MaScoreState *scores;  /* by score */
+	Bitmapset	 *rebuilt; /* cells just folded from the log */
+	Bitmapset	 *woken;   /* consumers to evaluate */
 } MaContact;
 
 /* How the rows of a set are taken. */
 typedef enum MaLock
 {
-	MA_LOCK_WAIT,				/* locked, whoever holds them */
-	MA_LOCK_SKIP,				/* locked, but for those that others hold */
-	MA_LOCK_NONE				/* read as the snapshot shows them */
+	MA_LOCK_WAIT, /* locked, whoever holds them */
+	MA_LOCK_SKIP, /* locked, but for those that others hold */
+	MA_LOCK_NONE  /* read as the snapshot shows them */
 } MaLock;
 
 /* Some contacts, locked until the end of the transaction. */
 typedef struct MaContactSet
 {
-	MemoryContext cxt;
+	MemoryContext  cxt;
 	MaDefinitions *definitions;
-	int			n;
-	MaContact **contacts;		/* by id */
-	int			nmissing;		/* ids that have no state */
-	int64	   *missing;
+	int			   n;
+	MaContact	 **contacts; /* by id */
+	int			   nmissing; /* ids that have no state */
+	int64		  *missing;
 } MaContactSet;
 
 extern MaContactSet *ma_state_load(MaDefinitions *definitions,
 								   const int64 *ids, int n, MaLock lock);
-extern void ma_state_store(MaContactSet *set);
-extern MaContact *ma_contact_find(MaContactSet *set, int64 contact_id);
-extern int	ma_state_scores(const char *in, const char *end,
-							MaStoredScore **scores);
+extern void			 ma_state_store(MaContactSet *set);
+extern MaContact	*ma_contact_find(MaContactSet *set, int64 contact_id);
+extern int			 ma_state_scores(const char *in, const char *end,
+									 MaStoredScore **scores);
 
-#endif							/* MA_STATE_H */
+#endif /* MA_STATE_H */

@@ -1,0 +1,76 @@
+-- Exact where calendars and clocks go backwards.
+set client_min_messages = warning;
+drop extension if exists mautomate cascade;
+create extension mautomate;
+select mautomate.arm();
+set timezone = 'UTC';
+set datestyle = 'ISO';
+select mautomate.set_clock('2030-02-01 00:00+00');
+create view pg_temp.members as
+  select list, string_agg(external_id, ' ' order by external_id) as members
+  from mautomate.list_members group by list order by list;
+create view pg_temp.wrong as select * from mautomate.verify();
+
+-- 29 and 31 January plus a month are both 28 February: the older one leaves
+-- later, though it is not among the newest
+select mautomate.identify(who) is not null from unnest(array['ann', 'bob']) who;
+select mautomate.create_list('ever', 'ever(''buy'', within => ''1 month'')');
+select mautomate.create_list('some', 'count(''buy'', within => ''1 month'') >= 1');
+select mautomate.create_list('two', 'count(''buy'', within => ''1 month'') > 1');
+select mautomate.create_list('last', 'last_at(''buy'', within => ''1 month'') < ''2030-01-30''');
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'buy', at from mautomate.contact,
+    unnest(array['2030-01-28 23:00+00', '2030-01-29 12:00+00', '2030-01-31 10:00+00',
+      '2030-01-31 11:00+00']::timestamptz[]) at
+  where external_id = 'ann';
+-- the same, the newest first
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'buy', '2030-01-31 11:00+00' from mautomate.contact where external_id = 'bob';
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'buy', '2030-01-31 10:00+00' from mautomate.contact where external_id = 'bob';
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'buy', '2030-01-29 12:00+00' from mautomate.contact where external_id = 'bob';
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'buy', '2030-01-28 23:00+00' from mautomate.contact where external_id = 'bob';
+select list, external_id, until from unnest(array['ever', 'some', 'two', 'last']) list,
+  unnest(array['ann', 'bob']) external_id, mautomate.explain_list(list, external_id);
+select mautomate.set_clock('2030-02-28 11:30+00');
+select pass, done from mautomate.run() where pass = 'timers';
+select * from pg_temp.members;
+select * from pg_temp.wrong;
+select mautomate.set_clock('2030-02-28 12:00+00');
+select pass, done from mautomate.run() where pass = 'timers';
+select * from pg_temp.members;
+select mautomate.set_clock('2030-02-28 22:59:59.999999+00');
+select pass, done from mautomate.run() where pass = 'timers';
+select * from pg_temp.members;
+select mautomate.set_clock('2030-02-28 23:00+00');
+select pass, done from mautomate.run() where pass = 'timers';
+select * from pg_temp.members;
+
+-- what was dropped for one window is read again for another one
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'buy', at from mautomate.contact,
+    unnest(array['2030-08-29 12:00+00', '2030-08-31 10:00+00', '2030-08-31 13:00+00',
+      '2030-08-31 14:00+00']::timestamptz[]) at
+  where external_id = 'ann';
+select mautomate.create_list('half', 'count(''buy'', within => ''6 months'') > 1');
+select list, external_id, until from unnest(array['ever', 'two', 'half']) list,
+  unnest(array['ann']) external_id, mautomate.explain_list(list, external_id);
+
+-- the clock set back: exact at once, and nothing starts
+select mautomate.create_list('new', 'never(''buy'', within => ''100 days'') and in_list(''half'')');
+select mautomate.set_clock('2030-12-24 00:00+00');
+select pass, done from mautomate.run() where pass = 'timers';
+select * from pg_temp.members where list in ('half', 'new');
+delete from mautomate.event where kind in ('list_entered', 'list_left');
+select mautomate.set_clock('2030-02-01 00:00+00');
+select list, external_id, holds, until from unnest(array['two', 'half']) list,
+  unnest(array['ann', 'bob']) external_id, mautomate.explain_list(list, external_id);
+select mautomate.track('bob', 'buy') is not null;
+select list from mautomate.list_members where external_id = 'bob' order by list;
+select count(*) from mautomate.event where kind in ('list_entered', 'list_left');
+select pass, done from mautomate.run() where pass = 'sweep';
+select * from pg_temp.members;
+select * from pg_temp.wrong;
+drop extension mautomate cascade;
