@@ -1,0 +1,164 @@
+"""Random histories: what happens to the contacts of a trial, step by step.
+A step is a tuple of a word and texts, so that a trial can be played again
+without some of them."""
+import datetime
+import json
+
+import definition
+
+CONTACTS = ("p1", "p2", "p3", "p4")
+ANONYMOUS = ("x1", "x2")
+# Days on which calendars do what nobody expects.
+DAYS = ("2030-01-29", "2030-01-31", "2030-02-28", "2030-03-30", "2030-03-31",
+        "2030-10-26", "2030-10-27", "2030-11-02", "2032-02-29", "2031-12-31",
+        "2030-04-06", "2030-07-15")
+UTC = datetime.timezone.utc
+
+
+def stamp(moment):
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f+00")
+
+
+class Story:
+    """Makes the steps of one trial."""
+
+    def __init__(self, random, windows):
+        self.random = random
+        self.lengths = [length(window) for window in windows]
+        day = datetime.datetime.fromisoformat(random.choice(DAYS))
+        self.start = day.replace(tzinfo=UTC) + datetime.timedelta(
+            seconds=random.randrange(86400))
+        self.events = 0
+        self.live = []
+        self.anonymous = list(ANONYMOUS)
+
+    def moment(self, now):
+        """When something happens: now, late, in the future; often about the
+        time whose window ends soon, and often close to another one."""
+        shape = self.random.random()
+        length_ = self.random.choice(self.lengths)
+        if shape < 0.25:
+            back = datetime.timedelta(0)
+        elif shape < 0.5:
+            back = length_ * self.random.uniform(0, 1.2)
+        elif shape < 0.85:
+            back = length_ - datetime.timedelta(
+                seconds=self.random.choice((-3600, 1, 5, 1800, 7200, 86400,
+                                            172800, 250000))
+                * self.random.random())
+        else:
+            back = -length_ * self.random.random() / 4
+        moment = now - back
+        if self.random.random() < 0.3:
+            moment = moment.replace(minute=0, second=0, microsecond=0)
+        return moment
+
+    def properties(self):
+        self.events += 1
+        self.live.append(self.events)
+        properties = {"no": self.events}
+        amount = self.random.choice((1, 5, 7, 10, 10.5, 12, 20, -3, None,
+                                     "many", "12", "skip"))
+        if amount != "skip":
+            properties["amount"] = amount
+        if self.random.random() < 0.7:
+            properties["tag"] = self.random.choice(("u", "v", "uv"))
+        return properties
+
+    def people(self):
+        return [*CONTACTS, *self.anonymous]
+
+    def insert(self, now, most=6, who=None):
+        rows = []
+        for _ in range(self.random.randrange(1, most)):
+            rows.append((who or self.random.choice(self.people()),
+                         self.random.choice(definition.KINDS),
+                         stamp(self.moment(now)),
+                         json.dumps(self.properties())))
+        return rows
+
+    def track(self, now):
+        return (f"select mautomate.track('{self.random.choice(self.people())}'"
+                f", '{self.random.choice(definition.KINDS)}',"
+                f" '{json.dumps(self.properties())}',"
+                f" '{stamp(self.moment(now))}')")
+
+    def some(self):
+        chosen = self.random.sample(self.live, min(len(self.live), 3))
+        return "(properties->>'no')::int in (" + \
+            ", ".join(map(str, chosen or [0])) + ")"
+
+    def update(self, now):
+        change = self.random.choice((
+            f"occurred_at = '{stamp(self.moment(now))}'",
+            "properties = properties || '{\"amount\": 11}'",
+            "properties = properties - 'tag'", "kind = 'b'"))
+        return f"update mautomate.event set {change} where {self.some()}"
+
+    def attributes(self, now):
+        value = {
+            "n": self.random.choice((0, 1, 2, 3, None)),
+            "t": self.random.choice((stamp(self.moment(now)), None)),
+            "d": self.random.choice((self.moment(now).strftime("%Y-%m-%d"),
+                                     None)),
+            "b": self.random.choice((True, False, None)),
+            "s": self.random.choice(("x", "y", None))}
+        names = self.random.sample(sorted(value), 2)
+        text = json.dumps({name: value[name] for name in names})
+        return (f"select mautomate.identify("
+                f"'{self.random.choice(self.people())}',"
+                f" attributes => '{text}')")
+
+    def step(self, now):
+        """What happens next."""
+        shape = self.random.random()
+        if shape < 0.45:
+            return ("insert", self.insert(now))
+        if shape < 0.55:
+            return ("sql", self.track(now))
+        if shape < 0.62:
+            return ("sql", self.update(now))
+        if shape < 0.68:
+            return ("sql", f"delete from mautomate.event where {self.some()}")
+        if shape < 0.80:
+            return ("sql", self.attributes(now))
+        if shape < 0.85:
+            return ("hand", self.random.choice(("add", "remove")),
+                    self.random.choice(self.people()))
+        if shape < 0.89 and self.anonymous:
+            who = self.anonymous.pop()
+            return ("alias", who, self.random.choice(CONTACTS))
+        if shape < 0.97:
+            who = self.random.choice(self.people())
+            return ("two", self.insert(now, 3, who),
+                    self.insert(now, 3, who),
+                    self.random.choice(("commit", "rollback")))
+        return ("insert", self.insert(now, 40))
+
+
+def insertion(rows):
+    """The rows as one statement."""
+    values = ", ".join(f"('{who}', '{kind}', timestamptz '{at}',"
+                       f" jsonb '{properties}')"
+                       for who, kind, at, properties in rows)
+    return ("insert into mautomate.event"
+            " (contact_id, kind, occurred_at, properties)"
+            " select c.contact_id, v.kind, v.at, v.properties"
+            f" from (values {values}) v (who, kind, at, properties)"
+            " join mautomate.contact c on c.external_id = v.who")
+
+
+def length(window):
+    """About how long a window is."""
+    units = {"second": 1, "hour": 3600, "day": 86400, "mon": 2629800,
+             "year": 31557600}
+    seconds = 0
+    words = window.split()
+    while words:
+        word = words.pop(0)
+        if ":" in word:
+            hours, minutes, _ = word.split(":")
+            seconds += int(hours) * 3600 + int(minutes) * 60
+        else:
+            seconds += int(word) * units[words.pop(0).rstrip("s")]
+    return datetime.timedelta(seconds=seconds)

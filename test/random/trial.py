@@ -1,0 +1,287 @@
+"""One trial: definitions and a history, compared with the oracle after each
+step and at the instants at which time alone may change something."""
+import datetime
+import random
+import threading
+
+import definition
+import history
+import psql
+
+MICROSECOND = datetime.timedelta(microseconds=1)
+ZONES = ("Europe/London", "Europe/London", "America/New_York", "UTC",
+         "Australia/Lord_Howe", "Pacific/Apia")
+
+
+class Wrong(Exception):
+    """The engine and the oracle disagree."""
+
+
+class Trial:
+    """Definitions and the steps taken so far; played in a fresh database."""
+
+    def __init__(self, seed):
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.zone = self.random.choice(ZONES)
+        self.maker = definition.Maker(self.random)
+        self.maker.add_lists(0, 8)
+        self.maker.add_score()
+        self.maker.add_lists(8, 4)
+        self.story = history.Story(self.random, self.maker.windows)
+        self.lists = list(self.maker.lists)
+        self.steps = []
+        self.instants = 0
+        self.compared = 0
+
+    # --- the stage
+
+    def open(self, stage):
+        self.stage = stage
+        stage.zone(self.zone)
+        self.database = stage.database()
+        self.session = psql.Session(stage.server, self.database)
+        self.other = psql.Session(stage.server, self.database)
+        self.now = self.story.start
+        people = history.CONTACTS + history.ANONYMOUS
+        self.session.run(
+            "create schema oracle;"
+            "create table oracle.hand (contact_id bigint primary key);"
+            f"select mautomate.set_clock('{history.stamp(self.now)}');"
+            "select mautomate.arm();"
+            + "".join(f"select mautomate.define_attribute('{name}', '{type}');"
+                      for name, type in (("n", "numeric"), ("s", "text"),
+                                         ("t", "timestamptz"), ("d", "date"),
+                                         ("b", "boolean")))
+            + "".join(f"select mautomate.define_event('{kind}',"
+                      " '{\"amount\": \"numeric\", \"tag\": \"text\"}');"
+                      for kind in definition.KINDS)
+            + "".join(f"select mautomate.identify('{who}');"
+                      for who in people)
+            + "select mautomate.create_static_list('hand');")
+        for session in (self.session, self.other):
+            session.run(f"set timezone = '{self.zone}'; set jit = off;")
+
+    def close(self):
+        self.session.end()
+        self.other.end()
+        self.stage.drop(self.database)
+
+    def define(self, names):
+        """Creates the lists (and the score between the first eight and the
+        last four, which may use it)."""
+        score = definition.score_calls(self.maker.score)
+        for name, pair in self.maker.lists.items():
+            if int(name[1:]) >= 8 and score:
+                self.session.run(";".join(f"select {call}" for call in score))
+                score = []
+            if name in names:
+                self.session.run(f"select mautomate.create_list('{name}',"
+                                 f" {definition.quote(pair.text)})")
+
+    # --- comparing
+
+    def lists_sql(self):
+        return [("hand", self.maker.member_sql("hand"))] + \
+            [(name, f"coalesce({self.maker.lists[name].sql}, false)")
+             for name in self.lists]
+
+    def wrong_sql(self):
+        """Every membership and score that is not as the oracle says."""
+        now = f"timestamptz '{history.stamp(self.now)}'"
+        lists = " union all ".join(
+            f"select '{name}' as list, c.contact_id, c.external_id,"
+            f" {sql} as expected"
+            " from mautomate.contact c where c.merged_into is null"
+            for name, sql in self.lists_sql()).replace("{now}", now)
+        score = self.maker.score_sql().replace("{now}", now)
+        return (f"select 'list ' || list, external_id, 'should be', expected::text"
+                f" from ({lists}) x where expected <> exists"
+                " (select from mautomate.list_members m"
+                " where m.list = x.list and m.contact_id = x.contact_id)"
+                " union all"
+                " select 'score', external_id, 'should be', expected::text"
+                " from (select c.contact_id, c.external_id,"
+                f" {score} as expected from mautomate.contact c"
+                " where c.merged_into is null) x"
+                " where abs(expected - coalesce((select value from"
+                " mautomate.scores s where s.contact_id = x.contact_id"
+                " and s.score = 's'), 0)) > 1e-9")
+
+    def explain_sql(self):
+        """Single conditions that explain_list() sees otherwise."""
+        now = f"timestamptz '{history.stamp(self.now)}'"
+        parts = [f"select '{name}' as list, c.external_id, {sql} as expected"
+                 " from mautomate.contact c where c.merged_into is null"
+                 for name, sql in self.lists_sql()
+                 if name != "hand" and self.maker.lists[name].single]
+        if not parts:
+            return "select where false"
+        return ("select 'explain ' || x.list, x.external_id, 'should be',"
+                f" expected from ({' union all '.join(parts)}) x, "
+                " mautomate.explain_list(x.list, x.external_id) n"
+                " where coalesce(n.holds, false) <> expected"
+                ).replace("{now}", now)
+
+    def until_sql(self):
+        """When something may change: what explain_list() says, and what
+        the log says."""
+        spans = ", ".join(f"(interval '{span}')"
+                          for span in sorted(self.maker.spans))
+        explain = "".join(
+            f" union select n.until from mautomate.contact c,"
+            f" mautomate.explain_list('{name}', c.external_id) n"
+            " where c.merged_into is null" for name in self.lists)
+        return ("select extract(epoch from t)::text from ("
+                " select e.occurred_at + span"
+                f" from mautomate.event e, (values {spans}) s (span)"
+                " union select (c.attributes->>'t')::timestamptz + sign * span"
+                f" from mautomate.contact c, (values {spans}) s (span),"
+                " (values (-1), (1)) g (sign)"
+                " union select (c.attributes->>'d')::timestamptz + sign * span"
+                f" from mautomate.contact c, (values {spans}) s (span),"
+                f" (values (-1), (1)) g (sign){explain}) x (t)"
+                f" where t > '{history.stamp(self.now)}' and isfinite(t)"
+                " order by t")
+
+    def check(self, explain=False, verify=False):
+        script = self.wrong_sql()
+        if explain:
+            script += ";\n" + self.explain_sql()
+        if verify:
+            script += (";\nselect 'verify', object, external_id, stored,"
+                       " expected from mautomate.verify();"
+                       "select 'error', object, message"
+                       " from mautomate.errors")
+        self.compared += len(self.lists) * len(history.CONTACTS)
+        rows = self.session.run(script)
+        if rows:
+            raise Wrong("\n".join(" ".join(row) for row in rows))
+
+    # --- steps
+
+    def take(self, step):
+        """Takes a step and compares."""
+        self.steps.append(step)
+        verb = getattr(self, "take_" + step[0])
+        verb(*step[1:])
+
+    def take_sql(self, text):
+        self.session.run(text)
+        self.check(explain=len(text) % 5 == 0)
+
+    def take_insert(self, rows):
+        if rows:
+            self.take_sql(history.insertion(rows))
+
+    def take_hand(self, verb, who):
+        add = verb == "add"
+        change = ("insert into oracle.hand select contact_id" if add else
+                  "delete from oracle.hand where contact_id in"
+                  " (select contact_id")
+        where = (f" from mautomate.contact where external_id = '{who}'"
+                 " and merged_into is null")
+        end = " on conflict do nothing" if add else ")"
+        name = "add_to_list" if add else "remove_from_list"
+        self.session.run(f"{change}{where}{end};"
+                         f"select mautomate.{name}('hand', '{who}')")
+        self.check()
+
+    def take_alias(self, anonymous, who):
+        self.session.run(
+            "with gone as (delete from oracle.hand where contact_id in"
+            " (select contact_id from mautomate.contact"
+            f" where external_id = '{anonymous}') returning 1)"
+            " insert into oracle.hand select contact_id from gone,"
+            f" mautomate.contact where external_id = '{who}'"
+            " on conflict do nothing;"
+            f"select mautomate.alias('{anonymous}', '{who}')")
+        self.check(verify=True)
+
+    def take_two(self, first, second, end):
+        """Two sessions write to the same contact; the second waits."""
+        errors = []
+
+        def write():
+            try:
+                self.other.run(history.insertion(second))
+            except psql.Failed as error:
+                errors.append(error)
+
+        self.session.run("begin; " + history.insertion(first))
+        writer = threading.Thread(target=write)
+        writer.start()
+        self.session.run(end)
+        writer.join()
+        if errors:
+            raise errors[0]
+        self.check()
+
+    def take_clock(self, at, run):
+        """The clock moves; explain_list() is exact before the timers ran."""
+        self.now = datetime.datetime.fromisoformat(at)
+        self.instants += 1
+        self.session.run(f"select mautomate.set_clock('{at}')")
+        if run == "explain":
+            rows = self.session.run(self.explain_sql())
+            if rows:
+                raise Wrong("before the timers ran\n"
+                            + "\n".join(" ".join(row) for row in rows))
+        self.session.run("select count(*) from mautomate.run()")
+        self.check(verify=run == "explain")
+
+    # --- the whole
+
+    def candidates(self, most):
+        moments = [moment(seconds)
+                   for seconds, in self.session.run(self.until_sql())]
+        if len(moments) > most:
+            first = moments[:most // 2]
+            moments = first + self.random.sample(moments[most // 2:],
+                                                 most - len(first))
+        return sorted(moments)
+
+    def sweep(self, most):
+        for at in self.candidates(most):
+            for near in (at - MICROSECOND, at, at + MICROSECOND):
+                if near > self.now:
+                    self.take(("clock", history.stamp(near),
+                               self.random.choice(("explain", "run", "run"))))
+
+    def play(self, rounds, steps, instants):
+        """The trial as its seed has it."""
+        self.define(self.lists)
+        for i in range(rounds):
+            for _ in range(steps):
+                self.take(self.story.step(self.now))
+            self.sweep(instants)
+            if self.random.random() < 0.4:
+                back = self.random.choice(self.story.lengths)
+                self.take(("clock", history.stamp(
+                    self.now - back * self.random.random()), "explain"))
+        self.check(explain=True, verify=True)
+
+    def replay(self, lists, steps):
+        """The same with fewer lists and steps; what is wrong, or None."""
+        again = Trial(self.seed)
+        again.lists = lists
+        again.open(self.stage)
+        try:
+            try:
+                again.define(lists)
+            except psql.Failed:
+                return None     # a list needs one that is left out
+            for step in steps:
+                again.take(step)
+            again.check(explain=True, verify=True)
+        except (Wrong, psql.Failed) as error:
+            return str(error)
+        finally:
+            again.close()
+        return None
+
+
+def moment(seconds):
+    whole, _, part = seconds.partition(".")
+    return datetime.datetime.fromtimestamp(int(whole), history.UTC) + \
+        datetime.timedelta(microseconds=int((part + "000000")[:6]))
