@@ -86,8 +86,9 @@ is(workers(), $both, 'and workers run');
 like(notices('select mautomate.start()'), qr/run already/,
 	'a second start() is noticed');
 is(workers(), $both, 'and changes nothing');
-is(value(q[select string_agg(kind || ' ' || number, ', ' order by number)
-	from mautomate.stat_workers]), 'scheduler 0, sender 1', 'stat_workers');
+ok($node->poll_query_until($db, q[select string_agg(kind || ' ' || number,
+	', ' order by number) = 'scheduler 0, sender 1' from mautomate.stat_workers]),
+	'stat_workers');
 
 # Woken by the commit. The first message also starts the program and makes
 # the connection. (About 10 ms, then 3 ms on an idle machine with 2 cores.)
