@@ -36,6 +36,7 @@ PARTS = \
 	workflow \
 	message \
 	use \
+	grant \
 	owner
 FULL_PARTS = $(PARTS:%=sql/install/%.sql)
 FULL_SCRIPT = sql/mautomate--$(EXTVERSION).sql

@@ -145,7 +145,7 @@ check_function(Oid function, void *context)
 		SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull));
 	if (proc->provolatile != PROVOLATILE_IMMUTABLE)
 	{
-		if (!is_zoned(source))
+		if (!is_zoned(source) && !is_zoned(NameStr(proc->proname)))
 			refuse_function(check->node, function,
 							proc->provolatile == PROVOLATILE_VOLATILE ?
 								"volatile" :

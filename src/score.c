@@ -27,6 +27,7 @@ PG_FUNCTION_INFO_V1(mautomate_create_score_rule);
 PG_FUNCTION_INFO_V1(mautomate_create_score_tier);
 PG_FUNCTION_INFO_V1(mautomate_drop_score);
 PG_FUNCTION_INFO_V1(mautomate_drop_score_rule);
+PG_FUNCTION_INFO_V1(mautomate_rename_score);
 PG_FUNCTION_INFO_V1(mautomate_drop_score_tier);
 PG_FUNCTION_INFO_V1(mautomate_state_scores);
 
@@ -317,6 +318,43 @@ mautomate_drop_score(PG_FUNCTION_ARGS)
 	ma_sql_begin(&scope);
 	for (int i = 0; i < lengthof(stmts); i++)
 		ma_sql_exec(&stmts[i], &id, NULL, 0);
+	ma_sql_end(&scope);
+	PG_RETURN_VOID();
+}
+
+/* rename_score(name, new_name): the expressions that use it follow. */
+Datum
+mautomate_rename_score(PG_FUNCTION_ARGS)
+{
+	static MaStatement taken = {
+		"select from mautomate_internal.score where name = $1", 1, {TEXTOID}};
+	static MaStatement stmt = {
+		"update mautomate_internal.score set name = $2 where score_id = $1",
+		2,
+		{INT4OID, TEXTOID}};
+	char	  *name = ma_argument_name(fcinfo, 0, "name");
+	char	  *new_name = ma_argument_name(fcinfo, 1, "new_name");
+	char	  *users;
+	MaSqlScope scope;
+	Datum	   values[2];
+
+	values[0] = Int32GetDatum(score_id(name));
+	values[1] = CStringGetTextDatum(new_name);
+	(void) ma_definition_generation();
+	users = ma_list_users(MA_SLOT_SCORE, MA_SLOT_TIER, name, true);
+	if (users != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("score \"%s\" is used by workflows", name),
+				 errdetail("It is used by %s.", users),
+				 errhint("A version of a workflow never changes: create "
+						 "versions without it first.")));
+	ma_definition_rename(MA_SLOT_SCORE, MA_SLOT_TIER, name, new_name);
+	ma_sql_begin(&scope);
+	if (ma_sql_exec(&taken, &values[1], NULL, 1) > 0)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("score \"%s\" already exists", new_name)));
+	ma_sql_exec(&stmt, values, NULL, 0);
 	ma_sql_end(&scope);
 	PG_RETURN_VOID();
 }

@@ -90,6 +90,12 @@ create function mautomate.drop_score(name text) returns void language c
 comment on function mautomate.drop_score(text) is
   'drops a score with its rules and tiers. Error: it is used by a list, score or workflow (named)';
 
+create function mautomate.rename_score(name text, new_name text)
+  returns void language c
+  as 'MODULE_PATHNAME', 'mautomate_rename_score';
+comment on function mautomate.rename_score(text, text) is
+  'renames a score and rewrites the predicates that use it. Error: a workflow uses it, or the new name is taken';
+
 create function mautomate.drop_score_rule(score text, rule text)
   returns void language c
   as 'MODULE_PATHNAME', 'mautomate_drop_score_rule';

@@ -70,6 +70,13 @@ select mautomate.create_score_tier('s_fit', 'other', 30);
 select mautomate.drop_score_rule('s_fit', 'nothing');
 select mautomate.drop_score('s_fit');
 
+select mautomate.create_score('s_other');
+select mautomate.rename_score('s_fit', 's_other');
+select mautomate.rename_score('s_fit', 's_fitness');
+select name, predicate from mautomate.lists where name like 's\_%' order by 1;
+select mautomate.rename_score('s_fitness', 's_fit');
+select mautomate.drop_score('s_other');
+select * from mautomate.verify() where external_id like 's\_%';
 delete from mautomate.contact where external_id like 's\_%';
 select mautomate.drop_list('s_hot');
 select mautomate.drop_list('s_ten');

@@ -14,7 +14,7 @@ LAYERS = [
     channel template mime transport""",
     """definition predicate_store state outbox gate""",
     """refresh entry model contact merge attribute event""",
-    """capture track identify kind list score explain verify enrollment
+    """capture track identify kind list score grant explain verify enrollment
     workflow_store journey delivery send letter preview""",
     """launcher worker mautomate""",
 ]

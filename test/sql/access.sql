@@ -1,0 +1,52 @@
+-- Levels of access: what each may do, and nothing without.
+set client_min_messages = warning;
+create extension if not exists mautomate;
+create role a_nobody;
+create role a_app;
+create role a_analyst;
+create role a_marketer;
+create role a_admin;
+select mautomate.grant_access('a_app', 'app');
+select mautomate.grant_access('a_analyst', 'analyst');
+select mautomate.grant_access('a_marketer', 'marketer');
+select mautomate.grant_access('a_admin', 'admin');
+select mautomate.grant_access('a_admin', 'king');
+select mautomate.grant_access('a_stranger', 'app');
+
+-- every function belongs to a level; those of nobody else are admins'
+select string_agg(distinct p.proname, ' ' order by p.proname) as only_admins
+  from pg_proc p where pronamespace = 'mautomate'::regnamespace
+  and not exists (select from mautomate_internal.access a where a.name = p.proname);
+select name as gone from mautomate_internal.access
+  where not exists (select from pg_proc where pronamespace = 'mautomate'::regnamespace and proname = name);
+
+set role a_nobody;
+select mautomate.clock();
+set role a_app;
+select mautomate.identify('a_ann') is not null as identified;
+select mautomate.track('a_ann', 'a_visit') is not null as tracked;
+insert into mautomate.event (contact_id, kind)
+  select contact_id, 'a_visit' from mautomate.contact where external_id = 'a_ann';
+select count(*) from mautomate.event;
+select email from mautomate.contact;
+select mautomate.create_list('a_list', 'ever(''a_visit'')');
+set role a_marketer;
+select mautomate.create_list('a_list', 'ever(''a_visit'')');
+select external_id from mautomate.list_members where list = 'a_list';
+select mautomate.create_channel('a_log', 'log');
+set role a_analyst;
+select external_id from mautomate.list_members where list = 'a_list';
+select count(*) from mautomate.scores where external_id = 'a_ann';
+select holds from mautomate.explain_list('a_list', 'a_ann');
+select mautomate.drop_list('a_list');
+select * from mautomate_internal.contact_state;
+set role a_admin;
+select mautomate.create_channel('a_log', 'log');
+select mautomate.drop_channel('a_log');
+select mautomate.set_clock('2030-01-01');
+select mautomate.grant_access('a_nobody', 'admin');
+select mautomate.drop_list('a_list');
+reset role;
+delete from mautomate.contact where external_id = 'a_ann';
+drop owned by a_app, a_analyst, a_marketer, a_admin;
+drop role a_nobody, a_app, a_analyst, a_marketer, a_admin;
