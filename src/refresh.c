@@ -227,6 +227,7 @@ ma_refresh_run(MaWork *works, int n, bool silent, bool skip_locked)
 	run->definitions = ma_definitions();
 	run->cxt = CurrentMemoryContext;
 	run->silent = silent;
+	run->patient = skip_locked;
 	set = load(run, works, n, skip_locked);
 	if (set->nmissing > 0 && ma_adopt_missing(set, works, n))
 		set = load(run, works, n, skip_locked);

@@ -10,7 +10,8 @@
  *
  * An error in a definition leaves the membership as it is and is noted. After
  * ERRORS_MAX of them in one statement the definition is not evaluated any
- * more; its remaining contacts are looked at again later.
+ * more; its remaining contacts are looked at again in the background, where
+ * nobody waits: there each is evaluated, so that the work comes to an end.
  */
 #include "postgres.h"
 
@@ -117,7 +118,8 @@ evaluate(MaRun *run, MaContact *contact, int consumer, Evaluation *evaluation,
 		run_evaluation(evaluation);
 	else
 	{
-		if (consumer < nerrors && errors[consumer] >= ERRORS_MAX)
+		if (!run->patient && consumer < nerrors &&
+			errors[consumer] >= ERRORS_MAX)
 		{
 			add_dirty(run, contact->id);
 			return false;

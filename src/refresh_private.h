@@ -57,6 +57,7 @@ typedef struct MaRun
 	MaDefinitions  *definitions;
 	MemoryContext	cxt;	 /* of everything in the chunk */
 	bool			silent;	 /* the rule of silence holds */
+	bool			patient; /* errors do not make us give up */
 	MaEntryBatch   *entries; /* NULL if silent */
 	int				nchanges;
 	int				maxchanges;
