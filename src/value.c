@@ -16,6 +16,7 @@
 #include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
@@ -91,6 +92,31 @@ looks_numeric(const char *s)
 	return *s == '\0' && digits <= 1000;
 }
 
+/*
+ * Is a number beyond all that is counted or paid? Sums of such numbers would
+ * leave what numeric can hold, and raise an error.
+ */
+static bool
+is_huge(Datum number)
+{
+	static Datum low = (Datum) 0;
+	static Datum high = (Datum) 0;
+
+	if (low == (Datum) 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		high = DirectFunctionCall3(numeric_in, CStringGetDatum("1e1000"),
+								   ObjectIdGetDatum(InvalidOid),
+								   Int32GetDatum(-1));
+		low = DirectFunctionCall1(numeric_uminus, high);
+		MemoryContextSwitchTo(old);
+	}
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, number, high)) >=
+			   0 ||
+		   DatumGetInt32(DirectFunctionCall2(numeric_cmp, number, low)) <= 0;
+}
+
 /* Reads a date and time; false if it is none. */
 static bool
 read_time(char *s, struct pg_tm *tm, fsec_t *fsec, int *tz, int *dtype)
@@ -157,6 +183,7 @@ ma_value_from_text(const char *text, int length, Oid type, bool *isnull)
 {
 	char *s;
 	bool  truth;
+	Datum number;
 
 	*isnull = false;
 	if (type == TEXTOID)
@@ -166,9 +193,13 @@ ma_value_from_text(const char *text, int length, Oid type, bool *isnull)
 	{
 		case NUMERICOID:
 			if (looks_numeric(s))
-				return DirectFunctionCall3(numeric_in, CStringGetDatum(s),
-										   ObjectIdGetDatum(InvalidOid),
-										   Int32GetDatum(-1));
+			{
+				number = DirectFunctionCall3(numeric_in, CStringGetDatum(s),
+											 ObjectIdGetDatum(InvalidOid),
+											 Int32GetDatum(-1));
+				*isnull = is_huge(number);
+				return number;
+			}
 			break;
 		case BOOLOID:
 			if (parse_bool_with_len(s, length, &truth))
@@ -193,7 +224,10 @@ ma_value_from_json(const JsonbValue *value, Oid type, bool *isnull)
 									  value->val.string.len, type, isnull);
 		case jbvNumeric:
 			if (type == NUMERICOID)
+			{
+				*isnull = is_huge(NumericGetDatum(value->val.numeric));
 				return NumericGetDatum(value->val.numeric);
+			}
 			if (type == TEXTOID)
 				return CStringGetTextDatum(DatumGetCString(DirectFunctionCall1(
 					numeric_out, NumericGetDatum(value->val.numeric))));

@@ -73,4 +73,27 @@ select count(*) from mautomate.event where kind in ('list_entered', 'list_left')
 select pass, done from mautomate.run() where pass = 'sweep';
 select * from pg_temp.members;
 select * from pg_temp.wrong;
+
+-- numbers that no sum can hold are none
+select mautomate.create_list('sum', 'sum(''huge'', ''v'') > 99999999999999999999');
+select mautomate.create_list('avg', 'avg(''huge'', ''v'', within => ''1 day'') > 99999999999999999999');
+select mautomate.create_list('far', 'count(''huge'') < 9223372036854775808 and count(''huge'', within => ''1 day'') > -9223372036854775808');
+select mautomate.track('ann', 'huge', '{"v": 9e131071}') is not null from generate_series(1, 2);
+select mautomate.track('bob', 'huge', jsonb_build_object('v', v)) is not null
+  from unnest(array['1e999', '-9e999', '1e999', '9e999']) v;
+select mautomate.track('bob', 'huge', '{"v": 1e999}') is not null;
+select * from pg_temp.members where list in ('avg', 'far', 'sum');
+select * from pg_temp.wrong;
+
+-- a predicate that fails for everybody: the statement commits, and the sweep
+-- comes to an end
+insert into mautomate.contact (external_id) select 'c' || n from generate_series(1, 1000) n;
+select mautomate.create_list('fails', '10 / (count(''press'') - 1) > 2');
+insert into mautomate.event (contact_id, kind) select contact_id, 'press' from mautomate.contact;
+select object, count(*) from mautomate_internal.error group by object;
+select count(*) from mautomate_internal.dirty;
+select count(*) >= 0 from mautomate.run(1000);
+select count(*) from mautomate_internal.dirty;
+insert into mautomate.event (contact_id, kind) select contact_id, 'press' from mautomate.contact;
+select name, members from mautomate.lists where name = 'fails';
 drop extension mautomate cascade;
