@@ -23,7 +23,7 @@
 
 #include "clock.h"
 #include "compat.h"
-#include "signal.h"
+#include "seen.h"
 
 /* What an encoded cell holds besides its counter. */
 #define LAYOUT_FIRST	0x01 /* the first timestamp */
@@ -32,6 +32,7 @@
 #define LAYOUT_VALUES	0x08 /* sum, min, max */
 #define LAYOUT_PAIRS	0x10 /* pairs of a whole window, its length */
 #define LAYOUT_CALENDAR 0x20 /* kept for the windows of this hash */
+#define LAYOUT_SEEN		0x40 /* values themselves: seen.c */
 
 static void	   put_numeric(StringInfo out, Numeric value);
 static Numeric get_numeric(const char **in, const char *end);
@@ -202,6 +203,11 @@ ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now)
 	TimestampTz floor = now - def->longest;
 	int			gone = 0;
 
+	if (def->keeps != MA_KEEPS_TOTALS)
+	{
+		ma_seen_prune(cell, now);
+		return;
+	}
 	if (def->keep_pairs)
 	{
 		while (gone < cell->npairs && cell->pairs[gone].at <= floor)
@@ -359,7 +365,9 @@ ma_cell_encode(const MaCellDef *def, const MaCell *cell, StringInfo out)
 
 	if (def->keep_first && cell->count > 0)
 		layout |= LAYOUT_FIRST;
-	if (def->property[0] != '\0')
+	if (def->keeps != MA_KEEPS_TOTALS)
+		layout = LAYOUT_SEEN;
+	else if (def->property[0] != '\0')
 		layout |= LAYOUT_VALUES | (def->keep_pairs ? LAYOUT_PAIRS : 0);
 	else if (def->newest > 0 || def->keep_times)
 		layout |= LAYOUT_TIMES | (def->keep_times ? LAYOUT_WINDOW : 0) |
@@ -396,6 +404,8 @@ ma_cell_encode(const MaCellDef *def, const MaCell *cell, StringInfo out)
 			put_numeric(&body, cell->pairs[i].value);
 		}
 	}
+	if (layout & LAYOUT_SEEN)
+		ma_seen_put(def, cell, &body);
 	ma_varint_put(out, def->id);
 	ma_varint_put(out, body.len);
 	appendBinaryStringInfo(out, body.data, body.len);
@@ -472,6 +482,12 @@ ma_cell_decode(const MaCellDef *def, MaCell *cell, const char **in,
 	ma_cell_reset(cell);
 	layout = kept.layout = (int) ma_varint_get(&body, end);
 	cell->count = (int64) ma_varint_get(&body, end);
+	if (def->keeps != MA_KEEPS_TOTALS)
+	{
+		cell->known =
+			(layout & LAYOUT_SEEN) && ma_seen_get(def, cell, &body, end);
+		return;
+	}
 	if (layout & LAYOUT_FIRST)
 		cell->first = get_signed(&body, end);
 	if (layout & LAYOUT_TIMES)

@@ -25,7 +25,7 @@ void
 ma_definition_read_cells(MaDefinitions *definitions)
 {
 	static MaStatement stmt = {
-		"select cell_id::bigint, kind, filter, property"
+		"select cell_id::bigint, kind, filter, property, form"
 		" from mautomate_internal.cell order by cell_id",
 		0};
 	uint64 n = ma_sql_read(&stmt, NULL, NULL, 0);
@@ -43,20 +43,22 @@ ma_definition_read_cells(MaDefinitions *definitions)
 		def->filter = MemoryContextStrdup(definitions->cxt, ma_sql_text(i, 3));
 		def->property =
 			MemoryContextStrdup(definitions->cxt, ma_sql_text(i, 4));
+		def->form = MemoryContextStrdup(definitions->cxt, ma_sql_text(i, 5));
 	}
 }
 
-/* The cell for (kind, filter, property); an error if it has no number. */
+/* The cell of that key; an error if it has no number. */
 static int
 find_cell(MaDefinitions *definitions, const char *kind, const char *filter,
-		  const char *property)
+		  const char *property, const char *form)
 {
 	for (int i = 0; i < definitions->ncells; i++)
 	{
 		MaCellDef *def = &definitions->cells[i].def;
 
 		if (strcmp(def->kind, kind) == 0 && strcmp(def->filter, filter) == 0 &&
-			strcmp(def->property, property) == 0)
+			strcmp(def->property, property) == 0 &&
+			strcmp(def->form, form) == 0)
 			return i;
 	}
 	elog(ERROR, "no cell for kind \"%s\", filter \"%s\", property \"%s\"",
@@ -132,7 +134,7 @@ link_signal(MaDefinitions *definitions, MaSlot *slot, int consumer)
 	MaCellUse *use;
 
 	signal->cell = find_cell(definitions, signal->kind, signal->filter_text,
-							 signal->property);
+							 signal->property, signal->form);
 	use = &definitions->cells[signal->cell];
 	if (use->filter == NULL)
 		use->filter = signal->filter;
@@ -232,7 +234,7 @@ link_nth(MaDefinitions *definitions, MaExprUse *use)
 				 strcmp(slots[i].path[0], "nth") == 0)
 			kind = use->source.entry_kind;
 		if (kind != NULL)
-			definitions->cells[find_cell(definitions, kind, "", "")]
+			definitions->cells[find_cell(definitions, kind, "", "", "")]
 				.def.counted = true;
 	}
 }

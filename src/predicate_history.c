@@ -4,6 +4,8 @@
  *
  *	count('purchase', within => '365 days') filter (where event.total > 10)
  *	sum('purchase', 'total'), avg, min, max
+ *	count_distinct('purchase', 'product_id', within => '90 days')
+ *	last_value('purchase', 'status')
  *	first_at('purchase'), last_at('purchase')
  *	ever('purchase', within => '6 months'), never('purchase')
  *	in_list('loyal'), score('engagement'), tier('engagement')
@@ -24,6 +26,8 @@
 #include "utils/timestamp.h"
 
 #include "predicate_private.h"
+#include "value.h"
+#include "vocabulary.h"
 
 /* The most timestamps a comparison of a count may ask for. */
 #define COUNT_MAX 10000
@@ -61,6 +65,11 @@ static const Call calls[] = {
 	 "first_at('<kind>'" WINDOW},
 	{"last_at", MA_LAST_AT, false, TIMESTAMPTZOID, "last_at('<kind>'" WINDOW},
 	{"ever", MA_EVER, false, BOOLOID, "ever('<kind>'" WINDOW},
+	{"count_distinct", MA_DISTINCT, true, INT8OID,
+	 "count_distinct('<kind>', '<property>'" WINDOW},
+	{"last_value", MA_LAST_VALUE, true, TEXTOID,
+	 "last_value('<kind>', '<property>'"
+	 " [, since => '<time>'] [, until => '<time>'])"},
 	{"never", MA_EVER, false, BOOLOID, "never('<kind>'" WINDOW},
 };
 
@@ -108,8 +117,7 @@ ma_history_is_call(Node *node)
 void
 ma_history_wrong_call(const char *usage, int location)
 {
-	ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
-					errmsg("wrong arguments"),
+	ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("wrong arguments"),
 					errhint("Write %s.", usage), errposition(location + 1)));
 }
 
@@ -247,6 +255,22 @@ named_argument(MaSignal *signal, NamedArgExpr *arg, Period *period,
 	return true;
 }
 
+/* What the cell of a signal keeps. */
+static void
+set_form(MaCompile *compile, MaSignal *signal)
+{
+	const char *form = "";
+
+	if (signal->function == MA_LAST_VALUE)
+		form = "last";
+	else if (signal->function == MA_DISTINCT)
+		form = signal->windowed ?
+				   psprintf("distinct %s",
+							ma_raw_interval_text(&signal->within)) :
+				   "distinct";
+	signal->form = MemoryContextStrdup(compile->cxt, form);
+}
+
 /* Reads the arguments of a call into a new signal. */
 static MaSignal *
 make_signal(MaCompile *compile, FuncCall *call, const Call *known)
@@ -263,8 +287,11 @@ make_signal(MaCompile *compile, FuncCall *call, const Call *known)
 						"expression cannot do",
 						known->name),
 				 errposition(call->location + 1)));
-	if (call->agg_star || call->agg_distinct || call->agg_order != NIL ||
-		call->agg_within_group || call->func_variadic)
+	if (call->agg_distinct)
+		ma_history_wrong_call("count_distinct('<kind>', '<property>'" WINDOW,
+							  call->location);
+	if (call->agg_star || call->agg_order != NIL || call->agg_within_group ||
+		call->func_variadic)
 		ma_history_wrong_call(known->usage, call->location);
 	signal->function = known->function;
 	signal->type = known->type;
@@ -291,6 +318,14 @@ make_signal(MaCompile *compile, FuncCall *call, const Call *known)
 	}
 	if (known->takes_property && signal->property[0] == '\0')
 		ma_history_wrong_call(known->usage, call->location);
+	if (signal->windowed && signal->function == MA_LAST_VALUE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("last_value has no window"),
+				 errhint("Join %s and ever('<kind>', within => ...) by and.",
+						 known->usage),
+				 errposition(call->location + 1)));
+	set_form(compile, signal);
 	set_conditions(compile, signal, call, &period);
 	return signal;
 }
@@ -338,12 +373,46 @@ object_call(MaCompile *compile, FuncCall *call, MaSlotKind kind, Oid type)
 	return param;
 }
 
+/* The type of last_value: declared, or that of what it is compared with. */
+static Oid
+last_value_type(const MaSignal *signal, Oid hint)
+{
+	Oid type = ma_vocabulary_property(signal->kind, signal->property);
+
+	if (!OidIsValid(type))
+		type = ma_value_type(hint);
+	return OidIsValid(type) ? type : TEXTOID;
+}
+
+/* The type of a call's answer, as far as it is certain; else InvalidOid. */
+Oid
+ma_history_type(Node *node)
+{
+	const Call *known = find_call(ma_raw_call(node));
+	List	   *args = known ? ((FuncCall *) node)->args : NIL;
+
+	if (ma_raw_is_call(node, "score"))
+		return NUMERICOID;
+	if (ma_raw_is_call(node, "tier"))
+		return TEXTOID;
+	if (known == NULL)
+		return InvalidOid;
+	if (known->function != MA_LAST_VALUE)
+		return known->type;
+	if (list_length(args) < 2 || ma_raw_string(linitial(args)) == NULL ||
+		ma_raw_string(lsecond(args)) == NULL)
+		return InvalidOid;
+	return ma_vocabulary_property(ma_raw_string(linitial(args)),
+								  ma_raw_string(lsecond(args)));
+}
+
 /* One of our calls, not compared with a constant. */
 Node *
 ma_history_call(MaCompile *compile, FuncCall *call, Oid hint)
 {
 	const char *name = ma_raw_call((Node *) call);
 	Node	   *param;
+	MaSlot	   *slot;
 
 	if (strcmp(name, "in_list") == 0)
 		return object_call(compile, call, MA_SLOT_IN_LIST, BOOLOID);
@@ -363,7 +432,9 @@ ma_history_call(MaCompile *compile, FuncCall *call, Oid hint)
 						name),
 				 errhint("Write %s(...) > '30 days', for example.", name),
 				 errposition(call->location + 1)));
-	add_signal(compile, call, find_call(name), &param);
+	slot = add_signal(compile, call, find_call(name), &param);
+	if (slot->signal->function == MA_LAST_VALUE)
+		slot->type = slot->signal->type = last_value_type(slot->signal, hint);
 	if (strcmp(name, "never") == 0)
 		return (Node *) makeBoolExpr(NOT_EXPR, list_make1(param),
 									 call->location);

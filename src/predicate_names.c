@@ -364,6 +364,8 @@ side_type(MaCompile *compile, Node *node)
 {
 	Oid type = ma_names_type(compile, node);
 
+	if (!OidIsValid(type))
+		type = ma_history_type(node);
 	return OidIsValid(type) ? ma_value_type(type) : constant_type(node);
 }
 

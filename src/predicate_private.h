@@ -69,6 +69,7 @@ extern Oid	   ma_names_type(MaCompile *compile, Node *node);
 /* predicate_history.c: calls about the history */
 extern bool	 ma_history_is_name(Node *node);
 extern bool	 ma_history_is_call(Node *node);
+extern Oid	 ma_history_type(Node *node);
 extern Node *ma_history_call(MaCompile *compile, FuncCall *call, Oid hint);
 extern Node *ma_history_comparison(MaCompile *compile, A_Expr *expr);
 

@@ -16,20 +16,22 @@
 
 /* Gives a cell its number, if it has none. */
 static void
-register_cell(const char *kind, const char *filter, const char *property)
+register_cell(const char *kind, const char *filter, const char *property,
+			  const char *form)
 {
 	static MaStatement stmt = {
-		"insert into mautomate_internal.cell (kind, filter, property)"
-		" select $1, $2, $3 where not exists (select"
+		"insert into mautomate_internal.cell (kind, filter, property, form)"
+		" select $1, $2, $3, $4 where not exists (select"
 		" from mautomate_internal.cell where kind = $1 and filter = $2"
-		" and property = $3) on conflict do nothing",
-		3,
-		{TEXTOID, TEXTOID, TEXTOID}};
-	Datum values[3];
+		" and property = $3 and form = $4) on conflict do nothing",
+		4,
+		{TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
+	Datum values[4];
 
 	values[0] = CStringGetTextDatum(kind);
 	values[1] = CStringGetTextDatum(filter);
 	values[2] = CStringGetTextDatum(property);
+	values[3] = CStringGetTextDatum(form);
 	ma_sql_exec(&stmt, values, NULL, 0);
 }
 
@@ -45,14 +47,15 @@ register_cells(const MaExprSource *source, const MaExpr *expr)
 		MaSignal *signal = slots[i].signal;
 
 		if (signal != NULL)
-			register_cell(signal->kind, signal->filter_text, signal->property);
+			register_cell(signal->kind, signal->filter_text, signal->property,
+						  signal->form);
 		else if (slots[i].kind == MA_SLOT_EVENT_NTH &&
 				 source->event_kind != NULL)
-			register_cell(source->event_kind, "", "");
+			register_cell(source->event_kind, "", "", "");
 		else if (slots[i].kind == MA_SLOT_ENTRY &&
 				 strcmp(slots[i].path[0], "nth") == 0 &&
 				 source->entry_kind != NULL)
-			register_cell(source->entry_kind, "", "");
+			register_cell(source->entry_kind, "", "", "");
 	}
 }
 

@@ -182,7 +182,11 @@ time_slot(MaCompile *compile, Node *time, const char *name, int location)
 	inner = ((ParamRef *) param)->number - 1;
 	slot = &compile->slots[inner];
 	if (slot->type == DATEOID || slot->type == TIMESTAMPOID)
+	{
 		slot->type = TIMESTAMPTZOID;
+		if (slot->signal != NULL)
+			slot->signal->type = TIMESTAMPTZOID;
+	}
 	if (slot->type != TIMESTAMPTZOID)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("%s is no time", slot->text),

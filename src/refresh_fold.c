@@ -20,6 +20,7 @@
 #include "error.h"
 #include "guard.h"
 #include "refresh_private.h"
+#include "seen.h"
 #include "sql.h"
 #include "value.h"
 
@@ -95,14 +96,18 @@ fold_event(MaContact *contact, int index, MaEvent *event)
 		!ma_fold_holds(use->filter, &input,
 					   psprintf("filter of \"%s\"", use->def.kind)))
 		return;
-	if (use->def.property[0] != '\0')
+	if (use->def.keeps == MA_KEEPS_TOTALS && use->def.property[0] != '\0')
 	{
 		value = property_value(contact->set->cxt, event, use->def.property);
 		if (value == NULL)
 			return;
 	}
 	old = MemoryContextSwitchTo(contact->set->cxt);
-	ma_cell_fold(&use->def, &contact->cells[index], event->occurred_at, value);
+	if (use->def.keeps == MA_KEEPS_TOTALS)
+		ma_cell_fold(&use->def, &contact->cells[index], event->occurred_at,
+					 value);
+	else
+		ma_seen_fold(&use->def, &contact->cells[index], event);
 	contact->woken = bms_add_members(contact->woken, use->any);
 	MemoryContextSwitchTo(old);
 }
@@ -270,6 +275,7 @@ fold_row(MaContactSet *set, HeapTuple row, TupleDesc desc)
 	event.occurred_at =
 		DatumGetTimestampTz(SPI_getbinval(row, desc, 3, &isnull));
 	event.properties = DatumGetJsonbP(SPI_getbinval(row, desc, 4, &isnull));
+	event.event_id = DatumGetInt64(SPI_getbinval(row, desc, 5, &isnull));
 	contact = ma_contact_find(set, event.contact_id);
 	kind = ma_definition_kind(set->definitions, event.kind);
 	for (int i = 0; i < kind->ncells; i++)
@@ -285,7 +291,7 @@ void
 ma_fold_from_log(MaRun *run, MaContactSet *set)
 {
 	static MaStatement stmt = {
-		"select contact_id, kind, occurred_at, properties"
+		"select contact_id, kind, occurred_at, properties, event_id"
 		" from mautomate.event"
 		" where contact_id = any ($1) and kind = any ($2)",
 		2,

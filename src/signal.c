@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "seen.h"
 #include "signal.h"
 
 /* How far apart two times may be whose order months and zones reverse. */
@@ -120,6 +121,18 @@ ma_signal_require(MaCellDef *def, const MaSignal *signal)
 			if (signal->windowed)
 				def->newest = Max(def->newest, 1);
 			break;
+		case MA_DISTINCT:
+			def->keeps = MA_KEEPS_DISTINCT;
+			def->windowed = signal->windowed;
+			def->within = signal->within;
+			if (signal->capacity == MA_UNBOUNDED)
+				def->keep_times = true;
+			else
+				def->newest = Max(def->newest, signal->capacity);
+			break;
+		case MA_LAST_VALUE:
+			def->keeps = MA_KEEPS_LAST;
+			break;
 		case MA_SUM:
 		case MA_AVG:
 		case MA_MIN:
@@ -128,7 +141,8 @@ ma_signal_require(MaCellDef *def, const MaSignal *signal)
 				def->keep_pairs = true;
 			break;
 	}
-	if (signal->windowed && !whole && !def->keep_pairs)
+	if (signal->windowed && !whole && !def->keep_pairs &&
+		def->keeps == MA_KEEPS_TOTALS)
 		require_window(def, &signal->within);
 	if (whole)
 		def->keep_times = true;
@@ -521,6 +535,10 @@ ma_signal_answer(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 		case MA_MAX:
 			answer_value(signal, cell, now, answer);
 			break;
+		case MA_DISTINCT:
+		case MA_LAST_VALUE:
+			ma_seen_answer(signal, cell, now, answer);
+			break;
 	}
 }
 
@@ -610,6 +628,10 @@ ma_signal_compare(const MaSignal *signal, const MaCell *cell, MaOperator op,
 		case MA_MAX:
 			answer->until =
 				value_flips_at(signal, cell, op, constant, now, answer);
+			break;
+		case MA_DISTINCT:
+			answer->until =
+				ma_seen_flips_at(cell, op, DatumGetInt64(constant), now);
 			break;
 		default:
 			answer->until = value.until;

@@ -38,7 +38,9 @@ typedef enum MaSignalFunction
 	MA_MAX,
 	MA_FIRST_AT,
 	MA_LAST_AT,
-	MA_EVER
+	MA_EVER,
+	MA_DISTINCT,
+	MA_LAST_VALUE
 } MaSignalFunction;
 
 /* The btree operators, as an answer is compared with a constant. */
@@ -51,6 +53,14 @@ typedef enum MaOperator
 	MA_GE,
 	MA_GT
 } MaOperator;
+
+/* What a cell keeps. */
+typedef enum MaKeeps
+{
+	MA_KEEPS_TOTALS,   /* counts, times, numbers */
+	MA_KEEPS_DISTINCT, /* the different values, with when they leave */
+	MA_KEEPS_LAST	   /* the last value */
+} MaKeeps;
 
 /* The definition of a cell. */
 typedef struct MaCellDef
@@ -69,7 +79,30 @@ typedef struct MaCellDef
 	Interval   *windows;
 	int64		disorder;	  /* how far apart, at most, such times are */
 	uint32		windows_hash; /* stored with the state */
+	const char *form;		  /* what it keeps, as stored; "" for totals */
+	MaKeeps		keeps;		  /* the same; the others use newest, and */
+	bool		windowed;	  /* keep_times for all values, in a window */
+	Interval	within;
 } MaCellDef;
+
+/* A value, and when its newest occurrence leaves the window. */
+typedef struct MaSeenValue
+{
+	TimestampTz until;
+	int			length;
+	const char *key; /* equal for equal values */
+} MaSeenValue;
+
+/* Values themselves; see seen.c. */
+typedef struct MaSeen
+{
+	int			 n;
+	int			 max;
+	MaSeenValue *values; /* by until */
+	Jsonb		*last;
+	TimestampTz	 last_at;
+	int64		 last_id;
+} MaSeen;
 
 /* A value at a time. */
 typedef struct MaPair
@@ -94,6 +127,7 @@ typedef struct MaCell
 	int			 npairs;   /* pairs kept, */
 	int			 maxpairs; /* allocated, */
 	MaPair		*pairs;	   /* oldest first */
+	MaSeen		*seen;	   /* NULL: no values seen */
 } MaCell;
 
 /* One question. */
@@ -105,6 +139,7 @@ typedef struct MaSignal
 	struct MaExpr	*filter;	  /* over event.x; NULL: all events */
 	const char		*filter_text; /* canonical; "" where all pass */
 	const char		*arguments;	  /* as written: period and filter */
+	const char		*form;		  /* of its cell; "" for totals */
 	bool			 windowed;	  /* only events with at + within > now */
 	Interval		 within;
 	int64			 within_min; /* bounds of within in microseconds, */

@@ -87,23 +87,13 @@ json_sql(const char *column, const MaSlot *slot)
 	return s.data;
 }
 
-/* What a signal answers, as a subquery over the log. */
+/* The events that a signal is about. */
 static char *
-signal_sql(const MaSignal *signal, Writing *writing)
+log_sql(const MaSignal *signal, Writing *writing)
 {
-	static const char *const aggregates[] = {
-		"count(*)", "sum(v)",			"avg(v)",			"min(v)",
-		"max(v)",	"min(occurred_at)", "max(occurred_at)", "count(*) > 0"};
 	StringInfoData s;
 
 	initStringInfo(&s);
-	appendStringInfo(&s, "(select %s from (select e.occurred_at",
-					 aggregates[signal->function]);
-	if (signal->property[0] != '\0')
-		appendStringInfo(&s,
-						 ", mautomate_internal.value_numeric("
-						 "e.properties, array[%s]) as v",
-						 quote_literal_cstr(signal->property));
 	appendStringInfo(&s,
 					 " from mautomate.event e"
 					 " where e.contact_id = c.contact_id and e.kind = %s",
@@ -118,8 +108,56 @@ signal_sql(const MaSignal *signal, Writing *writing)
 		appendStringInfo(
 			&s, " and %s",
 			ma_expr_deparse_with(signal->filter, 0, slot_sql, writing));
-	appendStringInfoString(&s, ") as log)");
 	return s.data;
+}
+
+/* The value of an event that a signal takes. */
+static char *
+value_sql(const MaSignal *signal)
+{
+	const char *property = quote_literal_cstr(signal->property);
+	MaSlot		slot = {.type = NUMERICOID, .npath = 1};
+	char	   *path[] = {unconstify(char *, signal->property)};
+
+	if (signal->property[0] == '\0')
+		return "null";
+	if (signal->function == MA_DISTINCT)
+		return psprintf("case when jsonb_typeof(e.properties -> %s) in"
+						" ('string', 'number', 'boolean')"
+						" then e.properties -> %s end",
+						property, property);
+	if (signal->function == MA_LAST_VALUE)
+		slot.type = signal->type;
+	slot.path = path;
+	return json_sql("e.properties", &slot);
+}
+
+/* What a signal answers, as a subquery over the log. */
+static char *
+signal_sql(const MaSignal *signal, Writing *writing)
+{
+	static const char *const aggregates[] = {
+		[MA_COUNT] = "count(*)",
+		[MA_SUM] = "sum(v)",
+		[MA_AVG] = "avg(v)",
+		[MA_MIN] = "min(v)",
+		[MA_MAX] = "max(v)",
+		[MA_FIRST_AT] = "min(occurred_at)",
+		[MA_LAST_AT] = "max(occurred_at)",
+		[MA_EVER] = "count(*) > 0",
+		[MA_DISTINCT] = "count(distinct v)",
+		[MA_LAST_VALUE] = "(array_agg(v order by occurred_at desc,"
+						  " event_id desc) filter (where there))[1]"};
+	const char *there = "";
+
+	if (signal->function == MA_LAST_VALUE)
+		there = psprintf(", mautomate_internal.value_text(e.properties,"
+						 " array[%s]) is not null as there",
+						 quote_literal_cstr(signal->property));
+	return psprintf("(select %s from (select e.occurred_at, e.event_id,"
+					" %s as v%s%s) as log)",
+					aggregates[signal->function], value_sql(signal), there,
+					log_sql(signal, writing));
 }
 
 static const char *

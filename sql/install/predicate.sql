@@ -22,10 +22,11 @@ create table mautomate_internal.cell (
   kind text not null,
   filter text not null,
   property text not null,
-  unique (kind, filter, property)
+  form text not null default '',
+  unique (kind, filter, property, form)
 );
 comment on table mautomate_internal.cell is
-  'numbers of the folded cells in contact_state.state: events of a kind that pass a filter, and the property whose values are kept';
+  'numbers of the folded cells in contact_state.state: events of a kind that pass a filter, and the property whose values are kept; form is what is kept: empty for counts, times and numbers, distinct (in a window) for the different values, last for the last value';
 
 select pg_catalog.pg_extension_config_dump('mautomate_internal.predicate', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.predicate_predicate_id_seq', '');
