@@ -356,12 +356,28 @@ get_numeric(const char **in, const char *end)
 	return (Numeric) value;
 }
 
+/* Puts the length of what follows `start` before it. */
+static void
+insert_length(StringInfo out, int start)
+{
+	uint64 length = out->len - start;
+	int	   end = out->len;
+	char   bytes[10];
+	int	   n;
+
+	ma_varint_put(out, length);
+	n = out->len - end;
+	memcpy(bytes, out->data + end, n);
+	memmove(out->data + start + n, out->data + start, length);
+	memcpy(out->data + start, bytes, n);
+}
+
 /* Appends a known cell. */
 void
 ma_cell_encode(const MaCellDef *def, const MaCell *cell, StringInfo out)
 {
-	StringInfoData body;
-	int			   layout = 0;
+	int start;
+	int layout = 0;
 
 	if (def->keep_first && cell->count > 0)
 		layout |= LAYOUT_FIRST;
@@ -373,43 +389,41 @@ ma_cell_encode(const MaCellDef *def, const MaCell *cell, StringInfo out)
 		layout |= LAYOUT_TIMES | (def->keep_times ? LAYOUT_WINDOW : 0) |
 				  (def->nwindows > 0 ? LAYOUT_CALENDAR : 0);
 
-	initStringInfo(&body);
-	ma_varint_put(&body, layout);
-	ma_varint_put(&body, cell->count);
+	ma_varint_put(out, def->id);
+	start = out->len;
+	ma_varint_put(out, layout);
+	ma_varint_put(out, cell->count);
 	if (layout & LAYOUT_FIRST)
-		put_signed(&body, cell->first);
+		put_signed(out, cell->first);
 	if (layout & LAYOUT_TIMES)
 	{
-		ma_varint_put(&body, def->newest);
+		ma_varint_put(out, def->newest);
 		if (layout & LAYOUT_WINDOW)
-			ma_varint_put(&body, def->longest);
-		put_times(&body, cell);
+			ma_varint_put(out, def->longest);
+		put_times(out, cell);
 		if (layout & LAYOUT_CALENDAR)
-			put_calendar(&body, def, cell);
+			put_calendar(out, def, cell);
 	}
 	if (layout & LAYOUT_VALUES)
 	{
-		put_numeric(&body, cell->sum);
-		put_numeric(&body, cell->min);
-		put_numeric(&body, cell->max);
+		put_numeric(out, cell->sum);
+		put_numeric(out, cell->min);
+		put_numeric(out, cell->max);
 	}
 	if (layout & LAYOUT_PAIRS)
 	{
-		ma_varint_put(&body, def->longest);
-		ma_varint_put(&body, cell->npairs);
+		ma_varint_put(out, def->longest);
+		ma_varint_put(out, cell->npairs);
 		for (int i = 0; i < cell->npairs; i++)
 		{
-			put_signed(&body, cell->pairs[i].at -
-								  (i > 0 ? cell->pairs[i - 1].at : 0));
-			put_numeric(&body, cell->pairs[i].value);
+			put_signed(out, cell->pairs[i].at -
+								(i > 0 ? cell->pairs[i - 1].at : 0));
+			put_numeric(out, cell->pairs[i].value);
 		}
 	}
 	if (layout & LAYOUT_SEEN)
-		ma_seen_put(def, cell, &body);
-	ma_varint_put(out, def->id);
-	ma_varint_put(out, body.len);
-	appendBinaryStringInfo(out, body.data, body.len);
-	pfree(body.data);
+		ma_seen_put(def, cell, out);
+	insert_length(out, start);
 }
 
 /* Reads pairs of a whole window. */

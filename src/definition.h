@@ -30,6 +30,7 @@ typedef struct MaRuleDef
 	double		points;
 	bool		counts; /* the expression is a number of events */
 	MaExpr	   *expr;	/* NULL: broken */
+	int			cell;	/* it is the count of this cell; -1: anything else */
 } MaRuleDef;
 
 /* A tier of a score. */
@@ -55,14 +56,14 @@ typedef struct MaScoreDef
 	MaTierDef  *tiers; /* ascending */
 } MaScoreDef;
 
-/* A constant that a count is compared with, and by whom. */
+/* A constant that an answer is compared with, and by whom. */
 typedef struct MaSwitch
 {
-	int64 constant;
+	Datum constant;
 	int	  consumer;
 } MaSwitch;
 
-/* Comparisons of one count with constants. */
+/* Comparisons of one answer, a number, with constants. */
 typedef struct MaSwitchboard
 {
 	MaSignal *signal;
@@ -74,16 +75,29 @@ typedef struct MaSwitchboard
 typedef struct MaCellUse
 {
 	MaCellDef	   def;
-	MaExpr		  *filter; /* NULL: every event of the kind */
-	Bitmapset	  *any;	   /* consumers to wake at every change */
+	MaExpr		  *filter;	  /* NULL: every event of the kind */
+	int			   simple_on; /* the filter is `simple` over this property */
+	MaFilter	   simple;	  /* of the kind; -1: it is more than that */
+	int			   value_of;  /* the property whose values are kept, or -1 */
+	Bitmapset	  *any;		  /* consumers to wake at every change */
 	int			   nboards;
 	MaSwitchboard *boards; /* consumers to wake at a crossing */
 } MaCellUse;
+
+/* A property of events as a type. */
+typedef struct MaProperty
+{
+	char **path;
+	int	   npath;
+	Oid	   type;
+} MaProperty;
 
 /* A kind of event and its cells. */
 typedef struct MaKindDef
 {
 	const char *kind;
+	int			nproperties; /* that cells look at */
+	MaProperty *properties;
 	int			ncells;
 	int		   *cells;	 /* indexes into MaDefinitions.cells */
 	int			counter; /* the one that counts all events, or -1 */
@@ -107,6 +121,7 @@ typedef struct MaDefinitions
 	int				nscores;
 	MaScoreDef	   *scores;
 	int			   *order;		 /* consumers, each after what it needs */
+	int			   *rank;		 /* where a consumer is in it */
 	Bitmapset	  **list_users;	 /* by list: consumers that ask in_list */
 	Bitmapset	  **score_users; /* by score: consumers that ask score, tier */
 	Bitmapset	   *timed;		 /* consumers that time alone can change */

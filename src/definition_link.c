@@ -68,7 +68,8 @@ find_cell(MaDefinitions *definitions, const char *kind, const char *filter,
 static bool
 same_question(const MaSignal *a, const MaSignal *b)
 {
-	return a->cell == b->cell && a->windowed == b->windowed &&
+	return a->cell == b->cell && a->function == b->function &&
+		   a->windowed == b->windowed &&
 		   (!a->windowed ||
 			memcmp(&a->within, &b->within, sizeof(Interval)) == 0);
 }
@@ -141,7 +142,8 @@ link_signal(MaDefinitions *definitions, MaSlot *slot, int consumer)
 	ma_signal_require(&use->def, signal);
 	if (consumer < 0)
 		return;
-	if (slot->kind == MA_SLOT_COMPARE && signal->function == MA_COUNT)
+	if (slot->kind == MA_SLOT_COMPARE &&
+		(signal->function == MA_COUNT || !signal->windowed))
 		add_switch(definitions, slot, consumer);
 	else
 		use->any = bms_add_member(use->any, consumer);
@@ -239,13 +241,12 @@ link_nth(MaDefinitions *definitions, MaExprUse *use)
 	}
 }
 
+/* Orders switches of a board by their constants. */
 static int
-compare_switches(const void *a, const void *b)
+compare_switches(const void *a, const void *b, void *arg)
 {
-	int64 x = ((const MaSwitch *) a)->constant;
-	int64 y = ((const MaSwitch *) b)->constant;
-
-	return (x > y) - (x < y);
+	return ma_signal_order(arg, ((const MaSwitch *) a)->constant,
+						   ((const MaSwitch *) b)->constant);
 }
 
 static int
@@ -253,6 +254,51 @@ compare_kinds(const void *a, const void *b)
 {
 	return strcmp(((const MaKindDef *) a)->kind,
 				  ((const MaKindDef *) b)->kind);
+}
+
+/* The number of a property as a type among those of a kind. */
+static int
+add_property(MaKindDef *kind, char **path, int npath, Oid type)
+{
+	MaProperty *property;
+
+	for (int i = 0; i < kind->nproperties; i++)
+	{
+		bool same;
+
+		property = &kind->properties[i];
+		same = property->type == type && property->npath == npath;
+		for (int j = 0; same && j < npath; j++)
+			same = strcmp(property->path[j], path[j]) == 0;
+		if (same)
+			return i;
+	}
+	kind->properties = kind->properties == NULL ?
+						   palloc(sizeof(MaProperty)) :
+						   repalloc(kind->properties, (kind->nproperties + 1) *
+														  sizeof(MaProperty));
+	property = &kind->properties[kind->nproperties];
+	property->path = path;
+	property->npath = npath;
+	property->type = type;
+	return kind->nproperties++;
+}
+
+/* Notes at which properties of its events a cell looks. */
+static void
+link_properties(MaKindDef *kind, MaCellUse *use)
+{
+	use->simple_on = use->value_of = -1;
+	if (use->filter != NULL && ma_expr_filter(use->filter, &use->simple))
+		use->simple_on = add_property(kind, use->simple.path,
+									  use->simple.npath, use->simple.type);
+	if (use->def.keeps == MA_KEEPS_TOTALS && use->def.property[0] != '\0')
+	{
+		char **path = palloc(sizeof(char *));
+
+		path[0] = pstrdup(use->def.property);
+		use->value_of = add_property(kind, path, 1, NUMERICOID);
+	}
 }
 
 /* Groups the used cells by kind and sorts the switchboards. */
@@ -267,8 +313,9 @@ group_cells(MaDefinitions *definitions)
 		MaKindDef *kind = NULL;
 
 		for (int j = 0; j < use->nboards; j++)
-			qsort(use->boards[j].switches, use->boards[j].nswitches,
-				  sizeof(MaSwitch), compare_switches);
+			qsort_arg(use->boards[j].switches, use->boards[j].nswitches,
+					  sizeof(MaSwitch), compare_switches,
+					  use->boards[j].signal);
 		if (!use->def.counted)
 			continue;
 		for (int j = 0; j < definitions->nkinds && kind == NULL; j++)
@@ -282,11 +329,26 @@ group_cells(MaDefinitions *definitions)
 			kind->counter = -1;
 		}
 		kind->cells[kind->ncells++] = i;
+		link_properties(kind, use);
 		if (use->def.filter[0] == '\0' && use->def.property[0] == '\0')
 			kind->counter = i;
 	}
 	qsort(definitions->kinds, definitions->nkinds, sizeof(MaKindDef),
 		  compare_kinds);
+}
+
+/* The cell whose count is all that a rule asks for, or -1. */
+static int
+count_cell(const MaRuleDef *rule)
+{
+	const MaSlot *slot =
+		rule->expr && rule->counts ? ma_expr_only_slot(rule->expr) : NULL;
+
+	return slot != NULL && slot->kind == MA_SLOT_SIGNAL &&
+				   slot->signal->function == MA_COUNT &&
+				   !slot->signal->windowed ?
+			   slot->signal->cell :
+			   -1;
 }
 
 /* Links everything that was loaded. */
@@ -304,8 +366,12 @@ ma_definition_link(MaDefinitions *definitions)
 		link_expr(definitions, definitions->lists[i].expr, i);
 	for (int i = 0; i < definitions->nscores; i++)
 		for (int j = 0; j < definitions->scores[i].nrules; j++)
-			link_expr(definitions, definitions->scores[i].rules[j].expr,
-					  definitions->nlists + i);
+		{
+			MaRuleDef *rule = &definitions->scores[i].rules[j];
+
+			link_expr(definitions, rule->expr, definitions->nlists + i);
+			rule->cell = count_cell(rule);
+		}
 	for (int i = 0; i < definitions->nexprs; i++)
 	{
 		link_expr(definitions, definitions->exprs[i].expr, -1);
@@ -314,6 +380,9 @@ ma_definition_link(MaDefinitions *definitions)
 	group_cells(definitions);
 	definitions->order = palloc((consumers + 1) * sizeof(int));
 	order_consumers(definitions);
+	definitions->rank = palloc((consumers + 1) * sizeof(int));
+	for (int i = 0; i < consumers; i++)
+		definitions->rank[definitions->order[i]] = i;
 	MemoryContextSwitchTo(old);
 }
 

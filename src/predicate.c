@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_collation_d.h"
 #include "catalog/pg_type_d.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -29,6 +30,7 @@
 #include "parser/parse_node.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -389,6 +391,69 @@ ma_expr_slots(const MaExpr *expr, MaSlot **slots)
 {
 	*slots = expr->slots;
 	return expr->nslots;
+}
+
+/* The slot that is all of the expression; NULL if it is more than one. */
+const MaSlot *
+ma_expr_only_slot(const MaExpr *expr)
+{
+	Param *param = (Param *) expr->targets[0].expr;
+
+	if (expr->ntargets != 1 || !IsA(param, Param))
+		return NULL;
+	return &expr->slots[param->paramid - 1];
+}
+
+/* The operator behind a function that compares numbers or texts. */
+static bool
+filter_operator(Oid function, MaOperator *op)
+{
+	static const struct
+	{
+		Oid		   function;
+		MaOperator op;
+	} known[] = {
+		{F_NUMERIC_LT, MA_LT}, {F_NUMERIC_LE, MA_LE}, {F_NUMERIC_EQ, MA_EQ},
+		{F_NUMERIC_NE, MA_NE}, {F_NUMERIC_GE, MA_GE}, {F_NUMERIC_GT, MA_GT},
+		{F_TEXTEQ, MA_EQ},	   {F_TEXTNE, MA_NE},
+	};
+
+	for (int i = 0; i < lengthof(known); i++)
+		if (known[i].function == function)
+		{
+			*op = known[i].op;
+			return true;
+		}
+	return false;
+}
+
+/* Is the expression event.x <op> constant, over numbers or texts? */
+bool
+ma_expr_filter(const MaExpr *expr, MaFilter *filter)
+{
+	OpExpr		 *op = (OpExpr *) expr->targets[0].expr;
+	Param		 *param;
+	Const		 *constant;
+	const MaSlot *slot;
+
+	if (expr->ntargets != 1 || !IsA(op, OpExpr) ||
+		list_length(op->args) != 2 ||
+		!filter_operator(op->opfuncid, &filter->op) ||
+		(OidIsValid(op->inputcollid) &&
+		 op->inputcollid != DEFAULT_COLLATION_OID))
+		return false;
+	param = linitial(op->args);
+	constant = lsecond(op->args);
+	if (!IsA(param, Param) || !IsA(constant, Const) || constant->constisnull)
+		return false;
+	slot = &expr->slots[param->paramid - 1];
+	if (slot->kind != MA_SLOT_EVENT || slot->type != constant->consttype)
+		return false;
+	filter->path = slot->path;
+	filter->npath = slot->npath;
+	filter->type = slot->type;
+	filter->constant = constant->constvalue;
+	return true;
 }
 
 /* May evaluating it raise an error? */

@@ -80,6 +80,16 @@ typedef struct MaSlot
 	int			index;	  /* and where the definitions have it */
 } MaSlot;
 
+/* A condition event.<path> <op> constant, for those who ask many of them. */
+typedef struct MaFilter
+{
+	char	 **path;
+	int		   npath;
+	Oid		   type; /* text or numeric; of the constant too */
+	MaOperator op;
+	Datum	   constant;
+} MaFilter;
+
 typedef struct MaExpr MaExpr;
 
 /* How an expression reads the person it is about; state.c provides it. */
@@ -118,10 +128,12 @@ extern Oid		   ma_expr_type(const MaExpr *expr, int i);
 extern Datum ma_expr_eval(MaExpr *expr, int i, MaInput *input, bool *isnull);
 extern bool	 ma_expr_holds(MaExpr *expr, MaInput *input);
 
-extern int	 ma_expr_slots(const MaExpr *expr, MaSlot **slots);
-extern bool	 ma_expr_can_raise(const MaExpr *expr);
-extern bool	 ma_expr_is_timed(const MaExpr *expr);
-extern char *ma_expr_deparse(const MaExpr *expr, int i);
+extern int			 ma_expr_slots(const MaExpr *expr, MaSlot **slots);
+extern bool			 ma_expr_filter(const MaExpr *expr, MaFilter *filter);
+extern const MaSlot *ma_expr_only_slot(const MaExpr *expr);
+extern bool			 ma_expr_can_raise(const MaExpr *expr);
+extern bool			 ma_expr_is_timed(const MaExpr *expr);
+extern char			*ma_expr_deparse(const MaExpr *expr, int i);
 
 /* Writes what stands for a slot in a deparsed text. */
 typedef const char *(*MaSlotText)(const MaExpr *expr, const MaSlot *slot,

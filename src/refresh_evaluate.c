@@ -343,6 +343,11 @@ rule_count(MaRun *run, MaContact *contact, int score, MaRuleDef *rule,
 {
 	Evaluation evaluation = {.expr = rule->expr};
 
+	if (rule->cell >= 0)
+	{
+		*count = contact->cells[rule->cell].count;
+		return true;
+	}
 	if (!evaluate(run, contact, run->definitions->nlists + score, &evaluation,
 				  at))
 		return false;
@@ -371,27 +376,34 @@ evaluate_score(MaRun *run, MaContact *contact, int index, TimestampTz at)
 	change_score(run, contact, index, value, at);
 }
 
-/* Evaluates the woken consumers as of an instant. */
+/*
+ * Evaluates the woken consumers as of an instant, and whom they wake in turn,
+ * in their order: users come after what they use.
+ */
 void
 ma_evaluate_woken(MaRun *run, MaContact *contact, TimestampTz at)
 {
 	MaDefinitions *definitions = run->definitions;
-	int			   consumers = definitions->nlists + definitions->nscores;
+	Bitmapset	  *ranks = NULL;
+	int			   rank = -1;
 
-	if (contact->woken == NULL)
-		return;
-	for (int i = 0; i < consumers; i++)
+	for (;;)
 	{
-		int consumer = definitions->order[i];
+		int consumer = -1;
 
-		if (!bms_is_member(consumer, contact->woken))
-			continue;
+		while ((consumer = bms_next_member(contact->woken, consumer)) >= 0)
+			ranks = bms_add_member(ranks, definitions->rank[consumer]);
+		contact->woken = NULL;
+		rank = bms_next_member(ranks, rank);
+		if (rank < 0)
+			break;
+		consumer = definitions->order[rank];
 		if (consumer < definitions->nlists)
 			evaluate_list(run, contact, consumer, at);
 		else
 			evaluate_score(run, contact, consumer - definitions->nlists, at);
 	}
-	contact->woken = NULL;
+	bms_free(ranks);
 }
 
 /* Lets time pass for a contact, instant by instant, up to now. */

@@ -14,6 +14,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -43,12 +44,9 @@ ask(void *arg)
 	question->answer = ma_expr_holds(question->expr, question->input);
 }
 
-/*
- * Does an expression hold? An error counts as no and is noted for the
- * object.
- */
-bool
-ma_fold_holds(MaExpr *expr, MaInput *input, const char *object)
+/* Does a filter hold? An error counts as no and is noted for the kind. */
+static bool
+holds(MaExpr *expr, MaInput *input, const char *kind)
 {
 	Question   question = {expr, input, false};
 	ErrorData *edata;
@@ -58,98 +56,154 @@ ma_fold_holds(MaExpr *expr, MaInput *input, const char *object)
 	edata = ma_guard(ask, &question);
 	if (edata == NULL)
 		return question.answer;
-	ma_error_note(object, input->event ? input->event->contact_id : 0, edata);
+	ma_error_note(psprintf("filter of \"%s\"", kind), input->event->contact_id,
+				  edata);
 	return false;
 }
 
-/* The numeric value of an event's property, NULL if it has none. */
-static Numeric
-property_value(MemoryContext cxt, const MaEvent *event, const char *property)
+/* A property of one event, looked up once. */
+typedef struct Found
 {
-	char		 *path = unconstify(char *, property);
-	JsonbValue	  value;
-	MemoryContext old;
-	Datum		  number;
-	bool		  isnull;
+	bool  known; /* looked up */
+	bool  isnull;
+	Datum value;
+} Found;
 
-	if (!ma_value_lookup(event->properties, &path, 1, &value))
-		return NULL;
-	number = ma_value_from_json(&value, NUMERICOID, &isnull);
-	if (isnull)
-		return NULL;
-	old = MemoryContextSwitchTo(cxt);
-	number = datumCopy(number, false, -1);
-	MemoryContextSwitchTo(old);
-	return DatumGetNumeric(number);
+/* A property of an event as the type that the kind says. */
+static Found *
+find_property(const MaKindDef *kind, int index, const MaEvent *event,
+			  Found *found)
+{
+	MaProperty *property = &kind->properties[index];
+	JsonbValue	value;
+
+	found += index;
+	if (found->known)
+		return found;
+	found->known = true;
+	found->isnull = !ma_value_lookup(event->properties, property->path,
+									 property->npath, &value);
+	if (!found->isnull)
+		found->value =
+			ma_value_from_json(&value, property->type, &found->isnull);
+	return found;
+}
+
+/* Does a property compare with the constant of a filter as it has to? */
+static bool
+passes_simple(const MaFilter *filter, const Found *found)
+{
+	struct varlena *a = (struct varlena *) DatumGetPointer(found->value);
+	struct varlena *b = (struct varlena *) DatumGetPointer(filter->constant);
+	Size			length;
+
+	if (found->isnull)
+		return false;
+	if (filter->type == NUMERICOID)
+		return ma_signal_test(
+			filter->op, DatumGetInt32(DirectFunctionCall2(
+							numeric_cmp, found->value, filter->constant)));
+	length = VARSIZE_ANY_EXHDR(a);
+	return (length == VARSIZE_ANY_EXHDR(b) &&
+			memcmp(VARDATA_ANY(a), VARDATA_ANY(b), length) == 0) ==
+		   (filter->op == MA_EQ);
 }
 
 /* Folds one event into one cell, if it passes the filter. */
 static void
-fold_event(MaContact *contact, int index, MaEvent *event)
+fold_event(MaContact *contact, MaKindDef *kind, int index, MaEvent *event,
+		   Found *found)
 {
 	MaCellUse	 *use = &contact->set->definitions->cells[index];
 	MaInput		  input = {.event = event};
 	Numeric		  value = NULL;
 	MemoryContext old;
 
-	if (use->filter != NULL &&
-		!ma_fold_holds(use->filter, &input,
-					   psprintf("filter of \"%s\"", use->def.kind)))
-		return;
-	if (use->def.keeps == MA_KEEPS_TOTALS && use->def.property[0] != '\0')
+	if (use->simple_on >= 0)
 	{
-		value = property_value(contact->set->cxt, event, use->def.property);
-		if (value == NULL)
+		if (!passes_simple(&use->simple,
+						   find_property(kind, use->simple_on, event, found)))
 			return;
 	}
+	else if (use->filter != NULL && !holds(use->filter, &input, use->def.kind))
+		return;
 	old = MemoryContextSwitchTo(contact->set->cxt);
-	if (use->def.keeps == MA_KEEPS_TOTALS)
-		ma_cell_fold(&use->def, &contact->cells[index], event->occurred_at,
-					 value);
-	else
-		ma_seen_fold(&use->def, &contact->cells[index], event);
-	contact->woken = bms_add_members(contact->woken, use->any);
+	if (use->value_of >= 0)
+	{
+		Found *property = find_property(kind, use->value_of, event, found);
+
+		if (!property->isnull)
+			value = DatumGetNumeric(datumCopy(property->value, false, -1));
+	}
+	if (use->value_of < 0 || value != NULL)
+	{
+		if (use->def.keeps == MA_KEEPS_TOTALS)
+			ma_cell_fold(&use->def, &contact->cells[index], event->occurred_at,
+						 value);
+		else
+			ma_seen_fold(&use->def, &contact->cells[index], event);
+		contact->woken = bms_add_members(contact->woken, use->any);
+	}
 	MemoryContextSwitchTo(old);
 }
 
-/* What a switchboard's count is now. */
-static int64
-board_count(const MaSwitchboard *board, const MaContact *contact, int cell)
+/* What the answer on a switchboard is now. */
+static MaAnswer
+board_answer(const MaSwitchboard *board, const MaContact *contact, int cell)
 {
 	MaAnswer answer;
 
 	ma_signal_answer(board->signal, &contact->cells[cell], contact->as_of,
 					 &answer);
-	return DatumGetInt64(answer.value);
+	return answer;
 }
 
-/* Wakes those whose constant a count reached or left between two values. */
+/*
+ * Wakes those whose constant an answer reached or left on its way from one
+ * value to another; all, if there was none or is none.
+ */
 static void
-wake_crossed(MaContact *contact, const MaSwitchboard *board, int64 before,
-			 int64 after)
+wake_crossed(MaContact *contact, const MaSwitchboard *board,
+			 const MaAnswer *before, const MaAnswer *after)
 {
-	int64		  low = Min(before, after);
-	int64		  high = Max(before, after);
+	bool		  all = before->isnull || after->isnull;
+	int			  order = 0;
+	Datum		  low = before->value;
+	Datum		  high = after->value;
 	int			  start = 0;
 	int			  end = board->nswitches;
 	MemoryContext old;
 
-	if (low == high)
+	if (before->isnull && after->isnull)
 		return;
-	while (start < end)
+	if (!all)
+		order = ma_signal_order(board->signal, before->value, after->value);
+	if (!all && order == 0)
+		return;
+	if (order > 0)
+	{
+		low = after->value;
+		high = before->value;
+	}
+	while (!all && start < end)
 	{
 		int middle = (start + end) / 2;
 
-		if (board->switches[middle].constant < low)
+		if (ma_signal_order(board->signal, board->switches[middle].constant,
+							low) < 0)
 			start = middle + 1;
 		else
 			end = middle;
 	}
 	old = MemoryContextSwitchTo(contact->set->cxt);
-	for (int i = start;
-		 i < board->nswitches && board->switches[i].constant <= high; i++)
-		contact->woken =
-			bms_add_member(contact->woken, board->switches[i].consumer);
+	for (int i = start; i < board->nswitches; i++)
+	{
+		MaSwitch *one = &board->switches[i];
+
+		if (!all && ma_signal_order(board->signal, one->constant, high) > 0)
+			break;
+		contact->woken = bms_add_member(contact->woken, one->consumer);
+	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -157,24 +211,31 @@ wake_crossed(MaContact *contact, const MaSwitchboard *board, int64 before,
 static void
 fold_kind(MaContact *contact, MaKindDef *kind, MaEvent **events, int n)
 {
+	Found *found = palloc0((n * kind->nproperties + 1) * sizeof(Found));
+
 	for (int i = 0; i < kind->ncells; i++)
 	{
 		int		   index = kind->cells[i];
 		MaCellUse *use = &contact->set->definitions->cells[index];
-		int64	  *before;
+		MaAnswer  *before;
 
 		if (bms_is_member(index, contact->rebuilt))
 			continue; /* the log had them already */
-		before = palloc(Max(use->nboards, 1) * sizeof(int64));
+		before = palloc((use->nboards + 1) * sizeof(MaAnswer));
 		for (int j = 0; j < use->nboards; j++)
-			before[j] = board_count(&use->boards[j], contact, index);
+			before[j] = board_answer(&use->boards[j], contact, index);
 		for (int j = 0; j < n; j++)
-			fold_event(contact, index, events[j]);
+			fold_event(contact, kind, index, events[j],
+					   found + j * kind->nproperties);
 		for (int j = 0; j < use->nboards; j++)
-			wake_crossed(contact, &use->boards[j], before[j],
-						 board_count(&use->boards[j], contact, index));
+		{
+			MaAnswer after = board_answer(&use->boards[j], contact, index);
+
+			wake_crossed(contact, &use->boards[j], &before[j], &after);
+		}
 		pfree(before);
 	}
+	pfree(found);
 }
 
 /*
@@ -269,6 +330,7 @@ fold_row(MaContactSet *set, HeapTuple row, TupleDesc desc)
 	MaEvent	   event = {0};
 	MaContact *contact;
 	MaKindDef *kind;
+	Found	  *found;
 
 	event.contact_id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
 	event.kind = TextDatumGetCString(SPI_getbinval(row, desc, 2, &isnull));
@@ -278,9 +340,10 @@ fold_row(MaContactSet *set, HeapTuple row, TupleDesc desc)
 	event.event_id = DatumGetInt64(SPI_getbinval(row, desc, 5, &isnull));
 	contact = ma_contact_find(set, event.contact_id);
 	kind = ma_definition_kind(set->definitions, event.kind);
+	found = palloc0((kind->nproperties + 1) * sizeof(Found));
 	for (int i = 0; i < kind->ncells; i++)
 		if (bms_is_member(kind->cells[i], contact->rebuilt))
-			fold_event(contact, kind->cells[i], &event);
+			fold_event(contact, kind, kind->cells[i], &event, found);
 }
 
 /*

@@ -542,9 +542,9 @@ ma_signal_answer(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 	}
 }
 
-/* Compares an answer with a constant of its type. */
-static int
-compare_answer(const MaSignal *signal, Datum value, Datum constant)
+/* Compares an answer, a number, with a constant of its type. */
+int
+ma_signal_order(const MaSignal *signal, Datum value, Datum constant)
 {
 	if (signal->type == NUMERICOID)
 		return numeric_order(DatumGetNumeric(value),
@@ -590,7 +590,7 @@ value_flips_at(const MaSignal *signal, const MaCell *cell, MaOperator op,
 		set_total(signal->function, rest[gone], n - gone, &later);
 		if (later.isnull ||
 			ma_signal_test(op,
-						   compare_answer(signal, later.value, constant)) !=
+						   ma_signal_order(signal, later.value, constant)) !=
 				DatumGetBool(current->value))
 			return expiries[gone - 1].at;
 	}
@@ -611,7 +611,7 @@ ma_signal_compare(const MaSignal *signal, const MaCell *cell, MaOperator op,
 	answer->isnull = value.isnull;
 	answer->value = BoolGetDatum(
 		!value.isnull &&
-		ma_signal_test(op, compare_answer(signal, value.value, constant)));
+		ma_signal_test(op, ma_signal_order(signal, value.value, constant)));
 	answer->until = DT_NOEND;
 	if (!signal->windowed || value.isnull)
 		return;

@@ -164,6 +164,8 @@ extern void ma_signal_answer(const MaSignal *signal, const MaCell *cell,
 extern void ma_signal_compare(const MaSignal *signal, const MaCell *cell,
 							  MaOperator op, Datum constant, TimestampTz now,
 							  MaAnswer *answer);
+extern int	ma_signal_order(const MaSignal *signal, Datum value,
+							Datum constant);
 extern bool ma_signal_test(MaOperator op, int comparison);
 
 extern void ma_cell_reset(MaCell *cell);
