@@ -127,6 +127,24 @@ add_attribute(MaDefinitions *definitions, const char *name, int consumer)
 	use->consumers = bms_make_singleton(consumer);
 }
 
+/* Is an answer cheap enough to be asked before and after every event? */
+static bool
+has_board(const MaSignal *signal)
+{
+	switch (signal->function)
+	{
+		case MA_COUNT:
+			return true;
+		case MA_SUM:
+		case MA_AVG:
+		case MA_MIN:
+		case MA_MAX:
+			return !signal->windowed;
+		default:
+			return false;
+	}
+}
+
 /* Binds a signal to its cell; who uses it is woken by its changes. */
 static void
 link_signal(MaDefinitions *definitions, MaSlot *slot, int consumer)
@@ -142,8 +160,7 @@ link_signal(MaDefinitions *definitions, MaSlot *slot, int consumer)
 	ma_signal_require(&use->def, signal);
 	if (consumer < 0)
 		return;
-	if (slot->kind == MA_SLOT_COMPARE &&
-		(signal->function == MA_COUNT || !signal->windowed))
+	if (slot->kind == MA_SLOT_COMPARE && has_board(signal))
 		add_switch(definitions, slot, consumer);
 	else
 		use->any = bms_add_member(use->any, consumer);

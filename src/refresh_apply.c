@@ -8,15 +8,21 @@
  */
 #include "postgres.h"
 
+#include "access/relscan.h"
+#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "refresh_private.h"
 #include "sql.h"
+#include "table.h"
 #include "wake.h"
 
 /* The most columns a set of rows has here. */
@@ -147,34 +153,56 @@ write_lists(MaRun *run)
 	rows_write(&all, &history);
 }
 
-/* Buckets of scores. */
+/* The row of a contact and score into the slot; false if there is none. */
+static bool
+find_bucket(IndexScanDesc scan, TupleTableSlot *slot, int score_id,
+			int64 contact_id)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(contact_id));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(score_id));
+	index_rescan(scan, keys, 2, NULL, 0);
+	return index_getnext_slot(scan, ForwardScanDirection, slot);
+}
+
+/* Buckets of scores: rows of contacts whose states we hold locked. */
 static void
 write_buckets(MaRun *run)
 {
-	static MaStatement stmt = {
-		"insert into mautomate_internal.contact_score"
-		" (contact_id, score_id, bucket)"
-		" select distinct on (c, s) c, s, b"
-		" from unnest($1, $2, $3) with ordinality as u (c, s, b, n)"
-		" order by c, s, n desc"
-		" on conflict (contact_id, score_id)"
-		" do update set bucket = excluded.bucket",
-		3,
-		{INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}};
-	static const Oid types[] = {INT8OID, INT4OID, INT4OID};
-	Rows			 rows;
+	MaTable		  table;
+	IndexScanDesc scan;
 
-	rows_begin(&rows, 3, types, run->nbuckets);
-	for (int i = 0; i < run->nbuckets; i++, rows.n++)
+	if (run->nbuckets == 0)
+		return;
+	ma_table_open(&table, "contact_score");
+	PushActiveSnapshot(IsolationUsesXactSnapshot() ? GetTransactionSnapshot() :
+													 GetLatestSnapshot());
+	scan = ma_index_beginscan(table.heap, table.key, GetActiveSnapshot(), 2);
+	for (int i = 0; i < run->nbuckets; i++)
 	{
 		MaBucketChange *change = &run->buckets[i];
+		int	 score_id = run->definitions->scores[change->score].score_id;
+		bool old = find_bucket(scan, table.slot, score_id, change->contact_id);
+		ItemPointerData tid = table.slot->tts_tid;
 
-		rows.columns[0][i] = Int64GetDatum(change->contact_id);
-		rows.columns[1][i] =
-			Int32GetDatum(run->definitions->scores[change->score].score_id);
-		rows.columns[2][i] = Int32GetDatum(change->bucket);
+		ExecClearTuple(table.slot);
+		memset(table.slot->tts_isnull, false, 3 * sizeof(bool));
+		table.slot->tts_values[0] = Int64GetDatum(change->contact_id);
+		table.slot->tts_values[1] = Int32GetDatum(score_id);
+		table.slot->tts_values[2] = Int32GetDatum(change->bucket);
+		ExecStoreVirtualTuple(table.slot);
+		if (!old)
+			ma_table_insert(&table);
+		else
+			(void) ma_table_update(&table, &tid); /* or the score is dropped */
 	}
-	rows_write(&rows, &stmt);
+	index_endscan(scan);
+	PopActiveSnapshot();
+	ma_table_close(&table);
+	CommandCounterIncrement();
 }
 
 /* Timers of the contacts whose next instant came nearer. */
@@ -203,6 +231,16 @@ write_timers(MaContactSet *set)
 	if (rows.n > 0)
 		ma_wake_scheduler_at_commit();
 	rows_write(&rows, &stmt);
+}
+
+/* Has the next instant of any contact come nearer? */
+static bool
+needs_timers(MaContactSet *set)
+{
+	for (int i = 0; i < set->n; i++)
+		if (set->contacts[i]->timer_needed)
+			return true;
+	return false;
 }
 
 /* Events that the engine derived; they are folded already. */
@@ -272,9 +310,12 @@ ma_apply(MaRun *run, MaContactSet *set)
 	ma_state_store(set);
 	if (run->entries != NULL)
 		ma_entry_apply(run->entries);
+	write_buckets(run);
+	if (run->nchanges == 0 && run->nderived == 0 && run->ndirty == 0 &&
+		!needs_timers(set))
+		return;
 	ma_sql_begin(&scope);
 	write_lists(run);
-	write_buckets(run);
 	write_timers(set);
 	write_derived(run);
 	write_dirty(run);

@@ -293,6 +293,27 @@ bucket_of(double value)
 	return value < 0 ? -bucket - 1 : bucket;
 }
 
+/* Notes a new bucket; a contact has one row for a score. */
+static void
+change_bucket(MaRun *run, int64 contact_id, int score, int bucket)
+{
+	MaBucketChange *change;
+
+	for (int i = run->nbuckets - 1;
+		 i >= 0 && run->buckets[i].contact_id == contact_id; i--)
+		if (run->buckets[i].score == score)
+		{
+			run->buckets[i].bucket = bucket;
+			return;
+		}
+	run->buckets = ma_run_grow(run->buckets, run->nbuckets, &run->maxbuckets,
+							   sizeof(MaBucketChange));
+	change = &run->buckets[run->nbuckets++];
+	change->contact_id = contact_id;
+	change->score = score;
+	change->bucket = bucket;
+}
+
 /* Notes what a new value of a score changes. */
 static void
 change_score(MaRun *run, MaContact *contact, int index, double value,
@@ -311,14 +332,7 @@ change_score(MaRun *run, MaContact *contact, int index, double value,
 	wake(contact, run->definitions->score_users[index]);
 	if (bucket != state->bucket)
 	{
-		MaBucketChange *change;
-
-		run->buckets = ma_run_grow(run->buckets, run->nbuckets,
-								   &run->maxbuckets, sizeof(MaBucketChange));
-		change = &run->buckets[run->nbuckets++];
-		change->contact_id = contact->id;
-		change->score = index;
-		change->bucket = bucket;
+		change_bucket(run, contact->id, index, bucket);
 		state->bucket = bucket;
 	}
 	if (tier != state->tier)

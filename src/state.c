@@ -19,16 +19,12 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/relscan.h"
-#include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
@@ -41,6 +37,7 @@
 #include "compat.h"
 #include "sql.h"
 #include "state.h"
+#include "table.h"
 #include "value.h"
 #include "vocabulary.h"
 
@@ -60,25 +57,6 @@ enum
 static MaContact *load_one(MaContactSet *set, Relation heap,
 						   TupleTableSlot *slot, MaLock lock);
 static void		  decode(MaContact *contact, const char *in, const char *end);
-
-/* The table and its key, by name. */
-static Relation
-open_table(LOCKMODE mode)
-{
-	Oid schema = get_namespace_oid("mautomate_internal", false);
-
-	return table_open(get_relname_relid("contact_state", schema), mode);
-}
-
-static Relation
-open_key(Relation heap)
-{
-	Oid key = ma_primary_key_index(heap);
-
-	if (!OidIsValid(key))
-		elog(ERROR, "contact_state has no primary key");
-	return index_open(key, RowExclusiveLock);
-}
 
 static Datum		 contact_attribute(MaPerson *person, const MaSlot *slot,
 									   bool *isnull);
@@ -123,11 +101,12 @@ MaContactSet *
 ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
 {
 	MaContactSet   *set = palloc0(sizeof(MaContactSet));
-	Relation		heap = open_table(RowExclusiveLock);
-	Relation		key = open_key(heap);
-	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	MaTable			table;
+	TupleTableSlot *slot;
 	IndexScanDesc	scan;
 
+	ma_table_open(&table, "contact_state");
+	slot = table.slot;
 	set->cxt = CurrentMemoryContext;
 	set->definitions = definitions;
 	set->contacts = palloc(n * sizeof(MaContact *));
@@ -136,7 +115,7 @@ ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	else
 		PushActiveSnapshot(GetLatestSnapshot());
-	scan = ma_index_beginscan(heap, key, GetActiveSnapshot(), 1);
+	scan = ma_index_beginscan(table.heap, table.key, GetActiveSnapshot(), 1);
 	for (int i = 0; i < n; i++)
 	{
 		ScanKeyData condition;
@@ -148,7 +127,7 @@ ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
 			set->missing[set->nmissing++] = ids[i];
 		else
 		{
-			MaContact *contact = load_one(set, heap, slot, lock);
+			MaContact *contact = load_one(set, table.heap, slot, lock);
 
 			if (contact != NULL)
 				set->contacts[set->n++] = contact;
@@ -159,9 +138,7 @@ ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
 	}
 	index_endscan(scan);
 	PopActiveSnapshot();
-	ExecDropSingleTupleTableSlot(slot);
-	index_close(key, NoLock);
-	table_close(heap, NoLock);
+	ma_table_close(&table);
 	return set;
 }
 
@@ -392,35 +369,11 @@ encode(MaContact *contact)
 	return (bytea *) out.data;
 }
 
-/* Adds the new version of a row to the indexes, where it needs entries. */
-static void
-insert_index_entries(Relation heap, TupleTableSlot *slot)
-{
-	EState		  *estate = CreateExecutorState();
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	ResultRelInfo *info = makeNode(ResultRelInfo);
-
-	rte->rtekind = RTE_RELATION;
-	rte->relid = RelationGetRelid(heap);
-	rte->relkind = heap->rd_rel->relkind;
-	rte->rellockmode = RowExclusiveLock;
-	ma_init_range_table(estate, rte);
-	InitResultRelInfo(info, heap, 1, NULL, 0);
-	ExecOpenIndices(info, false);
-	ma_insert_index_tuples(info, slot, estate);
-	ExecCloseIndices(info);
-	ExecResetTupleTable(estate->es_tupleTable, false);
-	FreeExecutorState(estate);
-}
-
 /* Updates the row of one contact. */
 static void
-store_one(MaContact *contact, Relation heap, TupleTableSlot *slot)
+store_one(MaContact *contact, MaTable *table)
 {
-	TM_FailureData	failure;
-	TM_Result		result;
-	LockTupleMode	mode;
-	MaUpdateIndexes indexes;
+	TupleTableSlot *slot = table->slot;
 
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, false, STATE_COLUMNS * sizeof(bool));
@@ -430,13 +383,8 @@ store_one(MaContact *contact, Relation heap, TupleTableSlot *slot)
 	slot->tts_values[STATE_GENERATION] = Int64GetDatum(contact->generation);
 	slot->tts_values[STATE_STATE] = PointerGetDatum(encode(contact));
 	ExecStoreVirtualTuple(slot);
-	result = table_tuple_update(
-		heap, &contact->tid, slot, GetCurrentCommandId(true),
-		GetActiveSnapshot(), InvalidSnapshot, true, &failure, &mode, &indexes);
-	if (result != TM_Ok)
-		elog(ERROR, "could not update contact state: %d", (int) result);
-	if (ma_needs_index_entries(indexes))
-		insert_index_entries(heap, slot);
+	if (!ma_table_update(table, &contact->tid))
+		elog(ERROR, "contact state changed although it was locked");
 	contact->tid = slot->tts_tid;
 	contact->changed = false;
 }
@@ -448,22 +396,21 @@ store_one(MaContact *contact, Relation heap, TupleTableSlot *slot)
 void
 ma_state_store(MaContactSet *set)
 {
-	Relation		heap = open_table(RowExclusiveLock);
-	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	bool			any = false;
+	MaTable table;
+	bool	any = false;
 
+	for (int i = 0; i < set->n && !any; i++)
+		any = set->contacts[i]->changed;
+	if (!any)
+		return;
+	ma_table_open(&table, "contact_state");
 	PushActiveSnapshot(GetTransactionSnapshot());
 	for (int i = 0; i < set->n; i++)
 		if (set->contacts[i]->changed)
-		{
-			store_one(set->contacts[i], heap, slot);
-			any = true;
-		}
+			store_one(set->contacts[i], &table);
 	PopActiveSnapshot();
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(heap, NoLock);
-	if (any)
-		CommandCounterIncrement();
+	ma_table_close(&table);
+	CommandCounterIncrement();
 }
 
 /* A contact of the set; NULL if it is not in it. */

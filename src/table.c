@@ -1,0 +1,116 @@
+/*
+ * table.c
+ *	  Rows of our own tables through the table access method, without SQL.
+ *
+ * An SQL statement costs more than all the rest of a refresh, so the tables
+ * that are written with almost every event are written directly. Who writes
+ * here holds the lock on the contact's state: nobody else writes the row.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "nodes/makefuncs.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "table.h"
+
+/* Opens a table, by name, for reading and writing. */
+void
+ma_table_open(MaTable *table, const char *name)
+{
+	Oid schema = get_namespace_oid("mautomate_internal", false);
+	Oid key;
+
+	memset(table, 0, sizeof(MaTable));
+	table->heap =
+		table_open(get_relname_relid(name, schema), RowExclusiveLock);
+	key = ma_primary_key_index(table->heap);
+	if (!OidIsValid(key))
+		elog(ERROR, "%s has no primary key", name);
+	table->key = index_open(key, RowExclusiveLock);
+	table->slot = table_slot_create(table->heap, NULL);
+}
+
+/* Closes it; the locks stay until the end of the transaction. */
+void
+ma_table_close(MaTable *table)
+{
+	if (table->estate != NULL)
+	{
+		ExecCloseIndices(table->info);
+		ExecResetTupleTable(table->estate->es_tupleTable, false);
+		FreeExecutorState(table->estate);
+	}
+	ExecDropSingleTupleTableSlot(table->slot);
+	index_close(table->key, NoLock);
+	table_close(table->heap, NoLock);
+}
+
+/* Adds the row in the slot to the indexes. */
+static void
+insert_index_entries(MaTable *table)
+{
+	if (table->estate == NULL)
+	{
+		RangeTblEntry *rte = makeNode(RangeTblEntry);
+
+		table->estate = CreateExecutorState();
+		table->info = makeNode(ResultRelInfo);
+		rte->rtekind = RTE_RELATION;
+		rte->relid = RelationGetRelid(table->heap);
+		rte->relkind = table->heap->rd_rel->relkind;
+		rte->rellockmode = RowExclusiveLock;
+		ma_init_range_table(table->estate, rte);
+		InitResultRelInfo(table->info, table->heap, 1, NULL, 0);
+		ExecOpenIndices(table->info, false);
+	}
+	ma_insert_index_tuples(table->info, table->slot, table->estate);
+	ResetPerTupleExprContext(table->estate);
+}
+
+/*
+ * Puts the slot in place of the row at tid, which the active snapshot sees;
+ * false if the row is gone.
+ */
+bool
+ma_table_update(MaTable *table, ItemPointer tid)
+{
+	TM_FailureData	failure;
+	TM_Result		result;
+	LockTupleMode	mode;
+	MaUpdateIndexes indexes;
+
+	result = table_tuple_update(
+		table->heap, tid, table->slot, GetCurrentCommandId(true),
+		GetActiveSnapshot(), InvalidSnapshot, true, &failure, &mode, &indexes);
+	if (result == TM_Deleted || result == TM_Updated)
+	{
+		if (IsolationUsesXactSnapshot())
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg(
+					 "could not serialize access due to concurrent update")));
+		return false;
+	}
+	if (result != TM_Ok)
+		elog(ERROR, "could not update %s: %d",
+			 RelationGetRelationName(table->heap), (int) result);
+	if (ma_needs_index_entries(indexes))
+		insert_index_entries(table);
+	return true;
+}
+
+/* Inserts the row in the slot. */
+void
+ma_table_insert(MaTable *table)
+{
+	table_tuple_insert(table->heap, table->slot, GetCurrentCommandId(true), 0,
+					   NULL);
+	insert_index_entries(table);
+}

@@ -1,0 +1,27 @@
+/*
+ * table.h
+ *	  Rows of our own tables through the table access method, without SQL.
+ */
+#ifndef MA_TABLE_H
+#define MA_TABLE_H
+
+#include "access/genam.h"
+#include "executor/executor.h"
+#include "utils/rel.h"
+
+/* A table of mautomate_internal while it is read and written. */
+typedef struct MaTable
+{
+	Relation		heap;
+	Relation		key; /* its primary key */
+	TupleTableSlot *slot;
+	EState		   *estate; /* NULL until an index entry is needed */
+	ResultRelInfo  *info;
+} MaTable;
+
+extern void ma_table_open(MaTable *table, const char *name);
+extern void ma_table_close(MaTable *table);
+extern bool ma_table_update(MaTable *table, ItemPointer tid);
+extern void ma_table_insert(MaTable *table);
+
+#endif /* MA_TABLE_H */
