@@ -32,6 +32,7 @@ PARTS = \
 	template \
 	suppression \
 	outbox \
+	inbound \
 	worker \
 	workflow \
 	message \

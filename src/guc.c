@@ -17,6 +17,11 @@ int	  ma_guc_senders;
 char *ma_guc_timezone;
 int	  ma_guc_identity;
 char *ma_guc_secrets_directory;
+int	  ma_guc_hard_bounces;
+int	  ma_guc_soft_bounces;
+int	  ma_guc_soft_bounce_days;
+int	  ma_guc_complaints;
+char *ma_guc_stop_words;
 
 static const struct config_enum_entry identity_options[] = {
 	{"merge", MA_IDENTITY_MERGE, false},
@@ -38,6 +43,42 @@ check_timezone(char **newval, void **extra, GucSource source)
 		return false;
 	}
 	return true;
+}
+
+/* Settings of what comes back: when is an address suppressed? */
+static void
+define_inbound(void)
+{
+	DefineCustomIntVariable("mautomate.hard_bounces",
+							"Sets after how many messages that bounced for "
+							"good an address is suppressed.",
+							"0 means never.", &ma_guc_hard_bounces, 1, 0, 1000,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mautomate.soft_bounces",
+							"Sets after how many other messages that bounced "
+							"an address is suppressed.",
+							"Counted over mautomate.soft_bounce_days; 0 "
+							"means never.",
+							&ma_guc_soft_bounces, 3, 0, 1000, PGC_SUSET, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("mautomate.soft_bounce_days",
+							"Sets over how many days soft bounces are "
+							"counted.",
+							NULL, &ma_guc_soft_bounce_days, 30, 1, 3650,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mautomate.complaints",
+							"Sets after how many complaints an address is "
+							"suppressed.",
+							"0 means never.", &ma_guc_complaints, 1, 0, 1000,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("mautomate.stop_words",
+							   "Sets the words that, alone in the first line "
+							   "of an answer, unsubscribe, separated by "
+							   "commas.",
+							   "In any case of letters.", &ma_guc_stop_words,
+							   "STOP, STOPALL, UNSUBSCRIBE, CANCEL, END, "
+							   "QUIT, ARRET, BAJA, ABMELDEN",
+							   PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
 /* Defines the settings; called once, when the library is loaded. */
@@ -70,5 +111,6 @@ ma_guc_init(void)
 							   "Channels name a bare file in it.",
 							   &ma_guc_secrets_directory, "", PGC_SUSET,
 							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	define_inbound();
 	MarkGUCPrefixReserved("mautomate");
 }

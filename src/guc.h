@@ -10,6 +10,11 @@ extern int	 ma_guc_senders;		   /* mautomate.senders */
 extern char *ma_guc_timezone;		   /* mautomate.timezone */
 extern int	 ma_guc_identity;		   /* mautomate.identity, MaIdentity */
 extern char *ma_guc_secrets_directory; /* mautomate.secrets_directory */
+extern int	 ma_guc_hard_bounces;	   /* mautomate.hard_bounces */
+extern int	 ma_guc_soft_bounces;	   /* mautomate.soft_bounces */
+extern int	 ma_guc_soft_bounce_days;  /* mautomate.soft_bounce_days */
+extern int	 ma_guc_complaints;		   /* mautomate.complaints */
+extern char *ma_guc_stop_words;		   /* mautomate.stop_words */
 
 /* What identify does when a second contact would get a known address. */
 typedef enum MaIdentity

@@ -20,6 +20,7 @@ create table mautomate_internal.message (
   address text,
   reason text,
   reply text,
+  provider_id text,
   check ((enrollment_id is null) = (step is null)
          and (enrollment_id is null) = (pass is null))
 ) with (fillfactor = 80);
@@ -31,6 +32,12 @@ comment on column mautomate_internal.message.address is
   'where it went, once it was tried';
 comment on column mautomate_internal.message.in_doubt is
   'how many attempts ended so that the server may or may not have taken it';
+comment on column mautomate_internal.message.reply is
+  'what the server said last; of a message that came back, what came of it';
+comment on column mautomate_internal.message.provider_id is
+  'the id that a gateway gave it, by which its callbacks name it';
+create index message_provider on mautomate_internal.message (channel_id, provider_id)
+  where provider_id is not null;
 create unique index message_idempotency_key
   on mautomate_internal.message (idempotency_key)
   where idempotency_key is not null;

@@ -10,12 +10,12 @@ import re
 LAYERS = [
     """compat sql guc zone clock inval error wake arm address batch setting
     argument lease guard columns calendar""",
-    """cell value vocabulary anniversary signal predicate document program workflow liquid
+    """cell value vocabulary signal predicate document program workflow liquid
     channel template mime transport""",
     """definition predicate_store state outbox gate""",
     """refresh entry model contact merge attribute event""",
-    """capture track identify kind use list score grant explain verify enrollment
-    workflow_store journey delivery send letter preview""",
+    """capture track identify kind list score grant explain verify enrollment
+    workflow_store journey delivery send letter preview inbound""",
     """launcher worker mautomate""",
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS)
