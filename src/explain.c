@@ -23,7 +23,12 @@
 #include "list.h"
 #include "refresh.h"
 #include "setting.h"
+#include "sql.h"
 #include "state.h"
+#include "verify.h"
+
+/* So many events are named. */
+#define EVENTS_MAX 3
 
 PG_FUNCTION_INFO_V1(mautomate_explain_list);
 
@@ -59,6 +64,37 @@ value_text(Datum value, bool isnull, Oid type)
 	return OidOutputFunctionCall(output, value);
 }
 
+/* A query to run, for the guard. */
+static void
+run_query(void *arg)
+{
+	if (SPI_execute(arg, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not explain: %s", (char *) arg);
+}
+
+/*
+ * What a signal answers, by the log: the engine may keep less of a count than
+ * there is, as much as its comparisons need. NULL if a filter fails on some
+ * event, which does not count then.
+ */
+static char *
+answer_text(MaContact *contact, const MaSignal *signal)
+{
+	char *query = ma_verify_answer_sql(signal, contact->id, contact->as_of);
+	char *text = NULL;
+	ErrorData *edata;
+	MaSqlScope scope;
+
+	ma_sql_begin(&scope);
+	edata = ma_guard(run_query, query);
+	if (edata == NULL && SPI_processed == 1)
+		text = ma_sql_text(0, 1);
+	if (text != NULL)
+		text = MemoryContextStrdup(scope.cxt, text);
+	ma_sql_end(&scope);
+	return text;
+}
+
 /* What a slot was found to be: a signal's answer, an attribute, a time. */
 static char *
 slot_value(MaContact *contact, MaSlot *slots, int i)
@@ -68,11 +104,15 @@ slot_value(MaContact *contact, MaSlot *slots, int i)
 	MaAnswer  answer;
 	Datum	  value;
 	bool	  isnull;
+	char	 *text;
 
 	switch (slot->kind)
 	{
 		case MA_SLOT_SIGNAL:
 		case MA_SLOT_COMPARE:
+			if (slot->signal->capacity != MA_UNBOUNDED &&
+				(text = answer_text(contact, slot->signal)) != NULL)
+				return text;
 			ma_signal_answer(slot->signal, person->cell(person, slot->signal),
 							 contact->as_of, &answer);
 			return value_text(answer.value, answer.isnull, slot->signal->type);
@@ -98,12 +138,74 @@ slot_value(MaContact *contact, MaSlot *slots, int i)
 	}
 }
 
-/* The events behind a slot: how many are known, and the newest. */
+/* How many events a signal is decided by. */
+static int
+deciding(const MaSignal *signal)
+{
+	switch (signal->function)
+	{
+		case MA_FIRST_AT:
+		case MA_LAST_AT:
+		case MA_MIN:
+		case MA_MAX:
+		case MA_LAST_VALUE:
+			return 1;
+		default:
+			return EVENTS_MAX;
+	}
+}
+
+/* Writes the rows that ma_verify_events_sql() asked for. */
+static void
+append_rows(StringInfo because, const MaSignal *signal)
+{
+	bool  isnull;
+	int64 total =
+		SPI_processed > 0 ? DatumGetInt64(ma_sql_datum(0, 3, &isnull)) : 0;
+
+	if (total == 0)
+		appendStringInfo(because, "no \"%s\" event", signal->kind);
+	else
+		appendStringInfo(because, INT64_FORMAT " \"%s\" event%s", total,
+						 signal->kind, total == 1 ? "" : "s");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		Datum at = ma_sql_datum(i, 1, &isnull);
+		char *value = ma_sql_text(i, 2);
+
+		appendStringInfo(because, "%s %s", i == 0 ? ":" : ",",
+						 timestamptz_to_str(DatumGetTimestampTz(at)));
+		if (value != NULL)
+			appendStringInfo(because, " (%s %s)", signal->property, value);
+	}
+	if (total > (int64) SPI_processed)
+		appendStringInfo(because, " and " INT64_FORMAT " more",
+						 total - (int64) SPI_processed);
+}
+
+/* The events that decided what a signal answers. */
+static void
+append_events(StringInfo because, MaContact *contact, const MaSignal *signal)
+{
+	char *query = ma_verify_events_sql(signal, contact->id, contact->as_of,
+									   deciding(signal));
+	ErrorData *edata;
+	MaSqlScope scope;
+
+	ma_sql_begin(&scope);
+	edata = ma_guard(run_query, query);
+	if (edata == NULL)
+		append_rows(because, signal);
+	else
+		appendStringInfoString(because, edata->message);
+	ma_sql_end(&scope);
+}
+
+/* What is behind a slot: events, or what something is. */
 static void
 append_because(StringInfo because, MaContact *contact, MaSlot *slots, int i)
 {
-	MaSlot		 *slot = &slots[i];
-	const MaCell *cell;
+	MaSlot *slot = &slots[i];
 
 	if (slot->time >= 0)
 	{
@@ -118,12 +220,7 @@ append_because(StringInfo because, MaContact *contact, MaSlot *slots, int i)
 						 slot_value(contact, slots, i));
 		return;
 	}
-	cell = contact->person.cell(&contact->person, slot->signal);
-	appendStringInfo(because, INT64_FORMAT " \"%s\" event%s", cell->count,
-					 slot->signal->kind, cell->count == 1 ? "" : "s");
-	if (cell->ntimes > 0)
-		appendStringInfo(because, ", the newest at %s",
-						 timestamptz_to_str(cell->times[cell->ntimes - 1]));
+	append_events(because, contact, slot->signal);
 }
 
 /* One row of the explanation. */
@@ -175,6 +272,7 @@ mautomate_explain_list(PG_FUNCTION_ARGS)
 	MaContact	  *contact = ma_refresh_peek(ma_contact_resolve(who, false));
 	MaDefinitions *definitions = ma_definitions();
 	MaExpr		  *conditions;
+	MaSetting	   own;
 	int			   list = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -197,7 +295,16 @@ mautomate_explain_list(PG_FUNCTION_ARGS)
 	}
 	conditions = ma_expr_conditions(definitions->lists[list].expr,
 									CurrentMemoryContext);
-	for (int i = 0; i < ma_expr_count(conditions); i++)
-		explain_condition(result, contact, conditions, i);
+	ma_setting_enter(&own);
+	PG_TRY();
+	{
+		for (int i = 0; i < ma_expr_count(conditions); i++)
+			explain_condition(result, contact, conditions, i);
+	}
+	PG_FINALLY();
+	{
+		ma_setting_leave(&own);
+	}
+	PG_END_TRY();
 	return (Datum) 0;
 }

@@ -224,13 +224,15 @@ init_targets(MaExpr *expr)
 	MemoryContextSwitchTo(old);
 }
 
-/* Appends the conditions that and, or and not join. */
+/* Appends the conditions that and, or and not (of such) join. */
 static List *
 add_conditions(List *conditions, Expr *expr)
 {
 	ListCell *lc;
 
-	if (!IsA(expr, BoolExpr))
+	if (!IsA(expr, BoolExpr) ||
+		(((BoolExpr *) expr)->boolop == NOT_EXPR &&
+		 !IsA(linitial(((BoolExpr *) expr)->args), BoolExpr)))
 		return lappend(conditions, expr);
 	foreach (lc, ((BoolExpr *) expr)->args)
 		conditions = add_conditions(conditions, lfirst(lc));

@@ -27,6 +27,7 @@
 #include "setting.h"
 #include "sql.h"
 #include "value.h"
+#include "verify.h"
 
 PG_FUNCTION_INFO_V1(mautomate_verify);
 PG_FUNCTION_INFO_V1(mautomate_value);
@@ -87,16 +88,23 @@ json_sql(const char *column, const MaSlot *slot)
 	return s.data;
 }
 
-/* The events that a signal is about. */
+/* An instant as a literal, under the settings of the engine. */
+static char *
+now_sql(TimestampTz now)
+{
+	return psprintf("timestamptz '%s'",
+					DatumGetCString(DirectFunctionCall1(
+						timestamptz_out, TimestampTzGetDatum(now))));
+}
+
+/* Which events a signal is about, as a condition. */
 static char *
 log_sql(const MaSignal *signal, Writing *writing)
 {
 	StringInfoData s;
 
 	initStringInfo(&s);
-	appendStringInfo(&s,
-					 " from mautomate.event e"
-					 " where e.contact_id = c.contact_id and e.kind = %s",
+	appendStringInfo(&s, "e.contact_id = c.contact_id and e.kind = %s",
 					 quote_literal_cstr(signal->kind));
 	if (signal->windowed)
 		appendStringInfo(
@@ -155,9 +163,58 @@ signal_sql(const MaSignal *signal, Writing *writing)
 						 " array[%s]) is not null as there",
 						 quote_literal_cstr(signal->property));
 	return psprintf("(select %s from (select e.occurred_at, e.event_id,"
-					" %s as v%s%s) as log)",
+					" %s as v%s from mautomate.event e where %s) as log)",
 					aggregates[signal->function], value_sql(signal), there,
 					log_sql(signal, writing));
+}
+
+/* A query for what a signal answers for a contact, as text. */
+char *
+ma_verify_answer_sql(const MaSignal *signal, int64 contact_id, TimestampTz now)
+{
+	Writing writing = {.now = now_sql(now)};
+
+	return psprintf("select (%s)::text from mautomate.contact c"
+					" where c.contact_id = " INT64_FORMAT,
+					signal_sql(signal, &writing), contact_id);
+}
+
+/*
+ * A query for the events that decided what a signal answers: when, the value
+ * as text, and how many there are in all.
+ */
+char *
+ma_verify_events_sql(const MaSignal *signal, int64 contact_id, TimestampTz now,
+					 int limit)
+{
+	static const char *const orders[] = {
+		[MA_COUNT] = "e.occurred_at desc",
+		[MA_SUM] = "e.occurred_at desc",
+		[MA_AVG] = "e.occurred_at desc",
+		[MA_MIN] = "v.v, e.occurred_at desc",
+		[MA_MAX] = "v.v desc, e.occurred_at desc",
+		[MA_FIRST_AT] = "e.occurred_at",
+		[MA_LAST_AT] = "e.occurred_at desc",
+		[MA_EVER] = "e.occurred_at desc",
+		[MA_DISTINCT] = "e.occurred_at desc",
+		[MA_LAST_VALUE] = "e.occurred_at desc"};
+	Writing writing = {.now = now_sql(now)};
+	char   *value = value_sql(signal);
+	char   *there = "";
+
+	if (signal->function == MA_LAST_VALUE)
+		value = psprintf("mautomate_internal.value_text(e.properties,"
+						 " array[%s])",
+						 quote_literal_cstr(signal->property));
+	if (signal->property[0] != '\0')
+		there = " and v.v is not null";
+	return psprintf("select e.occurred_at, v.v::text, count(*) over ()"
+					" from mautomate.contact c join mautomate.event e on %s"
+					" cross join lateral (select %s as v) v"
+					" where c.contact_id = " INT64_FORMAT "%s"
+					" order by %s, e.event_id desc limit %d",
+					log_sql(signal, &writing), value, contact_id, there,
+					orders[signal->function], limit);
 }
 
 static const char *
@@ -387,10 +444,7 @@ verify_all(ReturnSetInfo *result)
 	Writing		   writing;
 	MaSqlScope	   scope;
 
-	writing.now =
-		psprintf("timestamptz '%s'",
-				 DatumGetCString(DirectFunctionCall1(
-					 timestamptz_out, TimestampTzGetDatum(ma_now()))));
+	writing.now = now_sql(ma_now());
 	ma_sql_begin(&scope);
 	for (int i = 0; i < definitions->nlists; i++)
 		verify_list(result, &definitions->lists[i], &writing);

@@ -101,5 +101,5 @@ create function mautomate.explain_list(list text, who text)
   language c stable
   as 'MODULE_PATHNAME', 'mautomate_explain_list';
 comment on function mautomate.explain_list(text, text) is
-  'each condition of a list for a contact, exact at clock(): what it reads, whether it holds (null: unknown), until when if nothing happens (null: for good), and the events behind it. Errors: unknown list or contact';
+  'each condition of a list for a contact, exact at clock(): what it reads, whether it holds (null: unknown), until when if nothing happens (null: for good), and the events that decided it, up to three by their times (in mautomate.timezone). Errors: unknown list or contact';
 
