@@ -103,23 +103,14 @@ drop_oldest(MaCell *cell, int n)
 		return;
 	cell->dropped = Max(cell->dropped, cell->times[n - 1]);
 	cell->ntimes -= n;
+	cell->nsorted = cell->ntimes;
 	memmove(cell->times, cell->times + n, cell->ntimes * sizeof(TimestampTz));
 }
 
-/* Puts t into the sorted timestamps of a cell, before later ones. */
+/* Makes room for one more timestamp. */
 static void
-insert_time(const MaCellDef *def, MaCell *cell, TimestampTz t)
+reserve_time(MaCell *cell)
 {
-	int at = cell->ntimes;
-	int gone = 0;
-
-	while (at > 0 && cell->times[at - 1] > t)
-		at--;
-	if (!def->keep_times && at == 0 && superfluous(def, cell, t, 0))
-	{
-		cell->dropped = Max(cell->dropped, t);
-		return;
-	}
 	if (cell->times == NULL)
 	{
 		cell->maxtimes = 4;
@@ -131,47 +122,130 @@ insert_time(const MaCellDef *def, MaCell *cell, TimestampTz t)
 		cell->times =
 			repalloc_huge(cell->times, cell->maxtimes * sizeof(TimestampTz));
 	}
+}
+
+/* Puts t into the sorted newest timestamps of a cell, before later ones. */
+static void
+insert_time(const MaCellDef *def, MaCell *cell, TimestampTz t)
+{
+	int at = cell->ntimes;
+	int gone = 0;
+
+	while (at > 0 && cell->times[at - 1] > t)
+		at--;
+	if (at == 0 && superfluous(def, cell, t, 0))
+	{
+		cell->dropped = Max(cell->dropped, t);
+		return;
+	}
+	reserve_time(cell);
 	memmove(cell->times + at + 1, cell->times + at,
 			(cell->ntimes - at) * sizeof(TimestampTz));
 	cell->times[at] = t;
 	cell->ntimes++;
-	if (def->keep_times)
-		return;
 	while (superfluous(def, cell, cell->times[gone], gone + 1))
 		gone++;
 	drop_oldest(cell, gone);
 }
 
-/* Puts a pair into the sorted pairs of a cell. */
+/* Appends t to the timestamps of a whole window. */
 static void
-insert_pair(MaCell *cell, TimestampTz t, Numeric value)
+append_time(MaCell *cell, TimestampTz t)
 {
-	int at = cell->npairs;
+	int n = cell->ntimes;
 
-	while (at > 0 && cell->pairs[at - 1].at > t)
-		at--;
+	reserve_time(cell);
+	if (cell->nsorted == n && (n == 0 || cell->times[n - 1] <= t))
+		cell->nsorted++;
+	cell->times[cell->ntimes++] = t;
+}
+
+/* Appends a pair. */
+static void
+append_pair(MaCell *cell, TimestampTz t, Numeric value)
+{
+	int n = cell->npairs;
+
 	if (cell->pairs == NULL)
 	{
 		cell->maxpairs = 4;
 		cell->pairs = palloc(cell->maxpairs * sizeof(MaPair));
 	}
-	else if (cell->npairs == cell->maxpairs)
+	else if (n == cell->maxpairs)
 	{
 		cell->maxpairs *= 2;
 		cell->pairs =
 			repalloc_huge(cell->pairs, cell->maxpairs * sizeof(MaPair));
 	}
-	memmove(cell->pairs + at + 1, cell->pairs + at,
-			(cell->npairs - at) * sizeof(MaPair));
-	cell->pairs[at].at = t;
-	cell->pairs[at].value = value;
+	if (cell->nsorted == n && (n == 0 || cell->pairs[n - 1].at <= t))
+		cell->nsorted++;
+	cell->pairs[n].at = t;
+	cell->pairs[n].value = value;
 	cell->npairs++;
+}
+
+/* Entries of both kinds begin with their time. */
+static int
+compare_entries(const void *a, const void *b)
+{
+	TimestampTz x = *(const TimestampTz *) a;
+	TimestampTz y = *(const TimestampTz *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* Sorts what was appended to sorted entries, and merges it with them. */
+static void
+merge_entries(char *entries, int nsorted, int n, Size size)
+{
+	int	  tail = n - nsorted;
+	char *appended = MemoryContextAllocHuge(CurrentMemoryContext, tail * size);
+
+	memcpy(appended, entries + nsorted * size, tail * size);
+	qsort(appended, tail, size, compare_entries);
+	while (tail > 0)
+	{
+		char *last = appended + (tail - 1) * size;
+
+		n--;
+		if (nsorted > 0 &&
+			compare_entries(entries + (nsorted - 1) * size, last) > 0)
+			memcpy(entries + n * size, entries + --nsorted * size, size);
+		else
+		{
+			memcpy(entries + n * size, last, size);
+			tail--;
+		}
+	}
+	pfree(appended);
+}
+
+/*
+ * Brings a cell in order after any number of events was folded into it, late
+ * ones too; it must not be asked before.
+ */
+void
+ma_cell_settle(const MaCellDef *def, MaCell *cell)
+{
+	if (def->keep_pairs && cell->nsorted < cell->npairs)
+	{
+		merge_entries((char *) cell->pairs, cell->nsorted, cell->npairs,
+					  sizeof(MaPair));
+		cell->nsorted = cell->npairs;
+	}
+	else if (def->keep_times && cell->nsorted < cell->ntimes)
+	{
+		merge_entries((char *) cell->times, cell->nsorted, cell->ntimes,
+					  sizeof(TimestampTz));
+		cell->nsorted = cell->ntimes;
+	}
 }
 
 /*
  * Folds one event that passed the filter into the cell. With a property,
  * value is what the event has for it, NULL if nothing: then the event does
- * not count here. Memory comes from the current context.
+ * not count here. Memory comes from the current context. ma_cell_settle() has
+ * to follow.
  */
 void
 ma_cell_fold(const MaCellDef *def, MaCell *cell, TimestampTz occurred_at,
@@ -187,9 +261,11 @@ ma_cell_fold(const MaCellDef *def, MaCell *cell, TimestampTz occurred_at,
 		if (cell->max == NULL || compare(value, cell->max) > 0)
 			cell->max = value;
 		if (def->keep_pairs)
-			insert_pair(cell, occurred_at, value);
+			append_pair(cell, occurred_at, value);
 	}
-	else if (def->newest > 0 || def->keep_times)
+	else if (def->keep_times)
+		append_time(cell, occurred_at);
+	else if (def->newest > 0)
 		insert_time(def, cell, occurred_at);
 	if (cell->count == 0 || occurred_at < cell->first)
 		cell->first = occurred_at;
@@ -213,6 +289,7 @@ ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now)
 		while (gone < cell->npairs && cell->pairs[gone].at <= floor)
 			gone++;
 		cell->npairs -= gone;
+		cell->nsorted = cell->npairs;
 		memmove(cell->pairs, cell->pairs + gone,
 				cell->npairs * sizeof(MaPair));
 	}
@@ -294,7 +371,7 @@ get_times(MaCell *cell, const char **in, const char *end)
 
 	if (n > (uint64) (end - *in)) /* each takes a byte at least */
 		n = end - *in;
-	cell->ntimes = cell->maxtimes = (int) n;
+	cell->ntimes = cell->maxtimes = cell->nsorted = (int) n;
 	if (n == 0)
 		return;
 	cell->maxtimes++; /* one is likely to come */
@@ -436,7 +513,7 @@ get_pairs(MaCell *cell, const char **in, const char *end)
 	for (uint64 i = 0; i < n; i++)
 	{
 		at += get_signed(in, end);
-		insert_pair(cell, at, get_numeric(in, end));
+		append_pair(cell, at, get_numeric(in, end));
 	}
 }
 

@@ -227,6 +227,7 @@ fold_kind(MaContact *contact, MaKindDef *kind, MaEvent **events, int n)
 		for (int j = 0; j < n; j++)
 			fold_event(contact, kind, index, events[j],
 					   found + j * kind->nproperties);
+		ma_cell_settle(&use->def, &contact->cells[index]);
 		for (int j = 0; j < use->nboards; j++)
 		{
 			MaAnswer after = board_answer(&use->boards[j], contact, index);
@@ -346,6 +347,21 @@ fold_row(MaContactSet *set, HeapTuple row, TupleDesc desc)
 			fold_event(contact, kind, kind->cells[i], &event, found);
 }
 
+/* Brings the cells that were read anew in order. */
+static void
+settle_rebuilt(MaContactSet *set)
+{
+	for (int i = 0; i < set->n; i++)
+	{
+		MaContact *contact = set->contacts[i];
+		int		   cell = -1;
+
+		while ((cell = bms_next_member(contact->rebuilt, cell)) >= 0)
+			ma_cell_settle(&set->definitions->cells[cell].def,
+						   &contact->cells[cell]);
+	}
+}
+
 /*
  * Folds from the log what the loaded contacts lack, under a fresh snapshot:
  * it is taken after the locks, so what others committed is in it.
@@ -382,4 +398,5 @@ ma_fold_from_log(MaRun *run, MaContactSet *set)
 	} while (SPI_processed > 0);
 	SPI_cursor_close(portal);
 	ma_sql_end(&scope);
+	settle_rebuilt(set);
 }

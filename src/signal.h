@@ -128,6 +128,7 @@ typedef struct MaCell
 	int			 maxpairs; /* allocated, */
 	MaPair		*pairs;	   /* oldest first */
 	MaSeen		*seen;	   /* NULL: no values seen */
+	int			 nsorted;  /* of a whole window: those in order already */
 } MaCell;
 
 /* One question. */
@@ -171,6 +172,7 @@ extern bool ma_signal_test(MaOperator op, int comparison);
 extern void ma_cell_reset(MaCell *cell);
 extern void ma_cell_fold(const MaCellDef *def, MaCell *cell,
 						 TimestampTz occurred_at, Numeric value);
+extern void ma_cell_settle(const MaCellDef *def, MaCell *cell);
 extern void ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now);
 extern void ma_cell_encode(const MaCellDef *def, const MaCell *cell,
 						   StringInfo out);
