@@ -69,6 +69,13 @@ class Maker:
             window = self.pick(*self.windows)
             text.append(f"within => '{window}'")
             where += f" and e.occurred_at + interval '{window}' > {{now}}"
+        elif self.chance(0.3):
+            first, last = self.period()
+            text.append(f"since => '{first}'")
+            where += f" and e.occurred_at >= '{first}'"
+            if last:
+                text.append(f"until => '{last}'")
+                where += f" and e.occurred_at < '{last}'"
         after = ""
         if self.chance(0.25):
             chosen = self.filter()
@@ -84,6 +91,11 @@ class Maker:
             sql = (f"(select {names.get(function, function)}({column})"
                    f" from mautomate.event e where {where})")
         return Pair(f"{function}({', '.join(text)}){after}", sql)
+
+    def period(self):
+        """A fixed one, with or without an end; local times."""
+        first = self.pick("2030-01-30", "2030-03-31 01:30", "2030-10-27")
+        return first, self.pick(None, "2031-01-01", "2032-02-29 12:00")
 
     def count(self):
         return self.call("count")
@@ -176,6 +188,13 @@ class Maker:
                          f" {operator} {{now}})"),
             lambda: Pair(f"{a.text} > now() - interval '{span}'",
                          f"({{now}} < {a.sql} + interval '{span}')"),
+            lambda: Pair(f"now() - {a.text} > '{span}'",
+                         f"({{now}} > {a.sql} + interval '{span}')"),
+            lambda: Pair(f"{some.text} + '{span}' <= now()",
+                         f"({some.sql}{plain} + interval '{span}'"
+                         " <= {now})"),
+            lambda: Pair("now() >= '2030-02-28 12:00'",
+                         "({now} >= '2030-02-28 12:00')"),
             lambda: self.call("ever"), lambda: self.call("ever"),
             lambda: self.call("never"),
         )()
@@ -212,7 +231,8 @@ class Maker:
             Pair(f"score('s') >= {points}",
                  f"({self.score_sql()} >= {points})"),
             Pair("tier('s') = 'warm'",
-                 f"(({self.score_sql()}) >= 10 and ({self.score_sql()}) < 20)")
+                 f"(case when {self.score_sql()} >= 20 then 'hot'"
+                 f" when {self.score_sql()} >= 10 then 'warm' end = 'warm')")
         )
 
     def condition(self, depth):
@@ -251,6 +271,19 @@ class Maker:
                 score.append((f"r{i}", points, None, rule.text,
                               f"coalesce(({rule.sql})::int, 0)"))
         self.score = score
+
+    def change_list(self):
+        """Another predicate for a list that none stands on; its name."""
+        used = " ".join(pair.text for pair in self.lists.values()) + \
+            " ".join(str(rule[3]) for rule in self.score)
+        free = [name for name in self.lists if f"'{name}'" not in used]
+        if not free:
+            return None, None
+        name = self.random.choice(free)
+        pair = self.lists.pop(name)
+        fresh = self.condition(2)
+        self.lists[name] = pair
+        return name, fresh
 
     def add_lists(self, first, n):
         for i in range(first, first + n):

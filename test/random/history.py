@@ -58,7 +58,7 @@ class Story:
         self.live.append(self.events)
         properties = {"no": self.events}
         amount = self.random.choice((1, 5, 7, 10, 10.5, 12, 20, -3, None,
-                                     "many", "12", "skip"))
+                                     "many", "12", 1e200, "skip"))
         if amount != "skip":
             properties["amount"] = amount
         if self.random.random() < 0.7:
@@ -128,6 +128,13 @@ class Story:
         if shape < 0.89 and self.anonymous:
             who = self.anonymous.pop()
             return ("alias", who, self.random.choice(CONTACTS))
+        if shape < 0.91 and self.anonymous:
+            end = self.random.choice(("commit", "rollback"))
+            who = self.random.choice(self.anonymous)
+            rows = self.insert(now, 3, who)
+            if end == "commit":
+                self.anonymous.remove(who)
+            return ("merge", who, self.random.choice(CONTACTS), rows, end)
         if shape < 0.97:
             who = self.random.choice(self.people())
             return ("two", self.insert(now, 3, who),

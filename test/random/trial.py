@@ -187,30 +187,51 @@ class Trial:
                          f"select mautomate.{name}('hand', '{who}')")
         self.check()
 
+    @staticmethod
+    def merge(anonymous, who):
+        return ("with gone as (delete from oracle.hand where contact_id in"
+                " (select contact_id from mautomate.contact"
+                f" where external_id = '{anonymous}') returning 1)"
+                " insert into oracle.hand select contact_id from gone,"
+                f" mautomate.contact where external_id = '{who}'"
+                " on conflict do nothing;"
+                f"select mautomate.alias('{anonymous}', '{who}')")
+
     def take_alias(self, anonymous, who):
-        self.session.run(
-            "with gone as (delete from oracle.hand where contact_id in"
-            " (select contact_id from mautomate.contact"
-            f" where external_id = '{anonymous}') returning 1)"
-            " insert into oracle.hand select contact_id from gone,"
-            f" mautomate.contact where external_id = '{who}'"
-            " on conflict do nothing;"
-            f"select mautomate.alias('{anonymous}', '{who}')")
+        self.session.run(self.merge(anonymous, who))
         self.check(verify=True)
+
+    def take_rule(self, name, pair):
+        """Another predicate for a list: whatever was folded for the old
+        one has to serve or to go."""
+        if name not in self.lists:
+            return
+        self.maker.lists[name] = pair
+        self.session.run(f"select mautomate.create_list('{name}',"
+                         f" {definition.quote(pair.text)})")
+        self.check()
+
+    def take_merge(self, anonymous, who, rows, end):
+        """A merge, while another session writes for the one that goes."""
+        self.at_once(self.merge(anonymous, who), history.insertion(rows), end)
 
     def take_two(self, first, second, end):
         """Two sessions write to the same contact; the second waits."""
+        self.at_once(history.insertion(first), history.insertion(second), end)
+
+    def at_once(self, first, second, end):
         errors = []
 
         def write():
             try:
-                self.other.run(history.insertion(second))
+                self.other.run(second)
             except psql.Failed as error:
                 errors.append(error)
 
-        self.session.run("begin; " + history.insertion(first))
+        self.session.run("begin; " + first)
         writer = threading.Thread(target=write)
         writer.start()
+        writer.join(self.random.choice((0, 0.01)))
         self.session.run(end)
         writer.join()
         if errors:
@@ -248,12 +269,19 @@ class Trial:
                     self.take(("clock", history.stamp(near),
                                self.random.choice(("explain", "run", "run"))))
 
+    def next_step(self):
+        if self.random.random() < 0.04:
+            name, pair = self.maker.change_list()
+            if name:
+                return ("rule", name, pair)
+        return self.story.step(self.now)
+
     def play(self, rounds, steps, instants):
         """The trial as its seed has it."""
         self.define(self.lists)
         for i in range(rounds):
             for _ in range(steps):
-                self.take(self.story.step(self.now))
+                self.take(self.next_step())
             self.sweep(instants)
             if self.random.random() < 0.4:
                 back = self.random.choice(self.story.lengths)
