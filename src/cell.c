@@ -23,7 +23,7 @@
 
 #include "clock.h"
 #include "compat.h"
-#include "seen.h"
+#include "signal_seen.h"
 
 /* What an encoded cell holds besides its counter. */
 #define LAYOUT_FIRST	0x01 /* the first timestamp */
@@ -32,7 +32,7 @@
 #define LAYOUT_VALUES	0x08 /* sum, min, max */
 #define LAYOUT_PAIRS	0x10 /* pairs of a whole window, its length */
 #define LAYOUT_CALENDAR 0x20 /* kept for the windows of this hash */
-#define LAYOUT_SEEN		0x40 /* values themselves: seen.c */
+#define LAYOUT_SEEN		0x40 /* values themselves: signal_seen.c */
 
 static void	   put_numeric(StringInfo out, Numeric value);
 static Numeric get_numeric(const char **in, const char *end);

@@ -12,7 +12,7 @@
 /* Contacts brought up to date and locked until the end of the transaction. */
 extern MaContactSet *ma_refresh_load(const int64 *contact_ids, int n,
 									 bool skip_locked);
-extern MaContact *ma_contact_find(MaContactSet *set, int64 contact_id);
+extern MaContact	*ma_contact_find(MaContactSet *set, int64 contact_id);
 
 extern MaContact *ma_refresh_peek(int64 contact_id);
 
@@ -21,8 +21,8 @@ extern void ma_refresh_silence(void);
 extern bool ma_refresh_is_silent(void);
 
 /* Passes; each returns how many contacts it did. */
-extern int	ma_refresh_timers(int max);
-extern int	ma_refresh_sweep(int max);
+extern int		   ma_refresh_timers(int max);
+extern int		   ma_refresh_sweep(int max);
 extern TimestampTz ma_refresh_next_due(void);
 
 /* Put contacts into a static list, or take them out. */
@@ -33,4 +33,4 @@ extern void ma_refresh_hand(int list_id, const int64 *contact_ids, int n,
 extern void ma_refresh_contacts(const int64 *contact_ids, int n, bool rebuild);
 extern void ma_refresh_everybody(bool rebuild);
 
-#endif							/* MA_REFRESH_H */
+#endif /* MA_REFRESH_H */

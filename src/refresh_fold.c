@@ -21,7 +21,7 @@
 #include "error.h"
 #include "guard.h"
 #include "refresh_private.h"
-#include "seen.h"
+#include "signal_seen.h"
 #include "sql.h"
 #include "value.h"
 

@@ -22,7 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
-#include "seen.h"
+#include "signal_seen.h"
 #include "signal.h"
 
 /* How far apart two times may be whose order months and zones reverse. */

@@ -93,7 +93,7 @@ typedef struct MaSeenValue
 	const char *key; /* equal for equal values */
 } MaSeenValue;
 
-/* Values themselves; see seen.c. */
+/* Values themselves; see signal_seen.c. */
 typedef struct MaSeen
 {
 	int			 n;

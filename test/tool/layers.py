@@ -6,26 +6,28 @@ import pathlib
 import re
 
 # The bottom first; within a layer anything goes but a circle. A name stands
-# for its family: predicate for predicate_names, but not for predicate_store.
+# for its family: predicate for predicate_names, but not for predicate_store;
+# within a family everything goes.
 LAYERS = [
     """compat sql guc zone clock inval error wake arm address batch setting
-    argument lease guard columns calendar""",
-    """cell value vocabulary signal predicate document program workflow liquid
-    channel template mime transport""",
+    argument lease guard columns calendar table""",
+    """anniversary value vocabulary signal cell predicate document program
+    workflow liquid channel template mime transport""",
     """definition predicate_store state outbox gate""",
     """refresh entry model contact merge attribute event""",
-    """capture track identify kind list score grant explain verify enrollment
-    workflow_store journey delivery send letter preview inbound""",
+    """capture track identify kind use list score grant explain verify
+    enrollment workflow_store journey delivery send letter preview
+    inbound""",
     """launcher worker mautomate""",
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS)
         for name in names.split()}
 
 
-def rank(stem):
-    """The layer of a file: that of the longest known stem it starts with."""
+def family(stem):
+    """The module of a file: the longest known name it starts with, or None."""
     names = [n for n in RANK if stem == n or stem.startswith(n + "_")]
-    return RANK[max(names, key=len)] if names else None
+    return max(names, key=len, default=None)
 
 
 def circle(start, includes, path):
@@ -43,19 +45,19 @@ def circle(start, includes, path):
 def main():
     includes = {}
     for file in sorted(pathlib.Path("src").glob("*.[ch]")):
-        if rank(file.stem) is None:
+        module = family(file.stem)
+        if module is None:
             print(f"{file}: name its layer in test/tool/layers.py")
             continue
         for name in re.findall(r'^#include "(\w+)\.h"', file.read_text(),
                                re.M):
             if not pathlib.Path(f"src/{name}.h").exists():
                 continue  # PostgreSQL's
-            if rank(name) is not None and rank(name) > rank(file.stem):
+            other = family(name)
+            if other is not None and RANK[other] > RANK[module]:
                 print(f"{file} includes {name}.h of a higher layer")
-            one, other = (stem.removesuffix("_private")
-                          for stem in (file.stem, name))
-            if one != other:
-                includes.setdefault(one, set()).add(other)
+            if other not in (None, module):
+                includes.setdefault(file.stem, set()).add(name)
     for stem in sorted(includes):
         path = circle(stem, includes, [stem])
         if path and stem == min(path):

@@ -1,9 +1,9 @@
 /*
- * seen.h
+ * signal_seen.h
  *	  Cells that keep values themselves: the different ones, or the last.
  */
-#ifndef MA_SEEN_H
-#define MA_SEEN_H
+#ifndef MA_SIGNAL_SEEN_H
+#define MA_SIGNAL_SEEN_H
 
 #include "signal.h"
 
@@ -19,4 +19,4 @@ extern void ma_seen_answer(const MaSignal *signal, const MaCell *cell,
 extern TimestampTz ma_seen_flips_at(const MaCell *cell, MaOperator op,
 									int64 constant, TimestampTz now);
 
-#endif /* MA_SEEN_H */
+#endif /* MA_SIGNAL_SEEN_H */

@@ -1,5 +1,5 @@
 /*
- * seen.c
+ * signal_seen.c
  *	  Cells that keep values themselves: the different ones, or the last.
  *
  * count_distinct: each value with the instant at which its newest occurrence
@@ -17,7 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
-#include "seen.h"
+#include "signal_seen.h"
 #include "value.h"
 
 /* What such a cell holds, made when the first value comes. */
