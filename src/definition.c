@@ -209,7 +209,8 @@ static void
 read_lists(MaDefinitions *definitions, int **predicate_ids)
 {
 	static MaStatement stmt = {
-		"select list_id::bigint, name, predicate_id::bigint, generation"
+		"select list_id::bigint, name, predicate_id::bigint, generation,"
+		" (state <> 'ready')::int::bigint"
 		" from mautomate_internal.list order by list_id",
 		0};
 	uint64 n = ma_sql_read(&stmt, NULL, NULL, 0);
@@ -228,6 +229,7 @@ read_lists(MaDefinitions *definitions, int **predicate_ids)
 		(*predicate_ids)[i] = get_int(i, 3);
 		list->is_static = (*predicate_ids)[i] == 0;
 		list->generation = get_int(i, 4);
+		list->building = get_int(i, 5) != 0;
 		definitions->consumers_at =
 			Max(definitions->consumers_at, list->generation);
 	}

@@ -21,6 +21,7 @@ typedef struct MaListDef
 	MaExpr	   *expr; /* NULL: static, or broken */
 	bool		is_static;
 	int64		generation; /* at which its predicate last changed */
+	bool		building;	/* not ready: who enters it does so silently */
 } MaListDef;
 
 /* A rule of a score. */

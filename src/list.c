@@ -5,7 +5,8 @@
  * A change of definitions takes the row lock on the generation first, so two
  * of them never interleave. A new or changed predicate is evaluated for
  * everybody before the call returns, like CREATE INDEX: whoever writes
- * contacts or events meanwhile waits.
+ * contacts or events meanwhile waits. Or it is built while others write
+ * (refresh_build.c).
  */
 #include "postgres.h"
 
@@ -21,6 +22,7 @@
 #include "refresh.h"
 #include "sql.h"
 #include "vocabulary.h"
+#include "wake.h"
 
 PG_FUNCTION_INFO_V1(mautomate_create_list);
 PG_FUNCTION_INFO_V1(mautomate_create_static_list);
@@ -214,27 +216,34 @@ ma_list_check_names(const MaExpr *expr)
 	}
 }
 
-/* Stores a list of a predicate; an existing one is changed. */
+/*
+ * Stores a list of a predicate; an existing one is changed. It is ready, if
+ * the caller fills it now, or to be built.
+ */
 static void
-store_list(const char *name, const char *predicate, int predicate_id)
+store_list(const char *name, const char *predicate, int predicate_id,
+		   bool ready)
 {
 	static MaStatement stmt = {
 		"insert into mautomate_internal.list"
-		" (name, predicate, predicate_id, generation, built_at)"
-		" values ($1, $2, $3, $4, mautomate.clock())"
+		" (name, predicate, predicate_id, generation, built_at, state)"
+		" values ($1, $2, $3, $4, case when $5 then mautomate.clock() end,"
+		" case when $5 then 'ready' else 'building' end)"
 		" on conflict (name) do update set predicate = excluded.predicate,"
 		" predicate_id = excluded.predicate_id,"
-		" generation = excluded.generation, built_at = excluded.built_at",
-		4,
-		{TEXTOID, TEXTOID, INT4OID, INT8OID}};
+		" generation = excluded.generation, built_at = excluded.built_at,"
+		" state = excluded.state, wait_for = null, started_at = null",
+		5,
+		{TEXTOID, TEXTOID, INT4OID, INT8OID, BOOLOID}};
 	MaSqlScope scope;
-	Datum	   values[4];
-	char	   nulls[5] = "    ";
+	Datum	   values[5];
+	char	   nulls[6] = "     ";
 
 	values[0] = CStringGetTextDatum(name);
 	values[1] = CStringGetTextDatum(predicate ? predicate : "");
 	values[2] = Int32GetDatum(predicate_id);
 	values[3] = Int64GetDatum(ma_definition_generation());
+	values[4] = BoolGetDatum(ready);
 	if (predicate == NULL)
 		nulls[1] = nulls[2] = 'n';
 	ma_sql_begin(&scope);
@@ -242,12 +251,13 @@ store_list(const char *name, const char *predicate, int predicate_id)
 	ma_sql_end(&scope);
 }
 
-/* create_list(name, predicate) */
+/* create_list(name, predicate, wait) */
 Datum
 mautomate_create_list(PG_FUNCTION_ARGS)
 {
 	char		*name = ma_argument_name(fcinfo, 0, "name");
 	char		*predicate = ma_argument_text(fcinfo, 1, "predicate");
+	bool		 wait = PG_ARGISNULL(2) || PG_GETARG_BOOL(2);
 	MaExprSource source = {
 		.text = predicate, .names = MA_NAMES_PERSON, .type = BOOLOID};
 	MaExpr	  *expr = ma_expr_compile(&source, CurrentMemoryContext);
@@ -261,8 +271,14 @@ mautomate_create_list(PG_FUNCTION_ARGS)
 	if (existed && strcmp(list.predicate, predicate) == 0)
 		PG_RETURN_TEXT_P(cstring_to_text("unchanged"));
 	ma_list_check_names(expr);
-	store_list(name, predicate, ma_predicate_register(&source));
-	ma_refresh_everybody(false);
+	store_list(name, predicate, ma_predicate_register(&source), wait);
+	if (wait)
+		ma_refresh_everybody(false);
+	else
+	{
+		(void) ma_definitions(); /* a cycle is found now */
+		ma_wake_scheduler_at_commit();
+	}
 	PG_RETURN_TEXT_P(cstring_to_text(existed ? "changed" : "created"));
 }
 
@@ -282,7 +298,7 @@ mautomate_create_static_list(PG_FUNCTION_ARGS)
 					 errhint("Drop it first, or choose another name.")));
 		PG_RETURN_TEXT_P(cstring_to_text("unchanged"));
 	}
-	store_list(name, NULL, 0);
+	store_list(name, NULL, 0, true);
 	PG_RETURN_TEXT_P(cstring_to_text("created"));
 }
 

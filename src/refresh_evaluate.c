@@ -245,7 +245,9 @@ change_list(MaRun *run, MaContact *contact, int list, TimestampTz at,
 	contact->member[list] = entered;
 	contact->changed = true;
 	wake(contact, run->definitions->list_users[list]);
-	derive(run, contact, entered ? "list_entered" : "list_left", at, pairs, 1);
+	if (!run->definitions->lists[list].building)
+		derive(run, contact, entered ? "list_entered" : "list_left", at, pairs,
+			   1);
 }
 
 /* Puts a contact into a static list, or takes it out. */

@@ -200,7 +200,9 @@ mark_stale(void)
 		" select contact_id, true from mautomate.contact c"
 		" left join mautomate_internal.contact_state s using (contact_id)"
 		" where c.merged_into is null"
-		" and (s.generation < $1 or s.generation is null)",
+		" and (s.generation < $1 or s.generation is null)"
+		" and not exists (select from mautomate_internal.list"
+		" where state = 'building')",
 		1,
 		{INT8OID}};
 	MaDefinitions *definitions = ma_definitions();
@@ -229,6 +231,7 @@ ma_refresh_sweep(int max)
 
 	ma_evaluate_forget_errors();
 	mark_stale();
+	ma_build_begin();
 	while (done < max)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -237,6 +240,7 @@ ma_refresh_sweep(int max)
 			break;
 		MemoryContextReset(cxt);
 	}
+	ma_build_end();
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
 	return done;
@@ -244,16 +248,19 @@ ma_refresh_sweep(int max)
 
 /*
  * When there is something to do next: the earliest timer, or at once where
- * contacts are marked; infinity for nothing.
+ * contacts are marked, or soon where a list waits for old transactions;
+ * infinity for nothing.
  */
 TimestampTz
 ma_refresh_next_due(void)
 {
 	static MaStatement stmt = {
 		"select case when exists (select from mautomate_internal.dirty)"
-		" then '-infinity' else coalesce((select due_at"
-		" from mautomate_internal.timer order by due_at limit 1), 'infinity')"
-		" end",
+		" then '-infinity' else least((select due_at"
+		" from mautomate_internal.timer order by due_at limit 1),"
+		" (select mautomate.clock() + interval '1 second'"
+		" from mautomate_internal.list where state <> 'ready' limit 1),"
+		" 'infinity') end",
 		0};
 	MaSqlScope	scope;
 	bool		isnull;

@@ -81,6 +81,10 @@ extern MaContactSet *ma_refresh_run(MaWork *works, int n, bool silent,
 									bool skip_locked);
 extern void			 ma_refresh_chunks(MaWork *works, int n, bool silent);
 
+/* refresh_build.c */
+extern void ma_build_begin(void);
+extern void ma_build_end(void);
+
 /* refresh_adopt.c */
 extern void ma_adopt_blank(MaContactSet *set);
 extern bool ma_adopt_missing(MaContactSet *set, MaWork *works, int n);

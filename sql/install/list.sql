@@ -6,7 +6,10 @@ create table mautomate_internal.list (
   predicate text,
   predicate_id int references mautomate_internal.predicate,
   generation bigint not null default 0,
-  state text not null default 'ready' check (state in ('ready', 'building')),
+  state text not null default 'ready'
+    check (state in ('ready', 'building', 'sweeping')),
+  wait_for xid8,
+  started_at timestamptz,
   built_at timestamptz,
   created_at timestamptz not null default mautomate.clock(),
   check ((predicate is null) = (predicate_id is null))
@@ -15,6 +18,10 @@ comment on table mautomate_internal.list is
   'lists; without a predicate a static one';
 comment on column mautomate_internal.list.generation is
   'the generation of definitions at which its predicate last changed';
+comment on column mautomate_internal.list.state is
+  'building: waits for transactions that may not know it; sweeping: everybody is folded anew; ready: right and stays right';
+comment on column mautomate_internal.list.wait_for is
+  'the sweep begins when all older transactions have ended';
 create trigger definition_changed
   after insert or update or delete or truncate on mautomate_internal.list
   for each statement execute function mautomate_internal.definition_changed();
@@ -44,11 +51,12 @@ select pg_catalog.pg_extension_config_dump('mautomate_internal.list_list_id_seq'
 select pg_catalog.pg_extension_config_dump('mautomate_internal.list_member', 'where by = ''hand''');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.list_change', '');
 
-create function mautomate.create_list(name text, predicate text)
+create function mautomate.create_list(name text, predicate text,
+    wait boolean default true)
   returns text language c
   as 'MODULE_PATHNAME', 'mautomate_create_list';
-comment on function mautomate.create_list(text, text) is
-  'creates or changes a list of the contacts for whom a SQL expression holds, and fills it before it returns: writers of contacts and events wait meanwhile. Returns created, changed or unchanged. Errors: a text that is no immutable boolean expression (with its position), an unknown list or score in it, a cycle';
+comment on function mautomate.create_list(text, text, boolean) is
+  'creates or changes a list of the contacts for whom a SQL expression holds. It fills it before it returns, while writers of contacts and events wait (like CREATE INDEX); with wait => false it returns at once and the scheduler or run() fill it while others write (like CREATE INDEX CONCURRENTLY): views lists and progress tell when it is ready. Returns created, changed or unchanged. Errors: a text that is no immutable boolean expression (with its position), an unknown list or score in it, a cycle';
 
 create function mautomate.create_static_list(name text)
   returns text language c
@@ -83,7 +91,8 @@ create view mautomate.lists as
   select l.name, l.predicate,
          (select count(*) from mautomate_internal.list_member m
           where m.list_id = l.list_id) as members,
-         l.state, l.built_at
+         case l.state when 'sweeping' then 'building' else l.state end as state,
+         l.built_at
   from mautomate_internal.list l;
 comment on view mautomate.lists is
   'lists; predicate is null for a static one; members are counted now';
@@ -102,4 +111,19 @@ create function mautomate.explain_list(list text, who text)
   as 'MODULE_PATHNAME', 'mautomate_explain_list';
 comment on function mautomate.explain_list(text, text) is
   'each condition of a list for a contact, exact at clock(): what it reads, whether it holds (null: unknown), until when if nothing happens (null: for good), and the events that decided it, up to three by their times (in mautomate.timezone). Errors: unknown list or contact';
+
+create view mautomate.progress as
+  select format('list "%s"', l.name) as object,
+         case l.state when 'sweeping' then t.total - t.left_over else 0 end as done,
+         t.total, l.started_at,
+         case when l.state = 'sweeping' and t.total > t.left_over
+              then l.started_at + (clock_timestamp() - l.started_at)
+                   * (t.total::float8 / (t.total - t.left_over)) end as estimated_end
+  from mautomate_internal.list l,
+       (select (select count(*) from mautomate_internal.contact_state) as total,
+               (select count(distinct contact_id) from mautomate_internal.dirty
+                where rebuild) as left_over) t
+  where l.state <> 'ready';
+comment on view mautomate.progress is
+  'lists that are being built (create_list(..., wait => false)): contacts done of how many, real time of the start, and when it will be ready at this pace (null: not begun, since transactions older than the list are still running)';
 
