@@ -276,7 +276,8 @@ ma_refresh_next_due(void)
 /*
  * Evaluates all lists and scores of everybody, silently, in this transaction,
  * like CREATE INDEX: writers of contacts and events wait, so the result is
- * exact, and who comes after us knows the new definitions.
+ * exact, and who comes after us knows the new definitions. Definitions that
+ * cannot be, such as a cycle, are refused even where there is nobody.
  */
 void
 ma_refresh_everybody(bool rebuild)
@@ -299,6 +300,7 @@ ma_refresh_everybody(bool rebuild)
 	int64		  last = PG_INT64_MIN;
 	MaSqlScope	  scope;
 
+	(void) ma_definitions();
 	ma_sql_begin(&scope);
 	for (int i = 0; i < lengthof(lock); i++)
 		ma_sql_exec(&lock[i], NULL, NULL, 0);

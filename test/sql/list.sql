@@ -22,6 +22,11 @@ create view pg_temp.changes as
   where l.name like 'l\_%' and c.external_id like 'l\_%'
   order by h.changed_at, l.name, c.external_id, h.ctid;
 
+-- a cycle is refused even while there is nobody
+select mautomate.create_list('l_round', 'true');
+select mautomate.create_list('l_round', 'not in_list(''l_round'')');
+select mautomate.drop_list('l_round');
+
 select mautomate.identify('l_' || who) is not null from unnest(array['ann', 'bob', 'cid']) who;
 select mautomate.create_list('l_three', 'count(''l_buy'', within => ''10 days'') >= 3');
 select mautomate.create_list('l_three', 'count(''l_buy'', within => ''10 days'') >= 3');
