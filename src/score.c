@@ -30,6 +30,7 @@ PG_FUNCTION_INFO_V1(mautomate_drop_score_rule);
 PG_FUNCTION_INFO_V1(mautomate_rename_score);
 PG_FUNCTION_INFO_V1(mautomate_drop_score_tier);
 PG_FUNCTION_INFO_V1(mautomate_state_scores);
+PG_FUNCTION_INFO_V1(mautomate_score_id);
 
 /* What an upsert did: nothing, a new row, or a changed one. */
 static const char *
@@ -79,6 +80,13 @@ score_id(const char *name)
 	id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
 	ma_sql_end(&scope);
 	return id;
+}
+
+/* score_id(name) */
+Datum
+mautomate_score_id(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(score_id(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 }
 
 /* A rule or tier of a score changed: the score is another one now. */

@@ -125,9 +125,15 @@ create view mautomate.scores as
 comment on view mautomate.scores is
   'every contact''s scores, in points, and the tier each is in';
 
+create function mautomate_internal.score_id(name text) returns int
+  language c stable strict as 'MODULE_PATHNAME', 'mautomate_score_id';
+comment on function mautomate_internal.score_id(text) is
+  'the number of a score. Error: unknown score';
+
 create function mautomate.score(who text, name text) returns float8
   language sql stable security definer set search_path = pg_catalog, pg_temp
 begin atomic
+  select mautomate_internal.score_id(name);
   select x.value
   from mautomate_internal.contact_state cs
   cross join lateral mautomate_internal.state_scores(cs.state) x
@@ -136,12 +142,13 @@ begin atomic
     and s.name = $2;
 end;
 comment on function mautomate.score(text, text) is
-  'the points a contact has of a score; null if there is no such score. Error: unknown contact';
+  'the points a contact has of a score. Errors: unknown contact or score';
 
 create function mautomate.top_leads(score text, n int default 100)
   returns table (external_id text, value float8, tier text)
   language sql stable security definer set search_path = pg_catalog, pg_temp
 begin atomic
+  select mautomate_internal.score_id(score);
   -- the n best are in the buckets from the n-th best contact's upwards
   with best as materialized (
     select cs.contact_id, cs.score_id
@@ -164,5 +171,5 @@ begin atomic
   limit n;
 end;
 comment on function mautomate.top_leads(text, int) is
-  'the n contacts (default 100) with the most points of a score, best first; none if there is no such score';
+  'the n contacts (default 100) with the most points of a score, best first. Error: unknown score';
 

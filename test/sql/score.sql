@@ -33,7 +33,8 @@ select external_id, value, tier from mautomate.scores where score = 's_fit' and 
 select mautomate.track('s_bob', 's_complaint') is not null;
 select external_id, value, tier from mautomate.scores where score = 's_fit' and external_id like 's\_%' order by 1;
 select mautomate.identify('s_bob', attributes => '{"s_country": "FR"}') is not null;
-select mautomate.score('s_bob', 's_fit'), mautomate.score('s_ann', 's_fit'), mautomate.score('s_ann', 's_none');
+select mautomate.score('s_bob', 's_fit'), mautomate.score('s_ann', 's_fit');
+select mautomate.score('s_ann', 's_none');
 select mautomate.score('s_nobody', 's_fit');
 select * from mautomate.top_leads('s_fit', 2);
 select * from mautomate.top_leads('s_none');
