@@ -374,7 +374,12 @@ compile_softly(MaSource *source, TupleDesc desc)
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
-	if (source->broken != NULL &&
-		source->broken->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	if (source->broken == NULL)
+		return;
+	if (source->broken->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		ReThrowError(source->broken);
+	source->broken->hint = psprintf(
+		"Attach the table as it is now with mautomate.attach_%s(); that reads "
+		"what was missed meanwhile.",
+		source->text.kind == NULL ? "contacts" : "events");
 }

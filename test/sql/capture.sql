@@ -175,6 +175,7 @@ select kind from events where who = 'w3';
 alter table shop.page drop visitor;
 insert into shop.page values ('dropped');
 select * from noted;
+select hint from mautomate.errors order by object;
 truncate mautomate_internal.error;
 select mautomate.detach('shop.page');
 select mautomate.attach_events('shop.page', 'page', 'who', backfill => false);
