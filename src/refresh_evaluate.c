@@ -290,7 +290,7 @@ tier_of(const MaScoreDef *score, double value, int tier)
 static int
 bucket_of(double value)
 {
-	int bucket = (int) floor(4 * log2(1 + fabs(value)));
+	int bucket = (int) floor(2 * log2(1 + fabs(value)));
 
 	return value < 0 ? -bucket - 1 : bucket;
 }

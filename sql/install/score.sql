@@ -56,7 +56,7 @@ create table mautomate_internal.contact_score (
 create index contact_score_bucket
   on mautomate_internal.contact_score (score_id, bucket desc);
 comment on table mautomate_internal.contact_score is
-  'who has about how much: bucket = sign * log2(1 + |value|) * 4, rounded down; written when it changes';
+  'who has about how much: bucket = sign * log2(1 + |value|) * 2, rounded down; written when it changes';
 
 select pg_catalog.pg_extension_config_dump('mautomate_internal.score', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.score_score_id_seq', '');
