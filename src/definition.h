@@ -72,6 +72,13 @@ typedef struct MaSwitchboard
 	MaSwitch *switches; /* by constant */
 } MaSwitchboard;
 
+/* Who asks whether at least so long has passed since the last event. */
+typedef struct MaElapsed
+{
+	int64 least; /* a lower bound, in microseconds */
+	int	  consumer;
+} MaElapsed;
+
 /* A cell, and whom a change of it concerns. */
 typedef struct MaCellUse
 {
@@ -83,6 +90,8 @@ typedef struct MaCellUse
 	Bitmapset	  *any;		  /* consumers to wake at every change */
 	int			   nboards;
 	MaSwitchboard *boards; /* consumers to wake at a crossing */
+	int			   nelapsed;
+	MaElapsed	  *elapsed; /* consumers to wake after so long a time */
 } MaCellUse;
 
 /* A property of events as a type. */

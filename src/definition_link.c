@@ -145,13 +145,66 @@ has_board(const MaSignal *signal)
 	}
 }
 
+/*
+ * How long ago the last event must be, at least, for an expression to be
+ * concerned by another one, in microseconds: all it does with the slot is to
+ * ask elapsed(...) <op> span. False if it does anything else with it.
+ */
+static bool
+asks_elapsed(const MaExpr *expr, int index, int64 *least)
+{
+	MaSlot *slots;
+	int		n = ma_expr_slots(expr, &slots);
+
+	*least = PG_INT64_MAX;
+	if (slots[index].kind != MA_SLOT_SIGNAL ||
+		slots[index].signal->function != MA_LAST_AT ||
+		slots[index].signal->windowed || ma_expr_count(expr) != 1 ||
+		bms_is_member(index, ma_expr_target_slots(expr, 0)))
+		return false;
+	for (int i = 0; i < n; i++)
+	{
+		MaSignal span;
+
+		if ((slots[i].kind != MA_SLOT_ELAPSED &&
+			 slots[i].kind != MA_SLOT_REMAINING &&
+			 slots[i].kind != MA_SLOT_ANNIVERSARY) ||
+			slots[i].time != index)
+			continue;
+		if (slots[i].kind != MA_SLOT_ELAPSED)
+			return false;
+		ma_signal_set_window(&span, &slots[i].span);
+		*least = Min(*least, span.within_min);
+	}
+	return *least != PG_INT64_MAX;
+}
+
+/* Adds a consumer to those who wait for time to pass since the last event. */
+static void
+add_elapsed(MaCellUse *use, int64 least, int consumer)
+{
+	use->elapsed =
+		use->elapsed == NULL ?
+			palloc(sizeof(MaElapsed)) :
+			repalloc(use->elapsed, (use->nelapsed + 1) * sizeof(MaElapsed));
+	use->elapsed[use->nelapsed].least = least;
+	use->elapsed[use->nelapsed++].consumer = consumer;
+}
+
 /* Binds a signal to its cell; who uses it is woken by its changes. */
 static void
-link_signal(MaDefinitions *definitions, MaSlot *slot, int consumer)
+link_signal(MaDefinitions *definitions, const MaExpr *expr, int index,
+			int consumer)
 {
-	MaSignal  *signal = slot->signal;
+	MaSlot	  *slots;
+	MaSlot	  *slot;
+	MaSignal  *signal;
+	int64	   least;
 	MaCellUse *use;
 
+	(void) ma_expr_slots(expr, &slots);
+	slot = &slots[index];
+	signal = slot->signal;
 	signal->cell = find_cell(definitions, signal->kind, signal->filter_text,
 							 signal->property, signal->form);
 	use = &definitions->cells[signal->cell];
@@ -162,6 +215,8 @@ link_signal(MaDefinitions *definitions, MaSlot *slot, int consumer)
 		return;
 	if (slot->kind == MA_SLOT_COMPARE && has_board(signal))
 		add_switch(definitions, slot, consumer);
+	else if (asks_elapsed(expr, index, &least))
+		add_elapsed(use, least, consumer);
 	else
 		use->any = bms_add_member(use->any, consumer);
 }
@@ -204,7 +259,7 @@ link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer)
 		{
 			case MA_SLOT_SIGNAL:
 			case MA_SLOT_COMPARE:
-				link_signal(definitions, slot, consumer);
+				link_signal(definitions, expr, i, consumer);
 				break;
 			case MA_SLOT_ATTRIBUTE:
 				if (consumer >= 0)

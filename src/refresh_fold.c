@@ -207,6 +207,27 @@ wake_crossed(MaContact *contact, const MaSwitchboard *board,
 	MemoryContextSwitchTo(old);
 }
 
+/* The time of the newest event in a cell that keeps it. */
+static TimestampTz
+last_time(const MaCell *cell)
+{
+	return cell->ntimes > 0 ? cell->times[cell->ntimes - 1] : DT_NOBEGIN;
+}
+
+/* Wakes those for whom so much time had passed before the last event came. */
+static void
+wake_elapsed(MaContact *contact, const MaCellUse *use, TimestampTz before)
+{
+	MemoryContext old = MemoryContextSwitchTo(contact->set->cxt);
+
+	for (int i = 0; i < use->nelapsed; i++)
+		if (before == DT_NOBEGIN ||
+			before + use->elapsed[i].least <= contact->as_of)
+			contact->woken =
+				bms_add_member(contact->woken, use->elapsed[i].consumer);
+	MemoryContextSwitchTo(old);
+}
+
 /* Folds events of one kind into the cells of that kind. */
 static void
 fold_kind(MaContact *contact, MaKindDef *kind, MaEvent **events, int n)
@@ -215,13 +236,16 @@ fold_kind(MaContact *contact, MaKindDef *kind, MaEvent **events, int n)
 
 	for (int i = 0; i < kind->ncells; i++)
 	{
-		int		   index = kind->cells[i];
-		MaCellUse *use = &contact->set->definitions->cells[index];
-		MaAnswer  *before;
+		int			index = kind->cells[i];
+		MaCellUse  *use = &contact->set->definitions->cells[index];
+		MaCell	   *cell = &contact->cells[index];
+		MaAnswer   *before;
+		TimestampTz last;
 
 		if (bms_is_member(index, contact->rebuilt))
 			continue; /* the log had them already */
 		before = palloc((use->nboards + 1) * sizeof(MaAnswer));
+		last = last_time(cell);
 		for (int j = 0; j < use->nboards; j++)
 			before[j] = board_answer(&use->boards[j], contact, index);
 		for (int j = 0; j < n; j++)
@@ -234,6 +258,8 @@ fold_kind(MaContact *contact, MaKindDef *kind, MaEvent **events, int n)
 
 			wake_crossed(contact, &use->boards[j], &before[j], &after);
 		}
+		if (last_time(cell) != last)
+			wake_elapsed(contact, use, last);
 		pfree(before);
 	}
 	pfree(found);

@@ -316,45 +316,44 @@ decode(MaContact *contact, const char *in, const char *end)
 	}
 }
 
-/* Writes the state of a contact; lists, scores, cells by ascending id. */
-static bytea *
-encode(MaContact *contact)
+/* Encodes the state of a contact as a bytea; lists, scores, cells by ascending id. */
+static void
+encode(MaContact *contact, StringInfo out)
 {
 	MaDefinitions *definitions = contact->set->definitions;
-	StringInfoData out;
 	int			   n = 0;
 	int			   id = 0;
 
-	initStringInfo(&out);
-	appendStringInfoSpaces(&out, VARHDRSZ);
-	appendStringInfoChar(&out, FORMAT_VERSION);
+	resetStringInfo(out);
+	appendStringInfoSpaces(out, VARHDRSZ);
+	appendStringInfoChar(out, FORMAT_VERSION);
 	for (int i = 0; i < definitions->nlists; i++)
 		n += contact->member[i];
-	ma_varint_put(&out, n);
+	ma_varint_put(out, n);
 	for (int i = 0; i < definitions->nlists; i++)
 		if (contact->member[i])
 		{
-			ma_varint_put(&out, definitions->lists[i].list_id - id);
+			ma_varint_put(out, definitions->lists[i].list_id - id);
 			id = definitions->lists[i].list_id;
 		}
 	n = 0;
 	for (int i = 0; i < definitions->nscores; i++)
 		n += contact->scores[i].bucket != INT_MIN;
-	ma_varint_put(&out, n);
+	ma_varint_put(out, n);
 	for (int i = 0; i < definitions->nscores; i++)
 	{
 		int bucket = contact->scores[i].bucket;
 
 		if (bucket == INT_MIN)
 			continue;
-		ma_varint_put(&out, definitions->scores[i].score_id);
+		ma_varint_put(out, definitions->scores[i].score_id);
 		ma_varint_put(
-			&out,
+			out,
 			contact->scores[i].tier < 0 ?
 				0 :
 				definitions->scores[i].tiers[contact->scores[i].tier].tier_id);
-		ma_varint_put(&out, (uint32) ((bucket << 1) ^ (bucket >> 31)));
-		appendBinaryStringInfo(&out, (char *) &contact->scores[i].value,
+		ma_varint_put(out, (uint32) ((bucket << 1) ^ (bucket >> 31)));
+		appendBinaryStringInfo(out, (char *) &contact->scores[i].value,
 							   sizeof(double));
 	}
 	for (int i = 0; i < definitions->ncells; i++)
@@ -363,15 +362,14 @@ encode(MaContact *contact)
 			ma_cell_prune(&definitions->cells[i].def, &contact->cells[i],
 						  contact->as_of);
 			ma_cell_encode(&definitions->cells[i].def, &contact->cells[i],
-						   &out);
+						   out);
 		}
-	SET_VARSIZE(out.data, out.len);
-	return (bytea *) out.data;
+	SET_VARSIZE(out->data, out->len);
 }
 
 /* Updates the row of one contact. */
 static void
-store_one(MaContact *contact, MaTable *table)
+store_one(MaContact *contact, MaTable *table, StringInfo buffer)
 {
 	TupleTableSlot *slot = table->slot;
 
@@ -381,7 +379,8 @@ store_one(MaContact *contact, MaTable *table)
 	slot->tts_values[STATE_AS_OF] = TimestampTzGetDatum(contact->as_of);
 	slot->tts_values[STATE_DUE_AT] = TimestampTzGetDatum(contact->due_at);
 	slot->tts_values[STATE_GENERATION] = Int64GetDatum(contact->generation);
-	slot->tts_values[STATE_STATE] = PointerGetDatum(encode(contact));
+	encode(contact, buffer);
+	slot->tts_values[STATE_STATE] = PointerGetDatum(buffer->data);
 	ExecStoreVirtualTuple(slot);
 	if (!ma_table_update(table, &contact->tid))
 		elog(ERROR, "contact state changed although it was locked");
@@ -396,18 +395,20 @@ store_one(MaContact *contact, MaTable *table)
 void
 ma_state_store(MaContactSet *set)
 {
-	MaTable table;
-	bool	any = false;
+	MaTable		   table;
+	StringInfoData buffer;
+	bool		   any = false;
 
 	for (int i = 0; i < set->n && !any; i++)
 		any = set->contacts[i]->changed;
 	if (!any)
 		return;
+	initStringInfo(&buffer);
 	ma_table_open(&table, "contact_state");
 	PushActiveSnapshot(GetTransactionSnapshot());
 	for (int i = 0; i < set->n; i++)
 		if (set->contacts[i]->changed)
-			store_one(set->contacts[i], &table);
+			store_one(set->contacts[i], &table, &buffer);
 	PopActiveSnapshot();
 	ma_table_close(&table);
 	CommandCounterIncrement();
