@@ -100,6 +100,24 @@ class Maker:
     def count(self):
         return self.call("count")
 
+    def distinct(self):
+        """How many different values; JSON null is none."""
+        chosen = self.call("count_distinct", "amount")
+        value = "e.properties->'amount'"
+        column = number("e.properties", "amount")
+        return Pair(chosen.text, chosen.sql.replace(
+            f"count_distinct({column})",
+            f"count(distinct {value}) filter (where jsonb_typeof({value})"
+            " <> 'null')"))
+
+    def last(self):
+        kind = self.pick(*KINDS)
+        return Pair(f"last_value('{kind}', 'tag')",
+                    "(select e.properties->>'tag' from mautomate.event e"
+                    f" where e.contact_id = c.contact_id and e.kind = '{kind}'"
+                    " and e.properties ? 'tag'"
+                    " order by e.occurred_at desc, e.event_id desc limit 1)")
+
     def value(self):
         return self.call(self.pick("sum", "avg", "min", "max"), "amount")
 
@@ -201,6 +219,7 @@ class Maker:
 
     def mixed_condition(self):
         a, b, v = self.count(), self.count(), self.value()
+        n = self.random.randrange(0, 4)
         return self.pick(
             lambda: Pair(f"case when {a.text} > 2 then {v.text}"
                          f" else {b.text} end > 1",
@@ -210,6 +229,10 @@ class Maker:
                          f"({a.sql} + {b.sql} = 3)"),
             lambda: Pair(f"coalesce({v.text}, 0) > {b.text}",
                          f"(coalesce({v.sql}, 0) > {b.sql})"),
+            lambda: self.compare(self.distinct(), self.constant(n)),
+            lambda: self.compare(self.distinct(), self.constant(n)),
+            lambda: self.compare(self.distinct(), a),
+            lambda: self.compare(self.last(), Pair("'u'", "'u'")),
             lambda: Pair("contact.b", self.attribute("b").sql),
             lambda: Pair("contact.s = 'x'", "((c.attributes->>'s') = 'x')"),
             lambda: self.compare(self.attribute("n"),
@@ -242,7 +265,7 @@ class Maker:
             return Pair(f"({a.text}) {word} ({b.text})",
                         f"({a.sql} {word} {b.sql})", False)
         choices = [self.count_condition] * 4 + [self.value_condition] * 3 + \
-            [self.time_condition] * 3 + [self.mixed_condition, self.member]
+            [self.time_condition] * 3 + [self.mixed_condition] * 2 + [self.member]
         if self.score:
             choices.append(self.scored)
         return self.random.choice(choices)()
