@@ -32,8 +32,10 @@ PG_FUNCTION_INFO_V1(mautomate_handle_inbound);
 /* So much of a mail is looked at; the rest can only be attachments. */
 #define MAX_MAIL (32 * 1024 * 1024)
 
-#define MAX_TEXT 2000
+#define MAX_TEXT 2000 /* of an answer, kept */
+#define MAX_ID	 1000 /* of what a gateway calls a message */
 
+static char		  *provider_argument(FunctionCallInfo fcinfo, int i);
 static MaSpan	   raw_mail(FunctionCallInfo fcinfo);
 static const char *mail_key(MaSpan raw);
 static void		   find_target(const MaInbound *mail, MaInboundEvent *event);
@@ -87,7 +89,7 @@ Datum
 mautomate_handle_status(PG_FUNCTION_ARGS)
 {
 	char		  *channel = ma_argument_text(fcinfo, 0, "channel");
-	char		  *provider_id = ma_argument_text(fcinfo, 1, "provider_id");
+	char		  *provider_id = provider_argument(fcinfo, 1);
 	char		  *state = ma_argument_text(fcinfo, 2, "state");
 	char		  *detail = ma_argument_text_or_null(fcinfo, 3);
 	int			   channel_id = ma_channel_named(channel)->channel_id;
@@ -112,11 +114,11 @@ mautomate_handle_status(PG_FUNCTION_ARGS)
 Datum
 mautomate_handle_inbound(PG_FUNCTION_ARGS)
 {
-	char		  *channel = ma_argument_text(fcinfo, 0, "channel");
-	char		  *address = ma_argument_text(fcinfo, 1, "address");
-	char		  *body = ma_argument_text_or_null(fcinfo, 2);
-	char		  *provider_id = ma_argument_text_or_null(fcinfo, 3);
-	int			   channel_id = ma_channel_named(channel)->channel_id;
+	char *channel = ma_argument_text(fcinfo, 0, "channel");
+	char *address = ma_argument_text(fcinfo, 1, "address");
+	char *body = ma_argument_text_or_null(fcinfo, 2);
+	char *provider_id = PG_ARGISNULL(3) ? NULL : provider_argument(fcinfo, 3);
+	int	  channel_id = ma_channel_named(channel)->channel_id;
 	MaInboundEvent event = {0};
 
 	event.text = ma_inbound_safe(body == NULL ? "" : body, MAX_TEXT);
@@ -128,6 +130,19 @@ mautomate_handle_inbound(PG_FUNCTION_ARGS)
 	event.target.channel = channel;
 	ma_inbound_record(&event);
 	PG_RETURN_JSONB_P(ma_inbound_result(&event));
+}
+
+/* The id that a gateway gave a message; it becomes part of a key. */
+static char *
+provider_argument(FunctionCallInfo fcinfo, int i)
+{
+	char *id = ma_argument_text(fcinfo, i, "provider_id");
+
+	if (*id == '\0' || strlen(id) > MAX_ID)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"%s\" must have 1 to %d bytes",
+							   "provider_id", MAX_ID)));
+	return id;
 }
 
 /* The mail that is the first argument. */
@@ -302,6 +317,7 @@ find_writer(const char *address, int channel_id, MaInboundEvent *event)
 	if (ma_inbound_find_address(address, channel_id, &event->target))
 		return;
 	ma_contact_lookup(&person, 1);
-	event->target.contact_id = person.contact_id;
 	event->target.address = address;
+	if (person.contact_id != 0)
+		ma_inbound_find_contact(person.contact_id, &event->target);
 }

@@ -113,6 +113,29 @@ ma_inbound_find_provided(int channel_id, const char *provider_id,
 		   find(&by_number, values, target);
 }
 
+/* Makes a contact the target, without a message. */
+void
+ma_inbound_find_contact(int64 contact_id, MaInboundTarget *target)
+{
+	static MaStatement stmt = {
+		"select external_id from mautomate.contact where contact_id = $1",
+		1,
+		{INT8OID}};
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		  values[1] = {Int64GetDatum(contact_id)};
+	MaSqlScope	  scope;
+
+	ma_sql_begin(&scope);
+	if (ma_sql_exec(&stmt, values, NULL, 1) > 0)
+	{
+		target->contact_id = contact_id;
+		MemoryContextSwitchTo(caller);
+		target->external_id = ma_sql_text(0, 1);
+	}
+	ma_sql_end(&scope);
+	MemoryContextSwitchTo(caller);
+}
+
 /* Runs one of the searches; the target's texts are made in this context. */
 static bool
 find(MaStatement *stmt, Datum *values, MaInboundTarget *target)

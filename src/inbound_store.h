@@ -39,13 +39,14 @@ typedef struct MaInboundEvent
 	bool			suppressed; /* out: now, because of it */
 } MaInboundEvent;
 
-extern bool	  ma_inbound_find_reference(const MaInboundReference *reference,
-										MaInboundTarget			 *target);
-extern bool	  ma_inbound_find_address(const char *address, int channel_id,
-									  MaInboundTarget *target);
-extern bool	  ma_inbound_find_provided(int channel_id, const char *provider_id,
-									   MaInboundTarget *target);
-extern void	  ma_inbound_record(MaInboundEvent *event);
+extern bool ma_inbound_find_reference(const MaInboundReference *reference,
+									  MaInboundTarget		   *target);
+extern bool ma_inbound_find_address(const char *address, int channel_id,
+									MaInboundTarget *target);
+extern bool ma_inbound_find_provided(int channel_id, const char *provider_id,
+									 MaInboundTarget *target);
+extern void ma_inbound_find_contact(int64 contact_id, MaInboundTarget *target);
+extern void ma_inbound_record(MaInboundEvent *event);
 extern Jsonb *ma_inbound_properties(const MaInboundEvent *event);
 extern Jsonb *ma_inbound_result(const MaInboundEvent *event);
 extern Jsonb *ma_inbound_describe(const MaInbound *mail);

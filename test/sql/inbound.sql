@@ -140,6 +140,7 @@ select mautomate.handle_status('inb', 'SM2', 'delivered');
 select mautomate.handle_status('inb', 'SM1', 'eaten');
 select mautomate.handle_status('inb nowhere', 'SM1', 'sent');
 select mautomate.handle_status('inb', null, 'sent');
+select mautomate.handle_status('inb', repeat('1', 3000), 'sent');
 
 -- short messages
 select mautomate.handle_inbound('inb', '+442079460001', 'Yes!', 'in-1') - 'event_id';

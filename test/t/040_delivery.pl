@@ -102,6 +102,10 @@ my $text = slurp_file($out);
 like($text, qr/Subject: Hi/, 'a message');
 my @ids = $text =~ /Message-ID: <([^>]+)>/g;
 is(scalar(@ids), 3, 'with a Message-ID');
+is( value(
+		"select mautomate.handle_mail(convert_to(E'In-Reply-To: <$ids[0]>"
+		  . "\\n\\nThank you\\n', 'UTF8')) ->> 'event'"),
+	'replied', 'by which an answer is known');
 
 # refused for now, for good, in the middle
 for my $case (
