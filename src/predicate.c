@@ -42,6 +42,7 @@
 #include "clock.h"
 #include "guc.h"
 #include "predicate_private.h"
+#include "setting.h"
 #include "value.h"
 #include "zone.h"
 
@@ -82,6 +83,8 @@ pin_settings(void)
 		{"search_path", "pg_catalog"},
 		{"DateStyle", "ISO, YMD"},
 		{"IntervalStyle", "postgres"},
+		{"extra_float_digits", "1"},
+		{"bytea_output", "hex"},
 		{"standard_conforming_strings", "on"},
 		{"transform_null_equals", "off"},
 		{"backslash_quote", "safe_encoding"},
@@ -358,7 +361,7 @@ compile_target(MaCompile *compile, MaExpr *expr, int i, ResTarget *target)
 		node = coerce_to_common_type(pstate, node, TEXTOID, "expression");
 	assign_expr_collations(pstate, node);
 	free_parsestate(pstate);
-	ma_check_tree(node, compile->words, &can_raise, &zoned);
+	ma_check_tree(node, compile, &can_raise, &zoned);
 	expr->can_raise = expr->can_raise || can_raise;
 	expr->zoned = expr->zoned || zoned;
 
@@ -746,7 +749,7 @@ fetch(ParamListInfo params, int id, bool speculative,
 Datum
 ma_expr_eval(MaExpr *expr, int i, MaInput *input, bool *isnull)
 {
-	Datum value = (Datum) 0;
+	volatile Datum value = (Datum) 0;
 
 	input->horizon = DT_NOEND;
 	expr->input = input;
@@ -756,23 +759,17 @@ ma_expr_eval(MaExpr *expr, int i, MaInput *input, bool *isnull)
 										  expr->econtext, isnull);
 	else
 	{
-		pg_tz *zone = session_timezone;
-		int	   style = DateStyle;
-		int	   order = DateOrder;
+		MaSetting own;
 
+		ma_setting_enter(&own);
 		PG_TRY();
 		{
-			session_timezone = ma_timezone();
-			DateStyle = USE_ISO_DATES;
-			DateOrder = DATEORDER_YMD;
 			value = ExecEvalExprSwitchContext(expr->targets[i].state,
 											  expr->econtext, isnull);
 		}
 		PG_FINALLY();
 		{
-			session_timezone = zone;
-			DateStyle = style;
-			DateOrder = order;
+			ma_setting_leave(&own);
 		}
 		PG_END_TRY();
 	}

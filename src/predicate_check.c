@@ -15,6 +15,7 @@
 #include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
@@ -24,10 +25,10 @@
 /* What the walk finds out. */
 typedef struct Check
 {
-	Node *node;		 /* the one looked at, for positions */
-	List *words;	 /* where strings such as 'today' are */
-	bool  can_raise; /* some function may raise an error */
-	bool  zoned;	 /* some function depends on the zone */
+	Node			*node; /* the one looked at, for positions */
+	const MaCompile *compile;
+	bool			 can_raise; /* some function may raise an error */
+	bool			 zoned;		/* some function depends on the zone */
 } Check;
 
 /*
@@ -92,10 +93,15 @@ static const char *const zoned_functions[] = {"date_in",
 											  "concat",
 											  "text_concat",
 											  "text_concat_ws",
-											  "text_format",
-											  "text_format_nv",
 											  "textanycat",
 											  "anytextcat"};
+
+/*
+ * From little they make as much as they are told, or take as long: nothing
+ * for the transactions of others.
+ */
+static const char *const greedy_functions[] = {
+	"repeat", "lpad", "rpad", "array_fill", "factorial", "format"};
 
 /* Cannot raise although the catalog does not call them leakproof. */
 static const Oid safe_functions[] = {
@@ -125,6 +131,26 @@ refuse_function(Node *node, Oid function, const char *why)
 			 errposition(Max(exprLocation(node), 0) + 1)));
 }
 
+/* Refuses something with its position. */
+static void
+refuse_here(Node *node, const char *what, const char *hint)
+{
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("%s cannot be used in this expression", what),
+					hint ? errhint("%s", hint) : 0,
+					errposition(Max(exprLocation(node), 0) + 1)));
+}
+
+/* Is a function among the greedy ones? */
+static bool
+is_greedy(const char *name)
+{
+	for (int i = 0; i < lengthof(greedy_functions); i++)
+		if (strcmp(name, greedy_functions[i]) == 0)
+			return true;
+	return false;
+}
+
 /* check_functions_in_node() callback; never stops the search. */
 static bool
 check_function(Oid function, void *context)
@@ -143,6 +169,9 @@ check_function(Oid function, void *context)
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
 	source = TextDatumGetCString(
 		SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull));
+	if (is_greedy(NameStr(proc->proname)))
+		refuse_function(check->node, function,
+						"able to use up memory or time");
 	if (proc->provolatile != PROVOLATILE_IMMUTABLE)
 	{
 		if (!is_zoned(source) && !is_zoned(NameStr(proc->proname)))
@@ -238,13 +267,92 @@ check_constant(Const *constant, Check *check)
 			return;
 	}
 	if (constant->location >= 0 &&
-		list_member_int(check->words, constant->location))
+		list_member_int(check->compile->words, constant->location))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("a constant cannot mean the present"),
 				 errhint("Compare with now() - interval '1 day', for "
 						 "example, or use elapsed(...) or remaining(...)."),
 				 errposition(constant->location + 1)));
+}
+
+/* Texts that become times when they are evaluated may say 'today'. */
+static void
+check_conversion(Node *node, Check *check)
+{
+	switch (exprType(node))
+	{
+		case DATEOID:
+		case TIMEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			if (!(check->compile->source->names & MA_NAMES_ROW))
+				refuse_here(node, "a text that is computed and read as a time",
+							"Convert a single name, such as "
+							"contact.since::date, or use to_date().");
+			break;
+		default:
+			break;
+	}
+}
+
+/* to_char() must not speak the language of the session. */
+static void
+check_format(FuncExpr *call)
+{
+	char *name = get_func_name(call->funcid);
+	Node *format;
+	char *pattern;
+
+	if (strcmp(name, "to_char") != 0 && strcmp(name, "to_date") != 0 &&
+		strcmp(name, "to_timestamp") != 0)
+		return;
+	if (list_length(call->args) < 2)
+		return;
+	format = lsecond(call->args);
+	if (!IsA(format, Const) || ((Const *) format)->constisnull)
+		refuse_here((Node *) call, "a format that is no constant", NULL);
+	pattern = TextDatumGetCString(((Const *) format)->constvalue);
+	switch (exprType(linitial(call->args)))
+	{
+		case INT4OID:
+		case INT8OID:
+		case NUMERICOID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+			if (strpbrk(pattern, "LlDdGg") == NULL)
+				return;
+			break;
+		default:
+			if (strstr(pattern, "TM") == NULL && strstr(pattern, "tm") == NULL)
+				return;
+			break;
+	}
+	refuse_here((Node *) call, "a format in the language of the session",
+				"Write it without TM, L, D and G: use \".\" and \",\".");
+}
+
+/* Does a type name tables, functions, roles and the like? */
+static bool
+is_name_of_object(Oid type)
+{
+	switch (type)
+	{
+		case REGCLASSOID:
+		case REGCOLLATIONOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+		case REGNAMESPACEOID:
+		case REGOPEROID:
+		case REGOPERATOROID:
+		case REGPROCOID:
+		case REGPROCEDUREOID:
+		case REGROLEOID:
+		case REGTYPEOID:
+			return true;
+		default:
+			return false;
+	}
 }
 
 /* Walks the tree; returns true only to stop, which it never does. */
@@ -262,6 +370,12 @@ check_walker(Node *node, Check *check)
 	if (!IsA(node, List) && !IsA(node, CaseWhen))
 	{
 		type = exprType(node);
+		if (type == TIMETZOID)
+			refuse_here(node, "type time with time zone",
+						"Its zone depends on the day.");
+		if (is_name_of_object(type))
+			refuse_here(node, "a type that names objects of the database",
+						NULL);
 		if (type >= FirstUnpinnedObjectId)
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 							errmsg("type %s cannot be used in this expression",
@@ -271,7 +385,16 @@ check_walker(Node *node, Check *check)
 	}
 	check_functions_in_node(node, check_function, check);
 	if (IsA(node, CoerceViaIO) || IsA(node, ArrayCoerceExpr))
+	{
+		check_conversion(node, check);
 		check->can_raise = true;
+		check->zoned = true; /* or a style of writing */
+	}
+	if (IsA(node, CollateExpr) &&
+		((CollateExpr *) node)->collOid >= FirstNormalObjectId)
+		refuse_here(node, "a collation that is not built in", NULL);
+	if (IsA(node, FuncExpr))
+		check_format((FuncExpr *) node);
 	return expression_tree_walker(node, check_walker, check);
 }
 
@@ -280,9 +403,10 @@ check_walker(Node *node, Check *check)
  * evaluation can raise an error and whether it depends on the time zone.
  */
 void
-ma_check_tree(Node *node, List *words, bool *can_raise, bool *zoned)
+ma_check_tree(Node *node, const MaCompile *compile, bool *can_raise,
+			  bool *zoned)
 {
-	Check check = {.words = words};
+	Check check = {.compile = compile};
 
 	check_walker(node, &check);
 	*can_raise = check.can_raise;

@@ -33,6 +33,9 @@ static Node *rewrite_name(MaCompile *compile, ColumnRef *ref, Oid hint);
 static Node *rewrite_operator(MaCompile *compile, A_Expr *expr, Oid hint);
 static void	 rewrite_list(MaCompile *compile, List *list, Oid hint);
 
+/* More names and calls nobody writes in one expression. */
+#define SLOTS_MAX 1000
+
 /* Adds a slot and makes the parameter that stands for it. */
 MaSlot *
 ma_names_add_slot(MaCompile *compile, Node **param, int location)
@@ -40,6 +43,11 @@ ma_names_add_slot(MaCompile *compile, Node **param, int location)
 	ParamRef *ref = makeNode(ParamRef);
 	MaSlot	 *slot;
 
+	if (compile->nslots == SLOTS_MAX)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("expression has more than %d names and calls",
+							   SLOTS_MAX),
+						errposition(location + 1)));
 	if (compile->nslots == compile->maxslots)
 	{
 		compile->maxslots = Max(8, 2 * compile->maxslots);
@@ -550,6 +558,10 @@ ma_names_rewrite(MaCompile *compile, Node *node, Oid hint)
 			return rewrite_operator(compile, (A_Expr *) node, hint);
 		case T_FuncCall:
 			return rewrite_call(compile, (FuncCall *) node, hint);
+		case T_NamedArgExpr:
+			((NamedArgExpr *) node)->arg = (Expr *) ma_names_rewrite(
+				compile, (Node *) ((NamedArgExpr *) node)->arg, hint);
+			return node;
 		case T_List:
 			rewrite_list(compile, (List *) node, hint);
 			return node;

@@ -83,8 +83,8 @@ extern Node		  *ma_time_comparison(MaCompile *compile, A_Expr *expr,
 									  MaOperator op);
 
 /* predicate_check.c: what an analysed tree may contain */
-extern void ma_check_tree(Node *node, List *words, bool *can_raise,
-						  bool *zoned);
+extern void ma_check_tree(Node *node, const MaCompile *compile,
+						  bool *can_raise, bool *zoned);
 
 /* predicate.c */
 extern MaExpr *ma_expr_from_raw(const MaExprSource *source, List *targets,

@@ -1,0 +1,201 @@
+-- What comes to a security tester's mind: refused, or harmless.
+set client_min_messages = warning;
+drop extension if exists mautomate cascade;
+create extension mautomate;
+set timezone = 'UTC';
+set datestyle = 'ISO';
+select mautomate.define_attribute('h_born', 'date');
+select mautomate.identify('h_ann', attributes => '{"h_n": 5, "h_text": "now", "h_born": "1990-05-06"}') is not null;
+
+-- compiles a predicate and forgets it again
+create function pg_temp.try(predicate text) returns text language plpgsql as $$
+begin
+  perform mautomate.create_list('h_try', predicate);
+  perform mautomate.drop_list('h_try');
+  return 'taken';
+exception when others then
+  return sqlstate || ' ' || sqlerrm;
+end $$;
+
+-- things to reach for
+create schema h_evil;
+create table h_evil.log (what text);
+create type h_evil.mood as enum ('good', 'bad');
+create domain h_evil.small as int check (value < 10);
+create type h_evil.pair as (a int, b int);
+create function h_evil.spy(anyelement) returns boolean language sql immutable as 'insert into h_evil.log values (''spied''); select true';
+create function public.lower(numeric) returns boolean language sql immutable as 'select true';
+create function h_evil.gt(text, text) returns boolean language plpgsql immutable as 'begin insert into h_evil.log values (''gt''); return true; end';
+create operator public.> (leftarg = text, rightarg = text, function = h_evil.gt);
+create operator public.=== (leftarg = text, rightarg = text, function = h_evil.gt);
+create collation h_evil.odd from "C";
+create cast (text as h_evil.mood) with inout as implicit;
+
+select n, coalesce(left(t, 60), 'null') as predicate, pg_temp.try(t) from unnest(array[
+  -- more than an expression
+  'true; drop table mautomate.contact',
+  'true; delete from mautomate.event; select true',
+  'with x as (delete from mautomate.event returning 1) select true',
+  'true union all select true',
+  'true from mautomate.contact',
+  'true from pg_sleep(10)',
+  'true where true',
+  'true for update',
+  'true into h_evil.stolen',
+  'true limit 1',
+  'true) or (true',
+  'true -- or',
+  'true /* or',
+  'exists (select from pg_authid)',
+  'contact.h_n = (select count(*) from pg_class)',
+  'contact.h_n = any (select 1)',
+  'array(select 1) is null',
+  'contact.h_n in (values (1))',
+  'lateral (select 1)',
+  'copy mautomate.contact to program ''id''',
+  'do $x$ begin end $x$',
+  'execute x',
+  -- functions
+  'set_config(''role'', ''postgres'', false) is null',
+  'current_setting(''data_directory'') > ''''',
+  'pg_sleep(10) is null',
+  'pg_read_file(''/etc/passwd'') > ''''',
+  'pg_ls_dir(''.'') is null',
+  'lo_import(''/etc/passwd'') > 0',
+  'dblink_exec(''x'', ''y'') is null',
+  'pg_advisory_lock(1) is null',
+  'pg_terminate_backend(pg_backend_pid())',
+  'pg_notify(''a'', ''b'') is null',
+  'pg_reload_conf()',
+  'txid_current() > 0',
+  'nextval(''mautomate.event_event_id_seq'') > 0',
+  'random() > 0.5',
+  'gen_random_uuid() is not null',
+  'clock_timestamp() > contact.h_born',
+  'timeofday() > ''''',
+  'query_to_xml(''delete from mautomate.event'', true, true, '''') is null',
+  'table_to_xml(''pg_authid'', true, true, '''') is null',
+  'xmlparse(content ''<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>'') is null',
+  'contact.h_text::xml is null',
+  'generate_series(1, 1000000000) > 1',
+  'unnest(array[true, true])',
+  'regexp_matches(contact.h_text, ''.'', ''g'') is null',
+  'has_table_privilege(''pg_authid'', ''select'')',
+  'pg_get_viewdef(1) is null',
+  'inet_server_addr() is null',
+  'version() > ''''',
+  'current_user = ''postgres''',
+  'session_user = ''postgres''',
+  'current_schema = ''x''',
+  'current_database() = ''x''',
+  'mautomate.send(''h_ann'', ''x'') is null',
+  'mautomate.set_clock(null) is null',
+  'h_evil.spy(contact.h_n)',
+  'public.lower(contact.h_n)',
+  'count(*) > 1',
+  'sum(contact.h_n) over () > 1',
+  'grouping(contact.h_n) = 1',
+  -- operators, types, collations
+  'contact.h_text operator(public.>) ''a''',
+  'contact.h_text === ''a''',
+  'contact.h_text > ''a''',
+  'contact.h_text::h_evil.mood = ''good''',
+  'contact.h_n::h_evil.small > 1',
+  'row(1, 2)::h_evil.pair is null',
+  'contact.h_text::information_schema.sql_identifier = ''a''',
+  'contact.h_text::regclass is null',
+  '''pg_authid''::regclass is not null',
+  '''postgres''::regrole is not null',
+  'contact.h_text collate h_evil.odd > ''a''',
+  'row(contact.h_n) > row(1)',
+  '(contact.x).y.z = 1',
+  'contact.* is null',
+  '$1 = 1',
+  'default',
+  -- time that is not ours
+  'contact.h_born > ''today''',
+  'contact.h_born > ''now''::text::date',
+  'contact.h_born > (''to'' || ''day'')::date',
+  'lower(contact.h_text)::timestamptz > ''2020-01-01''',
+  'contact.h_text::timestamptz > ''2020-01-01''',
+  'time ''NOW'' > time ''10:00''',
+  'contact.h_born > ''10:00''::timetz::text',
+  'current_date > contact.h_born',
+  'localtimestamp > contact.h_born',
+  'age(contact.h_born) > ''1 year''',
+  'to_char(contact.h_born, ''TMMonth'') = ''mai''',
+  'to_char(1.5, ''9D9'') = ''1.5''',
+  'to_char(contact.h_born, contact.h_text) = ''x''',
+  'to_char(contact.h_born::date, ''MM-DD'') = ''05-06''',
+  -- size and depth
+  'repeat(''x'', 1000000000) = contact.h_text',
+  'lpad(contact.h_text, 1000000000) = contact.h_text',
+  'format(''%1000000000s'', contact.h_text) = ''''',
+  'array_fill(1, array[1000000000]) is null',
+  'factorial(100000) > 1',
+  '10.0 ^ 200000 > 1',
+  'contact.h_n / 0 > 1',
+  'count(''x'', within => ''-1 day'') > 1',
+  'count(''x'', within => ''999999999 years'') > 1',
+  'count(''x'') > 99999999999999999999999',
+  'count('''') > 1',
+  'count(''x'', ''y'', ''z'', ''w'') > 1',
+  'count(''x'') filter (where pg_sleep(1) is null) > 1',
+  'count(''x'') filter (where exists (select 1)) > 1',
+  'in_list(''h_try'')',
+  'in_list(contact.h_text)',
+  ''])
+  with ordinality as p (t, n);
+select * from (values
+  ('1 GB', pg_temp.try('contact.h_text = ''' || repeat('x', 100000000) || '''')),
+  ('10,000 terms', pg_temp.try('true' || repeat(' or contact.h_n = 1', 10000))),
+  ('2,000 names', pg_temp.try('contact.a' || repeat('=1 or contact.a', 2000) || '=1')),
+  ('parentheses', pg_temp.try(repeat('(', 30000) || 'true' || repeat(')', 30000))),
+  ('not not not', pg_temp.try(repeat('not ', 15000) || 'true')),
+  ('case case', pg_temp.try(repeat('case when true then ', 3000) || 'true' || repeat(' end', 3000))),
+  ('minus', pg_temp.try('0 < ' || repeat('- ', 30000) || '1')),
+  ('within within', pg_temp.try(repeat('coalesce(', 7000) || 'true' || repeat(')', 7000)))) t (what, result);
+
+-- nothing came of it
+select * from h_evil.log;
+select count(*) from mautomate.contact;
+select * from mautomate.lists;
+
+-- settings that change what a text means
+set standard_conforming_strings = off;
+set transform_null_equals = on;
+set escape_string_warning = off;
+select mautomate.create_list('h_backslash', $$contact.h_path = 'a\b'$$),
+       mautomate.create_list('h_null', $$contact.h_nothing = null$$);
+reset standard_conforming_strings;
+reset transform_null_equals;
+reset escape_string_warning;
+set search_path = h_evil, public, pg_catalog;
+set intervalstyle = 'sql_standard';
+set extra_float_digits = -15;
+set lc_numeric = 'C';
+select mautomate.identify('h_ann', attributes => '{"h_path": "a\\b", "h_third": 0.333333333333333333}') is not null;
+select mautomate.create_list('h_float', $$(1.0::float8 / 3)::text = '0.3333333333333333'$$),
+       mautomate.create_list('h_span', $$contact.h_born::timestamptz - '1990-05-05' = '1 day'$$),
+       mautomate.create_list('h_day', $$contact.h_born::text = '1990-05-06'$$),
+       mautomate.create_list('h_greater', $$contact.h_text > 'zzz'$$);
+select list, external_id from mautomate.list_members where list like 'h\_%' order by 1;
+reset search_path;
+reset intervalstyle;
+reset extra_float_digits;
+select list, external_id from mautomate.list_members where list like 'h\_%' order by 1;
+select * from mautomate.verify();
+select * from h_evil.log;
+
+-- a name is data, whatever is in it
+select mautomate.create_list('h_''; drop table mautomate.contact; --', $$ever('x''; delete from mautomate.event; --') filter (where event."a'b" = 'c''; --' and event."$1" = '$2')$$);
+select mautomate.create_list('h_quoted', $$in_list('h_''; drop table mautomate.contact; --')$$);
+select mautomate.track('h_ann', 'x''; delete from mautomate.event; --', '{"a''b": "c''; --", "$1": "$2"}') is not null;
+select list, external_id from mautomate.list_members where list like 'h\_''%' or list = 'h_quoted' order by 1;
+select condition, holds from mautomate.explain_list('h_''; drop table mautomate.contact; --', 'h_ann');
+select * from mautomate.verify();
+drop extension mautomate cascade;
+drop operator public.> (text, text);
+drop operator public.=== (text, text);
+drop function public.lower(numeric);
+drop schema h_evil cascade;
