@@ -3,10 +3,14 @@
 create sequence mautomate.event_event_id_seq;
 create table mautomate.event (
   contact_id bigint not null,
-  kind text not null,
-  occurred_at timestamptz not null default mautomate.clock(),
+  kind text not null
+    constraint event_kind_is_not_empty check (kind <> ''),
+  occurred_at timestamptz not null default mautomate.clock()
+    constraint event_occurred_at_is_finite check (isfinite(occurred_at)),
   event_id bigint not null default nextval('mautomate.event_event_id_seq'),
-  properties jsonb not null default '{}',
+  properties jsonb not null default '{}'
+    constraint event_properties_is_object
+    check (jsonb_typeof(properties) = 'object'),
   primary key (contact_id, kind, occurred_at, event_id)
 );
 alter sequence mautomate.event_event_id_seq owned by mautomate.event.event_id;

@@ -63,3 +63,11 @@ select count(*) from mautomate.contact where external_id = 'e9';
 select mautomate.track_batch(jsonb_agg(jsonb_build_object('who', 'm' || n % 700,
   'kind', 'e_many', 'dedupe_key', 'key ' || n % 2500))) from generate_series(1, 3500) n;
 select count(*), count(distinct contact_id) from mautomate.event where kind = 'e_many';
+
+-- what is inserted by hand is no less an event
+\set VERBOSITY terse
+insert into mautomate.event (contact_id, kind) values (1, '');
+insert into mautomate.event (contact_id, kind, occurred_at) values (1, 'e_hand', 'infinity');
+insert into mautomate.event (contact_id, kind, properties) values (1, 'e_hand', '[1]');
+insert into mautomate.event (contact_id, kind, properties) values (1, 'e_hand', 'null');
+\set VERBOSITY default
