@@ -26,7 +26,7 @@ static void	 conclude(MaInbound *mail);
 static bool	 is_bounce(const MaMailTree *tree, const char *subject);
 static bool	 is_auto_reply(const MaMailTree *tree, const char *subject);
 static bool	 is_bulk(const MaMailTree *tree);
-static bool	 is_unsubscribe(const MaMailTree *tree, const char *subject);
+static bool	 is_to_unsubscribe(const MaMailTree *tree);
 static char *text_of(const MaMailTree *tree);
 static void	 strip_tags(char *html);
 static char *without_returned(const char *text);
@@ -67,12 +67,15 @@ ma_inbound_judge(MaSpan raw, MaInbound *mail)
 	}
 	read_header_references(&tree, mail);
 	mail->text = ma_inbound_safe(without_quotes(all), MAX_REPLY);
-	if (is_auto_reply(&tree, subject) ||
-		(is_bulk(&tree) && mail->nreferences > 0))
+	/* what a click makes may call itself automatic */
+	if (strncmp(subject, "unsubscribe", 11) == 0)
+		mail->kind = MA_INBOUND_UNSUBSCRIBE;
+	else if (is_auto_reply(&tree, subject) ||
+			 (is_bulk(&tree) && mail->nreferences > 0))
 		mail->kind = MA_INBOUND_AUTO_REPLY;
 	else if (is_bulk(&tree))
 		mail->kind = MA_INBOUND_OTHER;
-	else if (is_unsubscribe(&tree, subject) || ma_inbound_is_stop(mail->text))
+	else if (is_to_unsubscribe(&tree) || ma_inbound_is_stop(mail->text))
 		mail->kind = MA_INBOUND_UNSUBSCRIBE;
 	else if (mail->nreferences > 0)
 		mail->kind = MA_INBOUND_REPLY;
@@ -252,15 +255,13 @@ is_bulk(const MaMailTree *tree)
 		   strcmp(tree->type, "multipart/report") == 0;
 }
 
-/* Is it what the mailto of List-Unsubscribe makes? */
+/* Is it sent to an address as the mailto of List-Unsubscribe has it? */
 static bool
-is_unsubscribe(const MaMailTree *tree, const char *subject)
+is_to_unsubscribe(const MaMailTree *tree)
 {
-	static const char *const words[] = {"unsubscribe", NULL};
 	char *to = ma_inbound_address(ma_inbound_header(tree->head, "To"));
 
-	return ma_inbound_starts(subject, words) ||
-		   (to != NULL && ma_inbound_starts(ma_inbound_lower(to), words));
+	return to != NULL && pg_strncasecmp(to, "unsubscribe", 11) == 0;
 }
 
 /*

@@ -115,6 +115,8 @@ select inb_suppressed('inb3@example.com');
 select inb_message('inb-7', 'inb7@example.com') > 0;
 select inb_handle(E'From: <INB7@example.com>\nTo: unsubscribe@shop.example\nSubject: unsubscribe\n\n');
 select inb_suppressed('inb7@example.com');
+select inb_handle(E'From: inb7@example.com\nTo: unsubscribe@shop.example\nSubject: Re: unsubscribe\nAuto-Submitted: auto-replied\n\nI am away.\n') ->> 'kind' as kind;
+select inb_handle(E'From: inb7@example.com\nTo: shop@shop.example\nSubject: Unsubscribe\nAuto-Submitted: auto-replied\n\n') ->> 'kind' as kind;
 -- newsletters, and mails of persons we wrote to long ago
 select inb_handle(E'From: inb7@example.com\nPrecedence: bulk\nSubject: News\n\nNews!\n');
 select kind, properties ->> 'text' as text from mautomate.timeline('inb-3');
