@@ -7,6 +7,8 @@ KINDS = ("a", "b")
 WINDOWS = ("1 second", "90 seconds", "1 hour", "24 hours", "36 hours",
            "1 day", "1 day 02:30:00", "2 days", "7 days", "30 days",
            "1 mon", "1 mon 1 day", "2 mons", "3 mons", "1 year", "10 years")
+# Windows whose ends depend on the calendar.
+CALENDAR = ("1 day", "1 mon", "1 mon", "1 mon 1 day", "2 mons")
 ORDER = ("<", "<=", "=", "<>", ">=", ">")
 
 # A predicate or value: as we write it, as the oracle does, and whether
@@ -27,7 +29,8 @@ class Maker:
 
     def __init__(self, random):
         self.random = random
-        self.windows = random.sample(WINDOWS, 3)
+        self.windows = random.sample(WINDOWS, 2)
+        self.windows.append(random.choice(CALENDAR))
         self.spans = set(self.windows)
         self.lists = {}
         self.static = ["hand"]

@@ -11,7 +11,7 @@ ANONYMOUS = ("x1", "x2")
 # Days on which calendars do what nobody expects.
 DAYS = ("2030-01-29", "2030-01-31", "2030-02-28", "2030-03-30", "2030-03-31",
         "2030-10-26", "2030-10-27", "2030-11-02", "2032-02-29", "2031-12-31",
-        "2030-04-06", "2030-07-15")
+        "2030-04-06", "2030-07-15", "2030-01-30", "2030-08-30")
 UTC = datetime.timezone.utc
 
 
@@ -33,8 +33,12 @@ class Story:
         self.anonymous = list(ANONYMOUS)
 
     def moment(self, now):
-        """When something happens: now, late, in the future; often about the
-        time whose window ends soon, and often close to another one."""
+        """When something happens: about the day on which the story began,
+        now, late, in the future; often about the time whose window ends
+        soon."""
+        if self.random.random() < 0.3:
+            return self.start + datetime.timedelta(
+                seconds=round(self.random.gauss(0, 86400)))
         shape = self.random.random()
         length_ = self.random.choice(self.lengths)
         if shape < 0.25:

@@ -123,26 +123,29 @@ class Trial:
                 " where coalesce(n.holds, false) <> expected"
                 ).replace("{now}", now)
 
-    def until_sql(self):
-        """When something may change: what explain_list() says, and what
-        the log says."""
+    def log_sql(self):
+        """When something may change, as the log says."""
         spans = ", ".join(f"(interval '{span}')"
                           for span in sorted(self.maker.spans))
-        explain = "".join(
-            f" union select n.until from mautomate.contact c,"
+        return self.later(
+            "select e.occurred_at + span"
+            f" from mautomate.event e, (values {spans}) s (span)"
+            + "".join(" union select"
+                      f" (c.attributes->>'{name}')::timestamptz + sign * span"
+                      f" from mautomate.contact c, (values {spans}) s (span),"
+                      " (values (-1), (1)) g (sign)" for name in "td"))
+
+    def until_sql(self):
+        """When something will change, as explain_list() says."""
+        return self.later(" union ".join(
+            "select n.until from mautomate.contact c,"
             f" mautomate.explain_list('{name}', c.external_id) n"
-            " where c.merged_into is null" for name in self.lists)
-        return ("select extract(epoch from t)::text from ("
-                " select e.occurred_at + span"
-                f" from mautomate.event e, (values {spans}) s (span)"
-                " union select (c.attributes->>'t')::timestamptz + sign * span"
-                f" from mautomate.contact c, (values {spans}) s (span),"
-                " (values (-1), (1)) g (sign)"
-                " union select (c.attributes->>'d')::timestamptz + sign * span"
-                f" from mautomate.contact c, (values {spans}) s (span),"
-                f" (values (-1), (1)) g (sign){explain}) x (t)"
+            " where c.merged_into is null" for name in self.lists))
+
+    def later(self, query):
+        return (f"select extract(epoch from t)::text from ({query}) x (t)"
                 f" where t > '{history.stamp(self.now)}' and isfinite(t)"
-                " order by t")
+                " order by t limit 30")
 
     def check(self, explain=False, verify=False):
         script = self.wrong_sql()
@@ -253,17 +256,16 @@ class Trial:
 
     # --- the whole
 
-    def candidates(self, most):
-        moments = [moment(seconds)
-                   for seconds, in self.session.run(self.until_sql())]
-        if len(moments) > most:
-            first = moments[:most // 2]
-            moments = first + self.random.sample(moments[most // 2:],
-                                                 most - len(first))
-        return sorted(moments)
-
     def sweep(self, most):
-        for at in self.candidates(most):
+        """Time passes: to where something changes, a microsecond before and
+        one after it."""
+        for _ in range(most):
+            query = self.random.choice((self.until_sql, self.log_sql))()
+            moments = [moment(seconds)
+                       for seconds, in self.session.run(query)]
+            if not moments:
+                continue
+            at = self.random.choice(moments[:self.random.choice((1, 3, 30))])
             for near in (at - MICROSECOND, at, at + MICROSECOND):
                 if near > self.now:
                     self.take(("clock", history.stamp(near),
