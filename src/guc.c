@@ -8,6 +8,7 @@
 
 #include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 #include "guc.h"
 #include "zone.h"
@@ -43,6 +44,24 @@ check_timezone(char **newval, void **extra, GucSource source)
 		return false;
 	}
 	return true;
+}
+
+/* Refuses what is no list of names. */
+static bool
+check_databases(char **newval, void **extra, GucSource source)
+{
+	char *names = pstrdup(*newval);
+	List *list;
+	bool  good = SplitIdentifierString(names, ',', &list);
+
+	if (!good)
+	{
+		GUC_check_errdetail("It is no list of names, separated by commas.");
+		GUC_check_errhint("Write unusual names in double quotes.");
+	}
+	list_free(list);
+	pfree(names);
+	return good;
 }
 
 /* Settings of what comes back: when is an address suppressed? */
@@ -90,7 +109,7 @@ ma_guc_init(void)
 							   "separated by commas.",
 							   "Needs mautomate in shared_preload_libraries.",
 							   &ma_guc_databases, "", PGC_SIGHUP,
-							   GUC_LIST_INPUT, NULL, NULL, NULL);
+							   GUC_LIST_INPUT, check_databases, NULL, NULL);
 	DefineCustomIntVariable(
 		"mautomate.senders", "Sets the number of sender workers per database.",
 		NULL, &ma_guc_senders, 1, 0, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);

@@ -65,6 +65,7 @@ static Slot *slots = NULL;
 static bool	 preloaded = false;
 
 static void find_wanted(void);
+static void tell_missing(List *missing);
 static void want(Oid database, int number);
 static void fill(Slot *slot, TimestampTz now);
 static void drop_unwanted(void);
@@ -133,14 +134,13 @@ ma_worker_launch(Datum arg)
 	}
 }
 
-/* The names in mautomate.databases; an unreadable list is empty. */
+/* The names in mautomate.databases, whose syntax has been checked. */
 static List *
 listed_databases(void)
 {
 	List *names;
 
-	if (!SplitIdentifierString(pstrdup(ma_guc_databases), ',', &names))
-		return NIL;
+	(void) SplitIdentifierString(pstrdup(ma_guc_databases), ',', &names);
 	return names;
 }
 
@@ -168,6 +168,7 @@ find_wanted(void)
 	Relation	  rel;
 	TableScanDesc scan;
 	HeapTuple	  tuple;
+	List		 *missing = listed_databases();
 
 	for (Slot *slot = slots; slot != NULL; slot = slot->next)
 		slot->wanted = false;
@@ -181,7 +182,11 @@ find_wanted(void)
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+		ListCell		*cell;
 
+		foreach (cell, missing)
+			if (strcmp(lfirst(cell), NameStr(database->datname)) == 0)
+				missing = foreach_delete_current(missing, cell);
 		if (!database->datallowconn ||
 			!ma_worker_is_listed(NameStr(database->datname)))
 			continue;
@@ -190,7 +195,31 @@ find_wanted(void)
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
+	tell_missing(missing);
 	CommitTransactionCommand();
+}
+
+/* Says once which of the databases do not exist: slips of the pen, or later. */
+static void
+tell_missing(List *missing)
+{
+	static char	  *told = NULL;
+	StringInfoData names;
+	ListCell	  *cell;
+
+	initStringInfo(&names);
+	foreach (cell, missing)
+		appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "",
+						 (char *) lfirst(cell));
+	if (strcmp(names.data, told == NULL ? "" : told) == 0)
+		return;
+	if (told != NULL)
+		pfree(told);
+	told = MemoryContextStrdup(TopMemoryContext, names.data);
+	if (missing != NIL)
+		ereport(LOG, (errmsg("no such database yet in mautomate.databases: %s",
+							 names.data),
+					  errdetail("Its workers start when it is created.")));
 }
 
 /* Marks the slot of one place. */

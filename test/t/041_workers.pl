@@ -173,6 +173,12 @@ ok($node->poll_query_until('postgres', q[select count(*) = 1
 	where backend_type = 'mautomate launcher' and datname is null]),
 	'the launcher is in no database');
 is(workers(), '', 'an unlisted database has no workers');
+ok($node->wait_for_log(qr/no such database yet in mautomate.databases: "shop", "not_there"/),
+	'a listed one that is not there is told of');
+my $refusal = "";
+$node->psql('postgres', q(alter system set mautomate.databases = '"shop'),
+	stderr => \$refusal);
+like($refusal, qr/no list of names/, 'a list that is none is refused');
 $node->safe_psql('postgres', 'create database shop');
 $db = 'shop';
 set_up();
