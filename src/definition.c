@@ -356,6 +356,12 @@ compile_safely(MaDefinitions *definitions, MaExprUse *use)
 	Compilation compilation = {definitions, use};
 	ErrorData  *edata = ma_guard(compile_one, &compilation);
 
+	if (edata == NULL && !ma_definition_has_cells(definitions, use->expr))
+	{
+		/* the next sweep puts it right */
+		definitions->lacking = true;
+		use->expr = NULL;
+	}
 	if (edata == NULL)
 		return;
 	use->expr = NULL;

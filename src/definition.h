@@ -142,8 +142,9 @@ typedef struct MaDefinitions
 	int				nattributes;
 	MaAttributeUse *attributes;
 	int				nexprs;
-	struct MaExprUse *exprs;   /* by predicate_id; private */
-	void			 *entries; /* entry.c's part, NULL until it builds it */
+	struct MaExprUse *exprs; /* by predicate_id; private */
+	bool  lacking; /* some expression waits for ma_definition_renew() */
+	void *entries; /* entry.c's part, NULL until it builds it */
 } MaDefinitions;
 
 extern MaDefinitions *ma_definitions(void);
@@ -152,6 +153,7 @@ extern MaKindDef	 *ma_definition_kind(MaDefinitions *definitions,
 										 const char	   *kind);
 extern MaExpr		 *ma_definition_expr(int predicate_id);
 extern int64		  ma_definition_generation(void);
+extern void			  ma_definition_renew(void);
 extern int			  ma_predicate_register(const MaExprSource *source);
 extern Datum ma_definition_users(MaDefinitions *definitions, MaSlotKind kind,
 								 MaSlotKind other, const char *name);

@@ -47,10 +47,10 @@ ma_definition_read_cells(MaDefinitions *definitions)
 	}
 }
 
-/* The cell of that key; an error if it has no number. */
+/* The cell of that key; -1 if it has no number. */
 static int
-find_cell(MaDefinitions *definitions, const char *kind, const char *filter,
-		  const char *property, const char *form)
+lookup_cell(MaDefinitions *definitions, const char *kind, const char *filter,
+			const char *property, const char *form)
 {
 	for (int i = 0; i < definitions->ncells; i++)
 	{
@@ -61,8 +61,43 @@ find_cell(MaDefinitions *definitions, const char *kind, const char *filter,
 			strcmp(def->form, form) == 0)
 			return i;
 	}
-	elog(ERROR, "no cell for kind \"%s\", filter \"%s\", property \"%s\"",
-		 kind, filter, property);
+	return -1;
+}
+
+/* The same; an error if it has no number. */
+static int
+find_cell(MaDefinitions *definitions, const char *kind, const char *filter,
+		  const char *property, const char *form)
+{
+	int cell = lookup_cell(definitions, kind, filter, property, form);
+
+	if (cell < 0)
+		elog(ERROR, "no cell for kind \"%s\", filter \"%s\", property \"%s\"",
+			 kind, filter, property);
+	return cell;
+}
+
+/*
+ * Do all cells that an expression needs have numbers? Not so where it means
+ * something else than when it was stored: the zone was set anew, or a
+ * property was declared.
+ */
+bool
+ma_definition_has_cells(MaDefinitions *definitions, const MaExpr *expr)
+{
+	MaSlot *slots;
+	int		n = ma_expr_slots(expr, &slots);
+
+	for (int i = 0; i < n; i++)
+	{
+		MaSignal *signal = slots[i].signal;
+
+		if (signal != NULL &&
+			lookup_cell(definitions, signal->kind, signal->filter_text,
+						signal->property, signal->form) < 0)
+			return false;
+	}
+	return true;
 }
 
 static bool

@@ -25,6 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "guc.h"
 #include "predicate_private.h"
 #include "value.h"
 #include "vocabulary.h"
@@ -255,7 +256,7 @@ named_argument(MaSignal *signal, NamedArgExpr *arg, Period *period,
 	return true;
 }
 
-/* What the cell of a signal keeps. */
+/* What the cell of a signal keeps; the ends of a window are of a zone. */
 static void
 set_form(MaCompile *compile, MaSignal *signal)
 {
@@ -265,8 +266,9 @@ set_form(MaCompile *compile, MaSignal *signal)
 		form = "last";
 	else if (signal->function == MA_DISTINCT)
 		form = signal->windowed ?
-				   psprintf("distinct %s",
-							ma_raw_interval_text(&signal->within)) :
+				   psprintf("distinct %s %s",
+							ma_raw_interval_text(&signal->within),
+							ma_guc_timezone) :
 				   "distinct";
 	signal->form = MemoryContextStrdup(compile->cxt, form);
 }

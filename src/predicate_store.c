@@ -11,7 +11,8 @@
 #include "catalog/pg_type_d.h"
 #include "utils/builtins.h"
 
-#include "definition.h"
+#include "definition_private.h"
+#include "guard.h"
 #include "sql.h"
 
 /* Gives a cell its number, if it has none. */
@@ -99,4 +100,40 @@ ma_predicate_register(const MaExprSource *source)
 	id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
 	ma_sql_end(&scope);
 	return id;
+}
+
+static void
+register_one(void *arg)
+{
+	(void) ma_predicate_register(arg);
+}
+
+/*
+ * Numbers the cells of expressions that mean something else than when they
+ * were stored, and has everybody looked at again.
+ */
+void
+ma_definition_renew(void)
+{
+	static MaStatement stmts[] = {
+		{"update mautomate_internal.list set generation = $1"
+		 " where predicate_id is not null",
+		 1,
+		 {INT8OID}},
+		{"update mautomate_internal.score set generation = $1", 1, {INT8OID}},
+	};
+	MaDefinitions *definitions = ma_definitions();
+	MaSqlScope	   scope;
+	Datum		   generation;
+
+	if (!definitions->lacking)
+		return;
+	for (int i = 0; i < definitions->nexprs; i++)
+		if (definitions->exprs[i].expr == NULL)
+			(void) ma_guard(register_one, &definitions->exprs[i].source);
+	generation = Int64GetDatum(ma_definition_generation());
+	ma_sql_begin(&scope);
+	for (int i = 0; i < lengthof(stmts); i++)
+		ma_sql_exec(&stmts[i], &generation, NULL, 0);
+	ma_sql_end(&scope);
 }

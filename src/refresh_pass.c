@@ -230,6 +230,7 @@ ma_refresh_sweep(int max)
 	int			  done = 0;
 
 	ma_evaluate_forget_errors();
+	ma_definition_renew();
 	mark_stale();
 	ma_build_begin();
 	while (done < max)

@@ -102,6 +102,19 @@ select mautomate.identify('v_ann', attributes => '{"v_goal": 3}') is not null;
 select * from pg_temp.members;
 select mautomate.drop_list('v_goal');
 
+-- what is declared later means something else: the list stands still until the sweep has folded it anew
+select mautomate.define_event('v_visit', '{"page": "text"}');
+select mautomate.create_list('v_page', $$count('v_visit') filter (where event.page = '1') >= 1$$);
+select mautomate.track('v_ann', 'v_visit', '{"page": "1.0"}') is not null;
+select * from pg_temp.members;
+select mautomate.define_event('v_visit', '{"page": "numeric"}');
+select mautomate.track('v_ann', 'v_visit', '{"page": "2"}') is not null;
+select * from pg_temp.members;
+select pass, done > 0 as some from mautomate.run() where pass = 'sweep';
+select * from pg_temp.members;
+select * from mautomate.verify();
+select mautomate.drop_list('v_page');
+
 -- refused
 \set VERBOSITY default
 \set SHOW_CONTEXT never
