@@ -195,16 +195,28 @@ load_one(MaContactSet *set, Relation heap, TupleTableSlot *slot, MaLock lock)
 	return contact;
 }
 
-/* Index of a list or score by its id, -1 if it is gone. */
+/* Index of a list by its id, -1 if it is gone; lists are in this order. */
 static int
 list_index(const MaDefinitions *definitions, int id)
 {
-	for (int i = 0; i < definitions->nlists; i++)
-		if (definitions->lists[i].list_id == id)
-			return i;
+	int low = 0;
+	int high = definitions->nlists - 1;
+
+	while (low <= high)
+	{
+		int middle = (low + high) / 2;
+
+		if (definitions->lists[middle].list_id == id)
+			return middle;
+		if (definitions->lists[middle].list_id < id)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
 	return -1;
 }
 
+/* The same of a score. */
 static int
 score_index(const MaDefinitions *definitions, int id)
 {
@@ -330,12 +342,15 @@ encode(MaContact *contact, StringInfo out)
 	for (int i = 0; i < definitions->nlists; i++)
 		n += contact->member[i];
 	ma_varint_put(out, n);
-	for (int i = 0; i < definitions->nlists; i++)
-		if (contact->member[i])
-		{
-			ma_varint_put(out, definitions->lists[i].list_id - id);
-			id = definitions->lists[i].list_id;
-		}
+	/* of a thousand lists a contact is in a few */
+	for (const bool *at = contact->member, *end = at + definitions->nlists;
+		 (at = memchr(at, true, end - at)) != NULL; at++)
+	{
+		MaListDef *list = &definitions->lists[at - contact->member];
+
+		ma_varint_put(out, list->list_id - id);
+		id = list->list_id;
+	}
 	n = 0;
 	for (int i = 0; i < definitions->nscores; i++)
 		n += contact->scores[i].bucket != INT_MIN;
