@@ -97,7 +97,7 @@ def _wait_for_client(backend):
         time.sleep(0.01)
 
 
-def one_row(backend, contacts, rows, warm=2000):
+def one_row(backend, contacts, rows, warm=1000):
     """CPU us per INSERT of one row that pgbench sends, prepared."""
     script = pathlib.Path("one_row.pgbench")
     script.write_text(SCRIPT.format(gate=GATE))
