@@ -204,18 +204,24 @@ in_window(const MaSignal *signal, TimestampTz t, TimestampTz now)
 	return expiry(signal, t) > now;
 }
 
-/* The first entry that is not older than any in the window. */
+/*
+ * The first entry that is not older than any in the window; where entries
+ * leave in their order, the first in the window.
+ */
 static int
 window_start(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 {
-	int low = 0;
-	int high = entry_count(cell);
+	bool ordered = disorder(&signal->within) == 0;
+	int	 low = 0;
+	int	 high = entry_count(cell);
 
 	while (low < high)
 	{
-		int middle = (low + high) / 2;
+		int			middle = (low + high) / 2;
+		TimestampTz t = entry_time(cell, middle);
 
-		if (entry_time(cell, middle) + signal->within_max <= now)
+		if (ordered ? !in_window(signal, t, now) :
+					  t + signal->within_max <= now)
 			low = middle + 1;
 		else
 			high = middle;
@@ -227,11 +233,12 @@ window_start(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 static int
 window_count(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 {
-	int n = entry_count(cell);
-	int inside = 0;
-	int i;
+	bool ordered = disorder(&signal->within) == 0;
+	int	 n = entry_count(cell);
+	int	 inside = 0;
+	int	 i;
 
-	for (i = window_start(signal, cell, now); i < n; i++)
+	for (i = window_start(signal, cell, now); i < n && !ordered; i++)
 	{
 		TimestampTz t = entry_time(cell, i);
 
@@ -316,6 +323,10 @@ nth_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 	int			end;
 	TimestampTz t;
 
+	if (apart == 0)
+		return start + nth <= n ?
+				   expiry(signal, entry_time(cell, start + nth - 1)) :
+				   DT_NOEND;
 	/* the nth by time, passing over those that left */
 	for (i = start; i < n; i++)
 	{
@@ -331,8 +342,6 @@ nth_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 	if (i >= n)
 		return DT_NOEND;
 	t = entry_time(cell, i);
-	if (apart == 0)
-		return expiry(signal, t);
 	for (end = i + 1; end < n && entry_time(cell, end) < t + apart;)
 		end++;
 	for (; i > start && entry_time(cell, i - 1) > t - apart; i--)
