@@ -21,11 +21,11 @@
 #include "contact.h"
 #include "guard.h"
 #include "list.h"
+#include "log_sql.h"
 #include "refresh.h"
 #include "setting.h"
 #include "sql.h"
 #include "state.h"
-#include "verify.h"
 
 /* So many events are named. */
 #define EVENTS_MAX 3
@@ -80,8 +80,8 @@ run_query(void *arg)
 static char *
 answer_text(MaContact *contact, const MaSignal *signal)
 {
-	char *query = ma_verify_answer_sql(signal, contact->id, contact->as_of);
-	char *text = NULL;
+	char	  *query = ma_log_sql_answer(signal, contact->id, contact->as_of);
+	char	  *text = NULL;
 	ErrorData *edata;
 	MaSqlScope scope;
 
@@ -155,7 +155,7 @@ deciding(const MaSignal *signal)
 	}
 }
 
-/* Writes the rows that ma_verify_events_sql() asked for. */
+/* Writes the rows that ma_log_sql_events() asked for. */
 static void
 append_rows(StringInfo because, const MaSignal *signal)
 {
@@ -187,8 +187,8 @@ append_rows(StringInfo because, const MaSignal *signal)
 static void
 append_events(StringInfo because, MaContact *contact, const MaSignal *signal)
 {
-	char *query = ma_verify_events_sql(signal, contact->id, contact->as_of,
-									   deciding(signal));
+	char	  *query = ma_log_sql_events(signal, contact->id, contact->as_of,
+										 deciding(signal));
 	ErrorData *edata;
 	MaSqlScope scope;
 

@@ -2,335 +2,28 @@
  * verify.c
  *	  Recompute lists and scores from the log in plain SQL, and compare.
  *
- * Everything is a function of the log: a predicate is written as a SQL query
- * in which each name and call is a subquery over contact and event, and run
- * by the executor. Nothing of the engine takes part but the compiled tree and
- * the conversion of JSON values. Contacts whose timer is due but has not run,
- * or who wait for the sweep, are not compared: they are known to be behind.
+ * Contacts whose timer is due but has not run, or who wait for the sweep, are
+ * not compared: they are known to be behind.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "funcapi.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
 #include "compat.h"
 #include "definition.h"
 #include "guard.h"
+#include "log_sql.h"
 #include "refresh.h"
 #include "setting.h"
 #include "sql.h"
-#include "value.h"
-#include "verify.h"
 
 PG_FUNCTION_INFO_V1(mautomate_verify);
-PG_FUNCTION_INFO_V1(mautomate_value);
-
-/* Whose expression is written: names the event that filters look at. */
-typedef struct Writing
-{
-	char *now; /* the instant, as a literal */
-} Writing;
-
-static const char *slot_sql(const MaExpr *expr, const MaSlot *slot, void *arg);
-
-/* value_<type>(object, path): a JSON value as its type, null if it is none */
-Datum
-mautomate_value(PG_FUNCTION_ARGS)
-{
-	Jsonb	  *object = PG_GETARG_JSONB_P(0);
-	ArrayType *array = PG_GETARG_ARRAYTYPE_P(1);
-	Oid		   type = get_func_rettype(fcinfo->flinfo->fn_oid);
-	Datum	  *keys;
-	char	 **path;
-	int		   n;
-	JsonbValue value;
-	bool	   isnull = true;
-	Datum	   result = (Datum) 0;
-
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &keys, NULL,
-					  &n);
-	path = palloc((n + 1) * sizeof(char *));
-	for (int i = 0; i < n; i++)
-		path[i] = TextDatumGetCString(keys[i]);
-	if (n > 0 && ma_value_lookup(object, path, n, &value))
-		result = ma_value_from_json(&value, type, &isnull);
-	if (isnull)
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(result);
-}
-
-/* A call of value_<type>() for a path in a JSON column. */
-static char *
-json_sql(const char *column, const MaSlot *slot)
-{
-	StringInfoData s;
-
-	initStringInfo(&s);
-	appendStringInfo(&s, "mautomate_internal.value_%s(%s, array[",
-					 slot->type == NUMERICOID	  ? "numeric" :
-					 slot->type == BOOLOID		  ? "boolean" :
-					 slot->type == DATEOID		  ? "date" :
-					 slot->type == TIMESTAMPOID	  ? "timestamp" :
-					 slot->type == TIMESTAMPTZOID ? "timestamptz" :
-													"text",
-					 column);
-	for (int i = 0; i < slot->npath; i++)
-		appendStringInfo(&s, "%s%s", i > 0 ? ", " : "",
-						 quote_literal_cstr(slot->path[i]));
-	appendStringInfoString(&s, "])");
-	return s.data;
-}
-
-/* An instant as a literal, under the settings of the engine. */
-static char *
-now_sql(TimestampTz now)
-{
-	return psprintf("timestamptz '%s'",
-					DatumGetCString(DirectFunctionCall1(
-						timestamptz_out, TimestampTzGetDatum(now))));
-}
-
-/* Which events a signal is about, as a condition. */
-static char *
-log_sql(const MaSignal *signal, Writing *writing)
-{
-	StringInfoData s;
-
-	initStringInfo(&s);
-	appendStringInfo(&s, "e.contact_id = c.contact_id and e.kind = %s",
-					 quote_literal_cstr(signal->kind));
-	if (signal->windowed)
-		appendStringInfo(
-			&s, " and e.occurred_at + interval '%s' > %s",
-			DatumGetCString(DirectFunctionCall1(
-				interval_out, IntervalPGetDatum(&signal->within))),
-			writing->now);
-	if (signal->filter != NULL)
-		appendStringInfo(
-			&s, " and %s",
-			ma_expr_deparse_with(signal->filter, 0, slot_sql, writing));
-	return s.data;
-}
-
-/* The value of an event that a signal takes. */
-static char *
-value_sql(const MaSignal *signal)
-{
-	const char *property = quote_literal_cstr(signal->property);
-	MaSlot		slot = {.type = NUMERICOID, .npath = 1};
-	char	   *path[] = {unconstify(char *, signal->property)};
-
-	if (signal->property[0] == '\0')
-		return "null";
-	if (signal->function == MA_DISTINCT)
-		return psprintf("case when jsonb_typeof(e.properties -> %s) in"
-						" ('string', 'number', 'boolean')"
-						" then e.properties -> %s end",
-						property, property);
-	if (signal->function == MA_LAST_VALUE)
-		slot.type = signal->type;
-	slot.path = path;
-	return json_sql("e.properties", &slot);
-}
-
-/* What a signal answers, as a subquery over the log. */
-static char *
-signal_sql(const MaSignal *signal, Writing *writing)
-{
-	static const char *const aggregates[] = {
-		[MA_COUNT] = "count(*)",
-		[MA_SUM] = "sum(v)",
-		[MA_AVG] = "avg(v)",
-		[MA_MIN] = "min(v)",
-		[MA_MAX] = "max(v)",
-		[MA_FIRST_AT] = "min(occurred_at)",
-		[MA_LAST_AT] = "max(occurred_at)",
-		[MA_EVER] = "count(*) > 0",
-		[MA_DISTINCT] = "count(distinct v)",
-		[MA_LAST_VALUE] = "(array_agg(v order by occurred_at desc,"
-						  " event_id desc) filter (where there))[1]"};
-	const char *there = "";
-
-	if (signal->function == MA_LAST_VALUE)
-		there = psprintf(", mautomate_internal.value_text(e.properties,"
-						 " array[%s]) is not null as there",
-						 quote_literal_cstr(signal->property));
-	return psprintf("(select %s from (select e.occurred_at, e.event_id,"
-					" %s as v%s from mautomate.event e where %s) as log)",
-					aggregates[signal->function], value_sql(signal), there,
-					log_sql(signal, writing));
-}
-
-/* A query for what a signal answers for a contact, as text. */
-char *
-ma_verify_answer_sql(const MaSignal *signal, int64 contact_id, TimestampTz now)
-{
-	Writing writing = {.now = now_sql(now)};
-
-	return psprintf("select (%s)::text from mautomate.contact c"
-					" where c.contact_id = " INT64_FORMAT,
-					signal_sql(signal, &writing), contact_id);
-}
-
-/*
- * A query for the events that decided what a signal answers: when, the value
- * as text, and how many there are in all.
- */
-char *
-ma_verify_events_sql(const MaSignal *signal, int64 contact_id, TimestampTz now,
-					 int limit)
-{
-	static const char *const orders[] = {
-		[MA_COUNT] = "e.occurred_at desc",
-		[MA_SUM] = "e.occurred_at desc",
-		[MA_AVG] = "e.occurred_at desc",
-		[MA_MIN] = "v.v, e.occurred_at desc",
-		[MA_MAX] = "v.v desc, e.occurred_at desc",
-		[MA_FIRST_AT] = "e.occurred_at",
-		[MA_LAST_AT] = "e.occurred_at desc",
-		[MA_EVER] = "e.occurred_at desc",
-		[MA_DISTINCT] = "e.occurred_at desc",
-		[MA_LAST_VALUE] = "e.occurred_at desc"};
-	Writing writing = {.now = now_sql(now)};
-	char   *value = value_sql(signal);
-	char   *there = "";
-
-	if (signal->function == MA_LAST_VALUE)
-		value = psprintf("mautomate_internal.value_text(e.properties,"
-						 " array[%s])",
-						 quote_literal_cstr(signal->property));
-	if (signal->property[0] != '\0')
-		there = " and v.v is not null";
-	return psprintf("select e.occurred_at, v.v::text, count(*) over ()"
-					" from mautomate.contact c join mautomate.event e on %s"
-					" cross join lateral (select %s as v) v"
-					" where c.contact_id = " INT64_FORMAT "%s"
-					" order by %s, e.event_id desc limit %d",
-					log_sql(signal, &writing), value, contact_id, there,
-					orders[signal->function], limit);
-}
-
-static const char *
-operator_sql(MaOperator op)
-{
-	static const char *const names[] = {"<", "<=", "=", "<>", ">=", ">"};
-
-	return names[op];
-}
-
-/* now <op> time + span, or time - span <op> now */
-static char *
-elapsed_sql(const MaExpr *expr, const MaSlot *slot, Writing *writing)
-{
-	MaSlot	   *slots;
-	const char *time;
-	char	   *span = DatumGetCString(DirectFunctionCall1(
-			  interval_out, IntervalPGetDatum(unconstify(Interval *, &slot->span))));
-
-	ma_expr_slots(expr, &slots);
-	time = slot_sql(expr, &slots[slot->time], writing);
-	if (slot->kind == MA_SLOT_ELAPSED)
-		return psprintf("(%s %s %s + interval '%s')", writing->now,
-						operator_sql(slot->op), time, span);
-	return psprintf("(%s - interval '%s' %s %s)", time, span,
-					operator_sql(slot->op), writing->now);
-}
-
-/* anniversary(date) in the contact's zone, by month and day in words. */
-static char *
-anniversary_sql(const MaExpr *expr, const MaSlot *slot, Writing *writing)
-{
-	MaSlot	   *slots;
-	const char *date;
-
-	ma_expr_slots(expr, &slots);
-	date = slot_sql(expr, &slots[slot->time], writing);
-	if (slots[slot->time].type == TIMESTAMPTZOID)
-		date = psprintf("mautomate_internal.local_day(%s, c.timezone)", date);
-	return psprintf("(select to_char(a.at, 'MMDD') = to_char(b.today, 'MMDD')"
-					" or to_char(a.at, 'MMDD') = '0229'"
-					" and to_char(b.today, 'MMDD') = '0228'"
-					" and to_char(b.today + 1, 'MMDD') = '0301'"
-					" from (values (%s)) a (at),"
-					" (values (mautomate_internal.local_day(%s, c.timezone)))"
-					" b (today))",
-					date, writing->now);
-}
-
-/* score('x') or tier('x'): as stored, since each is verified by itself. */
-static char *
-score_sql(const MaSlot *slot)
-{
-	return psprintf("(select x.%s from mautomate.scores x"
-					" where x.contact_id = c.contact_id and x.score = %s)",
-					slot->kind == MA_SLOT_SCORE ? "value" : "tier",
-					quote_literal_cstr(slot->object));
-}
-
-/* A constant that a signal is compared with. */
-static char *
-constant_sql(const MaSlot *slot)
-{
-	if (slot->signal->type == INT8OID)
-		return psprintf(INT64_FORMAT, DatumGetInt64(slot->constant));
-	return DatumGetCString(DirectFunctionCall1(numeric_out, slot->constant));
-}
-
-/* MaSlotText: a slot as SQL over contact c and, in filters, event e. */
-static const char *
-slot_sql(const MaExpr *expr, const MaSlot *slot, void *arg)
-{
-	Writing *writing = arg;
-
-	switch (slot->kind)
-	{
-		case MA_SLOT_ATTRIBUTE:
-			return slot->column >= 0 ?
-					   psprintf("c.%s", quote_identifier(slot->path[0])) :
-					   json_sql("c.attributes", slot);
-		case MA_SLOT_EVENT:
-			return json_sql("e.properties", slot);
-		case MA_SLOT_EVENT_KIND:
-			return "e.kind";
-		case MA_SLOT_EVENT_TIME:
-			return "e.occurred_at";
-		case MA_SLOT_SIGNAL:
-			return signal_sql(slot->signal, writing);
-		case MA_SLOT_COMPARE:
-			return psprintf("(%s %s %s)", signal_sql(slot->signal, writing),
-							operator_sql(slot->op), constant_sql(slot));
-		case MA_SLOT_ELAPSED:
-		case MA_SLOT_REMAINING:
-			return elapsed_sql(expr, slot, writing);
-		case MA_SLOT_TIME:
-			return psprintf("timestamptz %s",
-							quote_literal_cstr(timestamptz_to_str(
-								DatumGetTimestampTz(slot->constant))));
-		case MA_SLOT_ANNIVERSARY:
-			return anniversary_sql(expr, slot, writing);
-		case MA_SLOT_TAG:
-			return psprintf("coalesce(jsonb_typeof(c.attributes -> 'tags') ="
-							" 'array' and c.attributes -> 'tags' ? %s, false)",
-							quote_literal_cstr(slot->object));
-		case MA_SLOT_IN_LIST:
-			return psprintf("exists (select from mautomate.list_members m"
-							" where m.contact_id = c.contact_id"
-							" and m.list = %s)",
-							quote_literal_cstr(slot->object));
-		case MA_SLOT_SCORE:
-		case MA_SLOT_TIER:
-			return score_sql(slot);
-		default:
-			elog(ERROR, "name %s cannot be verified", slot->text);
-	}
-}
 
 /* A query to run, for the guard. */
 static void
@@ -373,18 +66,18 @@ compare(ReturnSetInfo *result, const char *object, char *query)
 
 /* Whom to compare: who is up to date, as far as anybody knows. */
 static char *
-up_to_date(Writing *writing)
+up_to_date(TimestampTz now)
 {
 	return psprintf("c.merged_into is null and not exists (select"
 					" from mautomate_internal.timer t"
-					" where t.contact_id = c.contact_id and t.due_at <= %s)"
+					" where t.contact_id = c.contact_id and t.due_at <= '%s')"
 					" and not exists (select from mautomate_internal.dirty d"
 					" where d.contact_id = c.contact_id)",
-					writing->now);
+					timestamptz_to_str(now));
 }
 
 static void
-verify_list(ReturnSetInfo *result, MaListDef *list, Writing *writing)
+verify_list(ReturnSetInfo *result, MaListDef *list, TimestampTz now)
 {
 	char *query;
 
@@ -398,14 +91,13 @@ verify_list(ReturnSetInfo *result, MaListDef *list, Writing *writing)
 					 " coalesce(%s, false) as expected"
 					 " from mautomate.contact c where %s) as both_sides"
 					 " where stored <> expected order by contact_id",
-					 list->list_id,
-					 ma_expr_deparse_with(list->expr, 0, slot_sql, writing),
-					 up_to_date(writing));
+					 list->list_id, ma_log_sql_expr(list->expr, 0, now),
+					 up_to_date(now));
 	compare(result, psprintf("list \"%s\"", list->name), query);
 }
 
 static void
-verify_score(ReturnSetInfo *result, MaScoreDef *score, Writing *writing)
+verify_score(ReturnSetInfo *result, MaScoreDef *score, TimestampTz now)
 {
 	StringInfoData sum;
 
@@ -418,7 +110,7 @@ verify_score(ReturnSetInfo *result, MaScoreDef *score, Writing *writing)
 
 		if (rule->expr == NULL)
 			return;
-		sql = ma_expr_deparse_with(rule->expr, 0, slot_sql, writing);
+		sql = ma_log_sql_expr(rule->expr, 0, now);
 		appendStringInfo(&sum, " + '%.17g'::float8 * coalesce((%s)::int, 0)",
 						 rule->points, sql);
 	}
@@ -433,7 +125,7 @@ verify_score(ReturnSetInfo *result, MaScoreDef *score, Writing *writing)
 					 " as both_sides where abs(stored - expected) >"
 					 " 1e-9 * greatest(1, abs(expected)) order by contact_id",
 					 quote_literal_cstr(score->name), sum.data, score->minimum,
-					 score->maximum, up_to_date(writing)));
+					 score->maximum, up_to_date(now)));
 }
 
 /* Every list and score, under the settings of the engine. */
@@ -441,15 +133,14 @@ static void
 verify_all(ReturnSetInfo *result)
 {
 	MaDefinitions *definitions = ma_definitions();
-	Writing		   writing;
+	TimestampTz	   now = ma_now();
 	MaSqlScope	   scope;
 
-	writing.now = now_sql(ma_now());
 	ma_sql_begin(&scope);
 	for (int i = 0; i < definitions->nlists; i++)
-		verify_list(result, &definitions->lists[i], &writing);
+		verify_list(result, &definitions->lists[i], now);
 	for (int i = 0; i < definitions->nscores; i++)
-		verify_score(result, &definitions->scores[i], &writing);
+		verify_score(result, &definitions->scores[i], now);
 	ma_sql_end(&scope);
 }
 

@@ -127,3 +127,10 @@ create view mautomate.progress as
 comment on view mautomate.progress is
   'lists that are being built (create_list(..., wait => false)): contacts done of how many, real time of the start, and when it will be ready at this pace (null: not begun, since transactions older than the list are still running)';
 
+create function mautomate.preview_list(predicate text,
+    out matching bigint, out not_matching bigint, out unknown bigint, out because text)
+  returns record language c stable
+  as 'MODULE_PATHNAME', 'mautomate_preview_list';
+comment on function mautomate.preview_list(text) is
+  'how many contacts a list of this predicate would have, without creating it: for whom it holds, does not hold, and is unknown (null), and which conditions leave them unknown. Reads contacts and log. Errors: as create_list(); a condition that fails on somebody''s data';
+

@@ -13,7 +13,7 @@ LAYERS = [
     argument lease guard columns calendar table""",
     """anniversary value vocabulary signal cell predicate document program
     workflow liquid channel template mime transport""",
-    """definition predicate_store state outbox gate""",
+    """log_sql definition predicate_store state outbox gate""",
     """refresh entry model contact merge attribute event""",
     """capture track identify kind use list score grant explain verify
     enrollment workflow_store journey delivery send letter preview
