@@ -114,6 +114,7 @@ static void		 retire_transport(Route *route);
 static void		 prepare(MaSender *sender, Route *route);
 static void		 start_transport(MaSender *sender, Route *route);
 static int		 room_of(const Route *route, int max);
+static bool		 is_gone(const Route *route);
 static bool		 is_paused(const Route *route);
 static void		 pause_route(Route *route);
 static void		 collect(Route *route, TimestampTz now, Results *results);
@@ -272,6 +273,8 @@ ma_delivery_wait(MaSender *sender, long timeout_ms)
 
 		if (route->transport != NULL)
 			list[n++] = route->transport;
+		if (is_gone(route))
+			timeout_ms = 0; /* the next step may start another */
 		if (route->hungry && is_paused(route))
 		{
 			long left =
@@ -392,6 +395,7 @@ refresh_routes(MaSender *sender)
 		{
 			route->revision = channels[i].revision;
 			route->paused_until = 0;
+			route->pause = 0;
 			if (route->transport != NULL)
 				ma_transport_drain(route->transport);
 		}
@@ -412,6 +416,14 @@ rescue(MaSender *sender)
 			sender->routes[i].hungry = true;
 }
 
+/* Is there a transport that is gone and owes nothing? */
+static bool
+is_gone(const Route *route)
+{
+	return route->transport != NULL && !ma_transport_alive(route->transport) &&
+		   ma_transport_pending(route->transport) == 0;
+}
+
 /*
  * Frees a transport that is gone and owes nothing. Its last results have been
  * acknowledged in the step before.
@@ -421,8 +433,7 @@ retire_transport(Route *route)
 {
 	const char *reason;
 
-	if (route->transport == NULL || ma_transport_alive(route->transport) ||
-		ma_transport_pending(route->transport) > 0)
+	if (!is_gone(route))
 		return;
 	reason = ma_transport_reason(route->transport);
 	if (reason[0] != '\0')

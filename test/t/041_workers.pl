@@ -113,6 +113,12 @@ ok($node->poll_query_until($db, q[select state = 'sent'
 is(value(qq[select sent_at >= '$due' from mautomate.messages
 	where idempotency_key = 'timed']), 't', 'and not before');
 
+# new settings of a channel hold for the very next message
+value(qq[select mautomate.create_channel('mail', 'smtp',
+		'{"host": "127.0.0.1", "port": $port, "tls": "none",
+		  "from": "other\@example.com"}')]);
+cmp_ok(latency('changed'), '<', 20000, 'a changed channel goes on at once');
+
 # databases come and go beside them
 $node->safe_psql('postgres', 'create database other');
 $node->safe_psql('postgres', 'drop database other');
