@@ -78,7 +78,9 @@ class Maker:
             where += f" and e.occurred_at >= '{first}'"
             if last:
                 text.append(f"until => '{last}'")
-                where += f" and e.occurred_at < '{last}'"
+                # a date is the whole day, a time the instant
+                end = f"'{last}'" if " " in last else f"date '{last}' + 1"
+                where += f" and e.occurred_at < ({end})::timestamptz"
         after = ""
         if self.chance(0.25):
             chosen = self.filter()
