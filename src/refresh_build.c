@@ -17,8 +17,11 @@
 #include "refresh_private.h"
 #include "sql.h"
 
-/* Begins the sweep for lists whose older transactions have all ended. */
-void
+/*
+ * Begins the sweep for lists whose older transactions have all ended. Returns
+ * how many lists went a step further.
+ */
+int
 ma_build_begin(void)
 {
 	static MaStatement look = {
@@ -39,12 +42,14 @@ ma_build_begin(void)
 		 0},
 	};
 	MaSqlScope scope;
+	int		   steps = 0;
 
 	ma_sql_begin(&scope);
 	if (ma_sql_exec(&look, NULL, NULL, 1) > 0)
 		for (int i = 0; i < lengthof(stmts); i++)
-			ma_sql_exec(&stmts[i], NULL, NULL, 0);
+			steps += ma_sql_exec(&stmts[i], NULL, NULL, 0) > 0;
 	ma_sql_end(&scope);
+	return steps;
 }
 
 /* Lists for which everybody has been folded anew are ready. */

@@ -232,7 +232,7 @@ ma_refresh_sweep(int max)
 	ma_evaluate_forget_errors();
 	ma_definition_renew();
 	mark_stale();
-	ma_build_begin();
+	done += ma_build_begin();
 	while (done < max)
 	{
 		CHECK_FOR_INTERRUPTS();

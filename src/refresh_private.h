@@ -82,7 +82,7 @@ extern MaContactSet *ma_refresh_run(MaWork *works, int n, bool silent,
 extern void			 ma_refresh_chunks(MaWork *works, int n, bool silent);
 
 /* refresh_build.c */
-extern void ma_build_begin(void);
+extern int	ma_build_begin(void);
 extern void ma_build_end(void);
 
 /* refresh_adopt.c */
