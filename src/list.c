@@ -21,6 +21,7 @@
 #include "list.h"
 #include "refresh.h"
 #include "sql.h"
+#include "use.h"
 #include "vocabulary.h"
 #include "wake.h"
 
@@ -302,36 +303,6 @@ mautomate_create_static_list(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text("created"));
 }
 
-/*
- * Who uses an object by name in an expression, as "list "a", score "b"";
- * NULL if nobody does. Slots of either kind count.
- */
-char *
-ma_list_users(MaSlotKind kind, MaSlotKind other, const char *name,
-			  bool workflows_only)
-{
-	static MaStatement stmt = {
-		"select string_agg(u.users, ', ' order by u.users)"
-		" from mautomate_internal.predicate_user u"
-		" where u.predicate_id = any ($1)"
-		" and (not $2 or u.users like 'workflow %')",
-		2,
-		{INT4ARRAYOID, BOOLOID}};
-	MaSqlScope scope;
-	Datum	   values[2];
-	char	  *users;
-
-	values[0] = ma_definition_users(ma_definitions(), kind, other, name);
-	values[1] = BoolGetDatum(workflows_only);
-	ma_sql_begin(&scope);
-	ma_sql_exec(&stmt, values, NULL, 1);
-	users = ma_sql_text(0, 1);
-	if (users != NULL)
-		users = MemoryContextStrdup(scope.cxt, users);
-	ma_sql_end(&scope);
-	return users;
-}
-
 /* drop_list(name) */
 Datum
 mautomate_drop_list(PG_FUNCTION_ARGS)
@@ -350,16 +321,10 @@ mautomate_drop_list(PG_FUNCTION_ARGS)
 	char	  *name = ma_argument_name(fcinfo, 0, "name");
 	bool	   is_static;
 	Datum	   id = Int32GetDatum(ma_list_id(name, &is_static));
-	char	  *users;
 	MaSqlScope scope;
 
 	(void) ma_definition_generation();
-	users = ma_list_users(MA_SLOT_IN_LIST, MA_SLOT_IN_LIST, name, false);
-	if (users != NULL)
-		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-						errmsg("list \"%s\" is in use", name),
-						errdetail("It is used by %s.", users),
-						errhint("Drop or change these first.")));
+	ma_use_check_drop(MA_USE_LIST, name);
 	ma_sql_begin(&scope);
 	for (int i = 0; i < lengthof(stmts); i++)
 		ma_sql_exec(&stmts[i], &id, NULL, 0);
@@ -379,7 +344,6 @@ mautomate_rename_list(PG_FUNCTION_ARGS)
 	char	  *new_name = ma_argument_name(fcinfo, 1, "new_name");
 	bool	   is_static;
 	StoredList other;
-	char	  *users;
 	MaSqlScope scope;
 	Datum	   values[2];
 
@@ -389,15 +353,7 @@ mautomate_rename_list(PG_FUNCTION_ARGS)
 	if (find_list(new_name, &other))
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("list \"%s\" already exists", new_name)));
-	users = ma_list_users(MA_SLOT_IN_LIST, MA_SLOT_IN_LIST, name, true);
-	if (users != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("list \"%s\" is used by workflows", name),
-				 errdetail("It is used by %s.", users),
-				 errhint("A version of a workflow never changes: create "
-						 "versions without it first.")));
-	ma_definition_rename(MA_SLOT_IN_LIST, MA_SLOT_IN_LIST, name, new_name);
+	ma_use_rename(MA_USE_LIST, name, new_name);
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, values, NULL, 0);
 	ma_sql_end(&scope);

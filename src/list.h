@@ -7,9 +7,7 @@
 
 #include "definition.h"
 
-extern int	 ma_list_id(const char *name, bool *is_static);
-extern void	 ma_list_check_names(const MaExpr *expr);
-extern char *ma_list_users(MaSlotKind kind, MaSlotKind other, const char *name,
-						   bool workflows_only);
+extern int	ma_list_id(const char *name, bool *is_static);
+extern void ma_list_check_names(const MaExpr *expr);
 
 #endif /* MA_LIST_H */

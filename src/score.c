@@ -21,6 +21,7 @@
 #include "refresh.h"
 #include "sql.h"
 #include "state.h"
+#include "use.h"
 
 PG_FUNCTION_INFO_V1(mautomate_create_score);
 PG_FUNCTION_INFO_V1(mautomate_create_score_rule);
@@ -313,16 +314,10 @@ mautomate_drop_score(PG_FUNCTION_ARGS)
 	};
 	char	  *name = ma_argument_name(fcinfo, 0, "name");
 	Datum	   id = Int32GetDatum(score_id(name));
-	char	  *users;
 	MaSqlScope scope;
 
 	(void) ma_definition_generation();
-	users = ma_list_users(MA_SLOT_SCORE, MA_SLOT_TIER, name, false);
-	if (users != NULL)
-		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-						errmsg("score \"%s\" is in use", name),
-						errdetail("It is used by %s.", users),
-						errhint("Drop or change these first.")));
+	ma_use_check_drop(MA_USE_SCORE, name);
 	ma_sql_begin(&scope);
 	for (int i = 0; i < lengthof(stmts); i++)
 		ma_sql_exec(&stmts[i], &id, NULL, 0);
@@ -342,22 +337,13 @@ mautomate_rename_score(PG_FUNCTION_ARGS)
 		{INT4OID, TEXTOID}};
 	char	  *name = ma_argument_name(fcinfo, 0, "name");
 	char	  *new_name = ma_argument_name(fcinfo, 1, "new_name");
-	char	  *users;
 	MaSqlScope scope;
 	Datum	   values[2];
 
 	values[0] = Int32GetDatum(score_id(name));
 	values[1] = CStringGetTextDatum(new_name);
 	(void) ma_definition_generation();
-	users = ma_list_users(MA_SLOT_SCORE, MA_SLOT_TIER, name, true);
-	if (users != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("score \"%s\" is used by workflows", name),
-				 errdetail("It is used by %s.", users),
-				 errhint("A version of a workflow never changes: create "
-						 "versions without it first.")));
-	ma_definition_rename(MA_SLOT_SCORE, MA_SLOT_TIER, name, new_name);
+	ma_use_rename(MA_USE_SCORE, name, new_name);
 	ma_sql_begin(&scope);
 	if (ma_sql_exec(&taken, &values[1], NULL, 1) > 0)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
