@@ -12,8 +12,9 @@
  */
 #include "postgres.h"
 
-#include "common/int.h"
+#include "access/xact.h"
 #include "catalog/pg_type_d.h"
+#include "common/int.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -35,7 +36,10 @@ static MaWatch	   watch = {"clock"};
 static bool		   set = false; /* does the clock stand still? */
 static TimestampTz set_to;		/* and where */
 
-/* Reads the clock's row under the latest snapshot. */
+/*
+ * Reads the clock's row under the latest snapshot. A parallel query allows no
+ * other snapshot than its own; what it shows is not kept.
+ */
 static void
 reload(void)
 {
@@ -45,9 +49,10 @@ reload(void)
 	bool			   isnull = true;
 	Datum			   value = (Datum) 0;
 
-	watch.stale = false;
+	watch.stale = IsInParallelMode();
 	ma_sql_begin(&scope);
-	PushActiveSnapshot(GetLatestSnapshot());
+	PushActiveSnapshot(IsInParallelMode() ? GetActiveSnapshot() :
+											GetLatestSnapshot());
 	if (ma_sql_read(&stmt, NULL, NULL, 1) == 1)
 		value = ma_sql_datum(0, 1, &isnull);
 	set = !isnull;

@@ -276,8 +276,12 @@ mautomate_explain_list(PG_FUNCTION_ARGS)
 	int			   list = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
-	while (definitions->lists[list].list_id != list_id)
+	while (list < definitions->nlists &&
+		   definitions->lists[list].list_id != list_id)
 		list++;
+	if (list == definitions->nlists)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("list \"%s\" was dropped meanwhile", name)));
 	if (contact == NULL)
 		elog(ERROR, "contact has no state");
 	if (definitions->lists[list].expr == NULL)

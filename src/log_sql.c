@@ -101,7 +101,9 @@ log_sql(const MaSignal *signal, Writing *writing)
 					 quote_literal_cstr(signal->kind));
 	if (signal->windowed)
 		appendStringInfo(
-			&s, " and e.occurred_at + interval '%s' > %s",
+			&s,
+			" and (e.occurred_at > %s or e.occurred_at + interval '%s' > %s)",
+			writing->now, /* the sum may be beyond all times */
 			DatumGetCString(DirectFunctionCall1(
 				interval_out, IntervalPGetDatum(&signal->within))),
 			writing->now);

@@ -33,6 +33,9 @@
 /* The most timestamps a comparison of a count may ask for. */
 #define COUNT_MAX 10000
 
+/* The longest window. */
+#define WITHIN_MAX_YEARS 1000
+
 /* A call we know: what it answers and what it takes. */
 typedef struct Call
 {
@@ -133,6 +136,14 @@ window_constant(Node *node, Interval *span, const char *usage, int location)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("within must be longer than nothing"),
 						errposition(exprLocation(node) + 1)));
+	if (span->month / MONTHS_PER_YEAR + span->day / DAYS_PER_YEAR +
+			span->time / (DAYS_PER_YEAR * USECS_PER_DAY) >
+		WITHIN_MAX_YEARS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("within must be at most %d years", WITHIN_MAX_YEARS),
+				 errhint("Leave it out to count all events."),
+				 errposition(exprLocation(node) + 1)));
 }
 
 /* Compiles the filter of a call: event.x of the kind, and constants. */

@@ -15,8 +15,11 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type_d.h"
 #include "common/hashfn.h"
+#include "common/int.h"
 #include "pgtime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
@@ -31,12 +34,32 @@
 /* How far changes of a zone's offset may lead a sum of days off. */
 #define DAY_SLOP (26 * USECS_PER_HOUR)
 
+/* The longest interval, about as long as all time that there is. */
+#define LENGTH_MAX (PG_INT64_MAX / 2)
+
 /* When an entry of a cell leaves a window. */
 typedef struct Expiry
 {
 	TimestampTz at;
 	int			index; /* of the entry */
 } Expiry;
+
+/*
+ * The length of an interval in microseconds, if its months have so many days;
+ * saturates long before a sum with it overflows.
+ */
+static int64
+length_of(const Interval *span, int month_days, int64 slop)
+{
+	double length =
+		((double) span->month * month_days + span->day) * USECS_PER_DAY +
+		(double) span->time;
+
+	if (fabs(length) > LENGTH_MAX)
+		return length < 0 ? -LENGTH_MAX : LENGTH_MAX;
+	return ((int64) span->month * month_days + span->day) * USECS_PER_DAY +
+		   span->time + slop;
+}
 
 /* Sets the window of a signal and its bounds. */
 void
@@ -46,12 +69,8 @@ ma_signal_set_window(MaSignal *signal, const Interval *within)
 
 	signal->windowed = true;
 	signal->within = *within;
-	signal->within_min =
-		((int64) within->month * 28 + within->day) * USECS_PER_DAY +
-		within->time - slop;
-	signal->within_max =
-		((int64) within->month * 31 + within->day) * USECS_PER_DAY +
-		within->time + slop;
+	signal->within_min = length_of(within, 28, -slop);
+	signal->within_max = length_of(within, 31, slop);
 }
 
 /* How far apart two times may be whose expiries come in the other order. */
@@ -186,6 +205,15 @@ entry_count(const MaCell *cell)
 	return cell->pairs ? cell->npairs : cell->ntimes;
 }
 
+/* t + span; an event in the year 294276 leaves no window. */
+static TimestampTz
+later(TimestampTz t, int64 span)
+{
+	TimestampTz sum;
+
+	return pg_add_s64_overflow(t, span, &sum) ? DT_NOEND : sum;
+}
+
 /* When something that happened at t leaves the window. */
 static TimestampTz
 expiry(const MaSignal *signal, TimestampTz t)
@@ -197,9 +225,9 @@ expiry(const MaSignal *signal, TimestampTz t)
 static bool
 in_window(const MaSignal *signal, TimestampTz t, TimestampTz now)
 {
-	if (t + signal->within_min > now)
+	if (later(t, signal->within_min) > now)
 		return true;
-	if (t + signal->within_max <= now)
+	if (later(t, signal->within_max) <= now)
 		return false;
 	return expiry(signal, t) > now;
 }
@@ -221,7 +249,7 @@ window_start(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 		TimestampTz t = entry_time(cell, middle);
 
 		if (ordered ? !in_window(signal, t, now) :
-					  t + signal->within_max <= now)
+					  later(t, signal->within_max) <= now)
 			low = middle + 1;
 		else
 			high = middle;
@@ -242,7 +270,7 @@ window_count(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 	{
 		TimestampTz t = entry_time(cell, i);
 
-		if (t + signal->within_min > now)
+		if (later(t, signal->within_min) > now)
 			break;
 		if (expiry(signal, t) > now)
 			inside++;
@@ -331,7 +359,7 @@ nth_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 	for (i = start; i < n; i++)
 	{
 		t = entry_time(cell, i);
-		if (t + signal->within_min > now)
+		if (later(t, signal->within_min) > now)
 		{
 			i += nth - inside - 1; /* all from here on are inside */
 			break;
@@ -349,7 +377,7 @@ nth_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 	/* those before i that are inside leave before it */
 	for (int j = start; j < i; j++)
 	{
-		if (entry_time(cell, j) + signal->within_min > now)
+		if (later(entry_time(cell, j), signal->within_min) > now)
 		{
 			nth -= i - j;
 			break;
@@ -385,7 +413,7 @@ window_last(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 	for (int i = entry_count(cell) - 1; i >= 0; i--)
 	{
 		*last = entry_time(cell, i);
-		if (*last + signal->within_max <= now)
+		if (later(*last, signal->within_max) <= now)
 			return false;
 		*until = expiry(signal, *last);
 		if (*until > now)

@@ -1,0 +1,151 @@
+-- Right whatever way the statements come: subtransactions, cursors, two-phase
+-- commit, parallel plans, triggers of others, several changes in one statement.
+set client_min_messages = warning;
+drop extension if exists mautomate cascade;
+create extension mautomate;
+select mautomate.arm();
+set timezone = 'UTC';
+set datestyle = 'ISO';
+create view pg_temp.members as
+  select external_id, string_agg(list, ' ' order by list) as lists
+  from mautomate.list_members group by external_id order by external_id;
+select mautomate.identify(who) from unnest(array['ann', 'bob']) who;
+select mautomate.create_list('two', 'count(''buy'') >= 2');
+select mautomate.create_list('year', 'count(''buy'', within => ''365 days'') >= 1');
+
+-- what a savepoint takes back was never there, definitions too
+begin;
+insert into mautomate.event (contact_id, kind) values (1, 'buy');
+savepoint s;
+insert into mautomate.event (contact_id, kind) values (1, 'buy'), (2, 'buy');
+select mautomate.create_list('undone', 'ever(''buy'')');
+insert into mautomate.event (contact_id, kind) values (2, 'buy');
+rollback to s;
+insert into mautomate.event (contact_id, kind) values (2, 'buy');
+release s;
+commit;
+select * from pg_temp.members;
+select * from mautomate.verify();
+
+-- a cursor sees what its own rows have done
+begin;
+declare c cursor for select mautomate.track('bob', 'buy') is not null from generate_series(1, 3);
+fetch 1 from c;
+select * from pg_temp.members;
+fetch 2 from c;
+commit;
+select * from mautomate.verify();
+
+-- two-phase commit
+begin;
+select mautomate.track('ann', 'buy') is not null;
+prepare transaction 'robust';
+select * from pg_temp.members;
+commit prepared 'robust';
+select * from pg_temp.members;
+begin;
+select mautomate.create_list('undone', 'ever(''buy'')');
+prepare transaction 'robust';
+rollback prepared 'robust';
+begin;
+select mautomate.create_list('kept', 'ever(''buy'')');
+prepare transaction 'robust';
+commit prepared 'robust';
+begin;
+select mautomate.alias('old', 'bob') > 0;
+prepare transaction 'robust';
+commit prepared 'robust';
+-- its silence has ended with it
+select mautomate.create_static_list('hand');
+select mautomate.add_to_list('hand', 'ann');
+select count(*) from mautomate.event where kind = 'list_entered' and properties->>'list' = 'hand';
+select mautomate.track('ann', 'buy') is not null;
+select * from pg_temp.members;
+select * from mautomate.verify();
+
+-- several changes in one statement
+with a as (insert into mautomate.event (contact_id, kind) values (1, 'press') returning 1),
+  b as (delete from mautomate.event where kind = 'buy' and contact_id = 2 returning 1),
+  c as (insert into mautomate.event (contact_id, kind) values (2, 'buy') returning 1)
+  select count(*) from a, c;
+select * from pg_temp.members;
+merge into mautomate.event e using (values (1, 'buy'), (2, 'none')) v (id, kind)
+  on e.contact_id = v.id and e.kind = v.kind
+  when matched then delete
+  when not matched then insert (contact_id, kind) values (v.id, 'buy');
+select * from pg_temp.members;
+insert into mautomate.contact (contact_id, external_id) values (1, 'ann'), (77, 'dan')
+  on conflict (contact_id) do update set stage = 'known';
+insert into mautomate.event (contact_id, kind) values (77, 'buy'), (77, 'buy');
+update mautomate.event set contact_id = 1 where contact_id = 77;
+select * from pg_temp.members;
+delete from mautomate.contact where contact_id = 77;
+select count(*) from mautomate_internal.contact_state where contact_id = 77;
+begin;
+truncate mautomate.event;
+copy mautomate.event (contact_id, kind) from stdin with (freeze);
+2	buy
+2	buy
+\.
+commit;
+select * from pg_temp.members;
+select * from mautomate.verify();
+
+-- triggers of others, before and after ours, that write events themselves
+create function pg_temp.echo() returns trigger language plpgsql as $$
+begin
+  if pg_trigger_depth() = 1 then
+    perform mautomate.track('ann', 'buy');
+  end if;
+  return new;
+end $$;
+create trigger aaa before insert on mautomate.event for each row execute function pg_temp.echo();
+create trigger bbb after insert on mautomate.event for each row execute function pg_temp.echo();
+create trigger ccc after insert on mautomate.event for each statement execute function pg_temp.echo();
+insert into mautomate.event (contact_id, kind) values (1, 'press'), (2, 'press');
+drop trigger aaa on mautomate.event;
+drop trigger bbb on mautomate.event;
+drop trigger ccc on mautomate.event;
+select count(*) from mautomate.event where contact_id = 1 and kind = 'buy';
+select * from pg_temp.members;
+select * from mautomate.verify();
+
+-- objects of others with our names are not meant
+create schema planted;
+create function planted.greater(bigint, bigint) returns boolean language sql as 'select 1 / 0 = 1';
+create operator planted.>= (leftarg = bigint, rightarg = bigint, function = planted.greater);
+set search_path = planted, public, pg_catalog;
+select mautomate.create_list('three', 'count(''buy'') >= 3');
+insert into mautomate.event (contact_id, kind) values (2, 'buy');
+select * from mautomate.verify();
+reset search_path;
+select * from pg_temp.members;
+drop schema planted cascade;
+
+-- a parallel plan reads the clock, in a new session too
+create table many as select n from generate_series(1, 1000) n;
+analyze many;
+\c
+set client_min_messages = warning;
+set parallel_setup_cost = 0;
+set parallel_tuple_cost = 0;
+set min_parallel_table_scan_size = 0;
+select mautomate.clock() > '2020-01-01', count(*) from many;
+select mautomate.set_clock('2030-01-01');
+select extract(year from mautomate.clock()), count(*) from many;
+select mautomate.set_clock(null);
+drop table many;
+
+-- an event at the end of all times is in every window; windows have an end
+insert into mautomate.event (contact_id, kind, occurred_at, properties) values
+  (1, 'late', '294276-12-31 23:00+00', '{"amount": 5}'), (2, 'late', '4713-01-01 00:00+00 BC', '{"amount": 5}');
+select mautomate.create_list('late ' || n, text) from (values
+  (1, 'count(''late'', within => ''365 days'') > 0'),
+  (2, 'sum(''late'', ''amount'', within => ''1 mon'') = 5'),
+  (3, 'ever(''late'', within => ''1000 years'')'),
+  (4, 'last_at(''late'', within => ''1 second'') is not null'),
+  (6, 'count_distinct(''late'', ''amount'', within => ''1 day'') = 1')) v (n, text);
+select list, external_id from mautomate.list_members where list like 'late %' order by 1, 2;
+select mautomate.create_list('x', 'count(''late'', within => ''1001 years'') > 1');
+select * from mautomate.verify();
+drop extension mautomate cascade;
