@@ -39,6 +39,7 @@
 #include "lease.h"
 #include "letter.h"
 #include "outbox.h"
+#include "sql.h"
 #include "transport.h"
 
 PG_FUNCTION_INFO_V1(mautomate_deliver);
@@ -137,6 +138,7 @@ mautomate_deliver(PG_FUNCTION_ARGS)
 	MaSender	*sender;
 	int			 left;
 
+	ma_sql_require_primary("deliver");
 	ma_argument_not_null(fcinfo, 0, "max_items");
 	left = PG_GETARG_INT32(0);
 	if (left < 0)

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "jit/jit.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
@@ -28,6 +29,19 @@
 static void	  prepare(MaStatement *stmt);
 static uint64 execute(MaStatement *stmt, Datum *values, const char *nulls,
 					  bool read_only, long count);
+
+/* Refuses a function that writes where nobody can write. */
+void
+ma_sql_require_primary(const char *function)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("%s() does not work on a standby", function),
+				 errdetail("The primary does the work, and the standby "
+						   "follows."),
+				 errhint("Call it on the primary, or here after promotion.")));
+}
 
 /* Becomes mautomate_owner with a pinned search_path. */
 void

@@ -27,6 +27,7 @@ typedef struct MaSqlScope
 	MemoryContext cxt;		 /* current before SPI: for results to keep */
 } MaSqlScope;
 
+extern void	  ma_sql_require_primary(const char *function);
 extern void	  ma_owner_enter(MaSqlScope *scope);
 extern void	  ma_owner_leave(MaSqlScope *scope);
 extern void	  ma_sql_begin(MaSqlScope *scope);

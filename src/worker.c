@@ -130,6 +130,7 @@ mautomate_start(PG_FUNCTION_ARGS)
 	char *database = get_database_name(MyDatabaseId);
 	bool  missing = false;
 
+	ma_sql_require_primary("start");
 	for (int number = 0; number <= ma_guc_senders; number++)
 		missing |= ma_lease_holder(MA_LEASE_WORKER, number) == 0;
 	if (!missing && read_switch(false) != SWITCH_STOPPED)
@@ -157,6 +158,7 @@ mautomate_stop(PG_FUNCTION_ARGS)
 {
 	bool any = false;
 
+	ma_sql_require_primary("stop");
 	for (int number = 0; number <= ma_guc_senders; number++)
 		any |= ma_lease_holder(MA_LEASE_WORKER, number) != 0;
 	if (!any)
@@ -184,6 +186,7 @@ mautomate_run_pass(PG_FUNCTION_ARGS)
 {
 	char *name = ma_argument_text(fcinfo, 0, "pass");
 
+	ma_sql_require_primary("run");
 	ma_argument_not_null(fcinfo, 1, "max_items");
 	if (PG_GETARG_INT32(1) < 0)
 		ereport(ERROR,

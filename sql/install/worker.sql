@@ -30,13 +30,13 @@ create function mautomate.start() returns void
 comment on function mautomate.start() is
   'starts the background workers of this database: one scheduler, and as many senders as setting mautomate.senders says. '
   'They begin when this transaction commits. Where they run already, or will not outlive the server, a NOTICE says so. '
-  'Errors: 53000 if the server has no room for more workers (max_worker_processes).';
+  'Errors: 53000 if the server has no room for more workers (max_worker_processes), 25006 on a standby.';
 
 create function mautomate.stop() returns void
   language c volatile as 'MODULE_PATHNAME', 'mautomate_stop';
 comment on function mautomate.stop() is
   'stops the background workers of this database when this transaction commits, until start(); '
-  'what is at a server is waited for, 1.5 s at most. A database can be dropped or copied only without workers.';
+  'what is at a server is waited for, 1.5 s at most. A database can be dropped or copied only without workers. Error: 25006 on a standby.';
 
 create function mautomate_internal.worker_pid(kind text, number int) returns int
   language c volatile strict as 'MODULE_PATHNAME', 'mautomate_worker_pid';
@@ -66,4 +66,4 @@ create function mautomate.run(max_items int default 1000)
   end;
 comment on function mautomate.run(int) is
   'does in this transaction what the scheduler worker does: timers that are due, enrollments whose next step is, contacts to be brought up to date; '
-  'at most max_items of each. Returns how many were done: call it again until all are 0.';
+  'at most max_items of each. Returns how many were done: call it again until all are 0. Error: 25006 on a standby.';
