@@ -141,6 +141,8 @@ typedef struct MaDefinitions
 	MaKindDef	   *kinds; /* by name */
 	int				nattributes;
 	MaAttributeUse *attributes;
+	int				nrecorded;
+	const char	  **recorded; /* attributes whose changes are remembered */
 	int				nexprs;
 	struct MaExprUse *exprs; /* by predicate_id; private */
 	bool  lacking; /* some expression waits for ma_definition_renew() */

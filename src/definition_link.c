@@ -162,6 +162,21 @@ add_attribute(MaDefinitions *definitions, const char *name, int consumer)
 	use->consumers = bms_make_singleton(consumer);
 }
 
+/* Adds an attribute to those whose changes are remembered. */
+static void
+add_recorded(MaDefinitions *definitions, const char *name)
+{
+	for (int i = 0; i < definitions->nrecorded; i++)
+		if (strcmp(definitions->recorded[i], name) == 0)
+			return;
+	definitions->recorded =
+		definitions->recorded == NULL ?
+			palloc(sizeof(char *)) :
+			repalloc(definitions->recorded,
+					 (definitions->nrecorded + 1) * sizeof(char *));
+	definitions->recorded[definitions->nrecorded++] = name;
+}
+
 /* Is an answer cheap enough to be asked before and after every event? */
 static bool
 has_board(const MaSignal *signal)
@@ -295,6 +310,8 @@ link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer)
 			case MA_SLOT_SIGNAL:
 			case MA_SLOT_COMPARE:
 				link_signal(definitions, expr, i, consumer);
+				if (slot->signal->recorded != NULL)
+					add_recorded(definitions, slot->signal->recorded);
 				break;
 			case MA_SLOT_ATTRIBUTE:
 				if (consumer >= 0)

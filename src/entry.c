@@ -26,6 +26,7 @@
 #include "error.h"
 #include "guard.h"
 #include "sql.h"
+#include "vocabulary.h"
 
 /* One way into a workflow. */
 typedef struct EntryRule
@@ -338,19 +339,6 @@ set_key(MaCandidate *candidate, MaInput *input)
 		candidate->key = TextDatumGetCString(value);
 }
 
-/* Is it an event that the engine derives, at the instant it computes? */
-static bool
-is_derived(const MaEvent *event)
-{
-	static const char *const kinds[] = {"list_entered", "list_left",
-										"tier_changed", "stage_changed"};
-
-	for (int i = 0; i < lengthof(kinds); i++)
-		if (strcmp(event->kind, kinds[i]) == 0)
-			return true;
-	return false;
-}
-
 /*
  * Does an event count, but not start anybody? After a day, unless the
  * workflow says otherwise; the engine's own never come late, only it does.
@@ -360,7 +348,7 @@ is_too_old(const MaProgram *program, const MaEvent *event, TimestampTz now)
 {
 	static const Interval a_day = {.day = 1};
 
-	if (program->max_age == NULL && is_derived(event))
+	if (program->max_age == NULL && ma_vocabulary_reserved(event->kind))
 		return false;
 	return ma_time_add(event->occurred_at,
 					   program->max_age ? program->max_age : &a_day, 1,
@@ -386,7 +374,7 @@ consider(MaEntryBatch *batch, const EntryRule *rule, MaContact *contact,
 	candidate = add_candidate(batch, workflow, event->contact_id);
 	candidate->event_id = event->event_id;
 	candidate->entry = entry_of_event(event);
-	if (is_derived(event))
+	if (ma_vocabulary_reserved(event->kind))
 		candidate->wake_at = Min(event->occurred_at, batch->now);
 	input.event = NULL;
 	if (!holds)

@@ -20,6 +20,7 @@
 #include "contact.h"
 #include "event.h"
 #include "sql.h"
+#include "vocabulary.h"
 
 static int64 store_chunk(MaEventRow **rows, int n);
 static int	 take_keys(MaEventRow **rows, int n);
@@ -325,17 +326,13 @@ ma_event_first(const MaEventRow *row)
 void
 ma_event_check_kind(const char *kind)
 {
-	static const char *const reserved[] = {"tier_changed", "list_entered",
-										   "list_left", "stage_changed"};
-
 	if (kind == NULL || *kind == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("the kind of an event must not be empty")));
-	for (int i = 0; i < lengthof(reserved); i++)
-		if (strcmp(kind, reserved[i]) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_RESERVED_NAME),
-					 errmsg("event kind \"%s\" is reserved", kind),
-					 errdetail("mautomate itself writes such events when they "
-							   "happen.")));
+	if (ma_vocabulary_reserved(kind))
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("event kind \"%s\" is reserved", kind),
+				 errdetail("mautomate itself writes such events when they "
+						   "happen.")));
 }

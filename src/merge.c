@@ -22,6 +22,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
@@ -168,6 +169,43 @@ static MaStatement messages = {
 	2,
 	{INT8OID, INT8OID}};
 
+/*
+ * What the loser was in attributes of which the survivor keeps its own, where
+ * definitions ask what somebody was.
+ */
+static void
+record_past(int64 loser, int64 survivor)
+{
+	static MaStatement stmt = {
+		"insert into mautomate.event (contact_id, kind, occurred_at,"
+		" properties) select $2, 'attribute_changed', mautomate.clock(),"
+		" jsonb_build_object('attribute', name, 'value', s.value,"
+		" 'previous', l.value)"
+		" from unnest($3) as name, lateral (select"
+		" coalesce(nullif(to_jsonb(c) -> name, 'null'),"
+		" c.attributes -> name) as value from mautomate.contact c"
+		" where c.contact_id = $1) l, lateral (select"
+		" coalesce(nullif(to_jsonb(c) -> name, 'null'),"
+		" c.attributes -> name) as value from mautomate.contact c"
+		" where c.contact_id = $2) s"
+		" where s.value is not null and s.value is distinct from l.value"
+		" and name not in ('external_id', 'created_at')",
+		3,
+		{INT8OID, INT8OID, TEXTARRAYOID}};
+	MaDefinitions *definitions = ma_definitions();
+	MaColumn	   names;
+	Datum		   values[3] = {Int64GetDatum(loser), Int64GetDatum(survivor)};
+
+	if (definitions->nrecorded == 0)
+		return;
+	ma_column_init(&names, TEXTOID, definitions->nrecorded);
+	for (int i = 0; i < definitions->nrecorded; i++)
+		ma_column_add(&names, CStringGetTextDatum(definitions->recorded[i]),
+					  false);
+	values[2] = ma_column_array(&names);
+	ma_sql_exec(&stmt, values, NULL, 0);
+}
+
 /* The statements of a merge, in the order of the locks. */
 static bool
 move(int64 loser, int64 survivor)
@@ -211,6 +249,8 @@ move(int64 loser, int64 survivor)
 		/* those of writers that we have just waited for */
 		ma_sql_exec(&dedupe, values, NULL, 0);
 	}
+	if (alive)
+		record_past(loser, survivor);
 	for (int i = 0; alive && i < lengthof(steps); i++)
 		ma_sql_exec(steps[i], values, NULL, 0);
 	for (int i = 0; alive && i < lengthof(enrollments); i++)

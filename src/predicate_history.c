@@ -9,6 +9,7 @@
  *	first_at('purchase'), last_at('purchase')
  *	ever('purchase', within => '6 months'), never('purchase')
  *	in_list('loyal'), score('engagement'), tier('engagement')
+ *	was(contact.stage, 'lead') (predicate_was.c)
  *
  * Where an answer is compared with a constant, the whole comparison becomes
  * one boolean slot: then it is known when the comparison flips, and how many
@@ -110,8 +111,9 @@ ma_history_is_call(Node *node)
 	if (find_call(name) != NULL)
 		return ((FuncCall *) node)->args != NIL &&
 			   ma_raw_string(linitial(((FuncCall *) node)->args)) != NULL;
-	return ma_raw_is_call(node, "in_list") || ma_raw_is_call(node, "score") ||
-		   ma_raw_is_call(node, "tier") || ma_raw_is_call(node, "has_tag") ||
+	return ma_raw_is_call(node, "was") || ma_raw_is_call(node, "in_list") ||
+		   ma_raw_is_call(node, "score") || ma_raw_is_call(node, "tier") ||
+		   ma_raw_is_call(node, "has_tag") ||
 		   ma_raw_is_call(node, "elapsed") ||
 		   ma_raw_is_call(node, "remaining") ||
 		   ma_raw_is_call(node, "anniversary");
@@ -435,6 +437,8 @@ ma_history_call(MaCompile *compile, FuncCall *call, Oid hint)
 		return object_call(compile, call, MA_SLOT_TIER, TEXTOID);
 	if (strcmp(name, "has_tag") == 0)
 		return object_call(compile, call, MA_SLOT_TAG, BOOLOID);
+	if (strcmp(name, "was") == 0)
+		return ma_was_call(compile, call);
 	if (strcmp(name, "anniversary") == 0)
 		return ma_time_anniversary(compile, call);
 	if (strcmp(name, "elapsed") == 0 || strcmp(name, "remaining") == 0)

@@ -75,6 +75,9 @@ extern Node *ma_history_comparison(MaCompile *compile, A_Expr *expr);
 
 extern void ma_history_wrong_call(const char *usage, int location);
 
+/* predicate_was.c: what an attribute was before */
+extern Node *ma_was_call(MaCompile *compile, FuncCall *call);
+
 /* predicate_time.c: times compared with the present */
 extern TimestampTz ma_time_bound(Node *node, bool is_end, const char *usage);
 extern Node		  *ma_time_anniversary(MaCompile *compile, FuncCall *call);

@@ -292,6 +292,7 @@ process(MaRun *run, MaContact *contact, MaWork *work)
 {
 	TimestampTz now = Max(ma_now(), contact->as_of);
 	int			derived = run->nderived;
+	int			folded;
 	bool		silent = run->silent;
 
 	run->silent = silent || contact->reset;
@@ -304,11 +305,16 @@ process(MaRun *run, MaContact *contact, MaWork *work)
 	}
 	if (work->stage != NULL)
 		ma_derive_stage(run, contact, work->stage, work->previous, now);
+	for (int i = 0; i < work->nrecords; i++)
+		ma_derive_record(run, contact, work->records[i], now);
+	/* what an attribute was, and what it is: one step */
+	folded = run->nderived;
+	ma_fold_events(run, contact, run->derived + derived, folded - derived);
 	if (work->list >= 0)
 		ma_evaluate_hand(run, contact, work->list, work->entered, now);
 	ma_fold_events(run, contact, work->events, work->nevents);
 	ma_evaluate_woken(run, contact, now);
-	process_derived(run, contact, derived);
+	process_derived(run, contact, folded);
 	run->silent = silent;
 	if (run->entries == NULL)
 		return;

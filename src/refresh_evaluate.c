@@ -172,14 +172,31 @@ next_event_id(void)
 							false);
 }
 
-/* Notes an event that the engine derived; takes "key", "value" pairs. */
+/* Appends an event that the engine derived. */
+static void
+append_derived(MaRun *run, MaContact *contact, const char *kind,
+			   TimestampTz at, Jsonb *properties)
+{
+	MaEvent *event;
+
+	run->derived = ma_run_grow(run->derived, run->nderived, &run->maxderived,
+							   sizeof(MaEvent));
+	event = &run->derived[run->nderived++];
+	event->contact_id = contact->id;
+	event->event_id = next_event_id();
+	event->occurred_at = at;
+	event->kind = kind;
+	event->properties = properties;
+	event->nth = 0;
+}
+
+/* The same out of "key", "value" pairs, unless the rule of silence holds. */
 static void
 derive(MaRun *run, MaContact *contact, const char *kind, TimestampTz at,
 	   const char *const *pairs, int npairs)
 {
 	JsonbParseState *state = NULL;
 	JsonbValue		*object;
-	MaEvent			*event;
 
 	if (run->silent)
 		return;
@@ -200,15 +217,7 @@ derive(MaRun *run, MaContact *contact, const char *kind, TimestampTz at,
 		pushJsonbValue(&state, WJB_VALUE, &word);
 	}
 	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	run->derived = ma_run_grow(run->derived, run->nderived, &run->maxderived,
-							   sizeof(MaEvent));
-	event = &run->derived[run->nderived++];
-	event->contact_id = contact->id;
-	event->event_id = next_event_id();
-	event->occurred_at = at;
-	event->kind = kind;
-	event->properties = JsonbValueToJsonb(object);
-	event->nth = 0;
+	append_derived(run, contact, kind, at, JsonbValueToJsonb(object));
 }
 
 /* A stage that was set from outside is an event of ours. */
@@ -219,6 +228,16 @@ ma_derive_stage(MaRun *run, MaContact *contact, const char *stage,
 	const char *pairs[] = {"stage", stage, "previous", previous};
 
 	derive(run, contact, "stage_changed", at, pairs, 2);
+}
+
+/*
+ * That an attribute changed, where definitions ask for its past. Written in
+ * silence too: it is all there is of the past.
+ */
+void
+ma_derive_record(MaRun *run, MaContact *contact, Jsonb *record, TimestampTz at)
+{
+	append_derived(run, contact, "attribute_changed", at, record);
 }
 
 /* Makes a contact a member of a list, or no member any more. */

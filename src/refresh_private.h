@@ -23,6 +23,8 @@ typedef struct MaWork
 	bool		entered;  /* into */
 	const char *stage;	  /* the new stage; NULL: it did not change */
 	const char *previous; /* and the one before, or NULL */
+	int			nrecords; /* changes of attributes to remember */
+	Jsonb	  **records;
 } MaWork;
 
 /* A contact that entered or left a list. */
@@ -102,6 +104,13 @@ extern void ma_evaluate_hand(MaRun *run, MaContact *contact, int list,
 extern void ma_evaluate_forget_errors(void);
 extern void ma_derive_stage(MaRun *run, MaContact *contact, const char *stage,
 							const char *previous, TimestampTz at);
+extern void ma_derive_record(MaRun *run, MaContact *contact, Jsonb *record,
+							 TimestampTz at);
+
+/* refresh_record.c */
+extern void ma_record_changes(MaDefinitions	 *definitions,
+							  TupleTableSlot *before, TupleTableSlot *after,
+							  MaWork *work);
 
 /* refresh_apply.c */
 extern void *ma_run_grow(void *array, int n, int *max, Size size);

@@ -47,10 +47,6 @@ enum
 	EVENT_PROPERTIES
 };
 
-/* Kinds of events that the engine derives. */
-static const char *const reserved_kinds[] = {"list_entered", "list_left",
-											 "stage_changed", "tier_changed"};
-
 /* Events on their way to the engine, contact by contact. */
 typedef struct EventStream
 {
@@ -75,15 +71,6 @@ trigger_data(FunctionCallInfo fcinfo, const char *name)
 	return (TriggerData *) fcinfo->context;
 }
 
-static bool
-is_reserved(const char *kind)
-{
-	for (int i = 0; i < lengthof(reserved_kinds); i++)
-		if (strcmp(kind, reserved_kinds[i]) == 0)
-			return true;
-	return false;
-}
-
 /* Does any definition ask about events of this kind? */
 static bool
 is_watched(EventStream *stream, text *kind)
@@ -99,7 +86,7 @@ is_watched(EventStream *stream, text *kind)
 		stream->watched =
 			ma_definition_kind(stream->definitions, name) != NULL ||
 			(!stream->silent && ma_entry_watches(stream->definitions, name));
-		if (ma_apply_is_inserting() && is_reserved(name))
+		if (ma_apply_is_inserting() && ma_vocabulary_reserved(name))
 			stream->watched = false;
 		strlcpy(stream->kind, length < NAMEDATALEN ? name : "", NAMEDATALEN);
 		pfree(name);
@@ -410,7 +397,8 @@ work_of_update(MaDefinitions *definitions, TupleDesc desc,
 		work->stage = text_column(after, desc, "stage");
 		work->previous = text_column(before, desc, "stage");
 	}
-	return work->woken != NULL || work->stage != NULL;
+	ma_record_changes(definitions, before, after, work);
+	return work->woken != NULL || work->stage != NULL || work->nrecords > 0;
 }
 
 static int

@@ -141,6 +141,7 @@ typedef struct MaSignal
 	const char		*filter_text; /* canonical; "" where all pass */
 	const char		*arguments;	  /* as written: period and filter */
 	const char		*form;		  /* of its cell; "" for totals */
+	const char		*recorded;	  /* attribute whose past it asks, or NULL */
 	bool			 windowed;	  /* only events with at + within > now */
 	Interval		 within;
 	int64			 within_min; /* bounds of within in microseconds, */

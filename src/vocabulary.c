@@ -2,7 +2,7 @@
  * vocabulary.c
  *	  What attributes and event properties are declared as.
  *
- * Asked when an expression is compiled, which is rare: each question is a
+ * Also which names are ours. Asked when an expression is compiled, which is rare: each question is a
  * query under the latest snapshot.
  */
 #include "postgres.h"
@@ -28,6 +28,20 @@ ma_vocabulary_column(const char *name)
 		if (strcmp(columns[i], name) == 0)
 			return i;
 	return -1;
+}
+
+/* Is this the kind of events that only the engine writes? */
+bool
+ma_vocabulary_reserved(const char *kind)
+{
+	static const char *const kinds[] = {"attribute_changed", "list_entered",
+										"list_left", "stage_changed",
+										"tier_changed"};
+
+	for (int i = 0; i < lengthof(kinds); i++)
+		if (strcmp(kind, kinds[i]) == 0)
+			return true;
+	return false;
 }
 
 /* One type by two texts; InvalidOid if the query finds none. */

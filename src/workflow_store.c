@@ -44,7 +44,7 @@ typedef struct Newest
 static MaStatement object_statements[MA_OBJECTS] = {
 	[MA_OBJECT_KIND] =
 		{"select 1 where $1 in ('list_entered', 'list_left', 'tier_changed',"
-		 " 'stage_changed')"
+		 " 'stage_changed', 'attribute_changed')"
 		 " or exists (select from mautomate_internal.event_kind"
 		 " where kind = $1)"
 		 " or exists (select from mautomate.event where kind = $1)",
