@@ -1,0 +1,105 @@
+/*
+ * delivery_claim.c
+ *	  New messages: claimed, written, handed to the transport.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "arm.h"
+#include "delivery_private.h"
+#include "letter.h"
+
+static void hand_over(MaRoute *route, const MaLetter *letter);
+
+/*
+ * Claims new messages for all routes, at most max; returns how many. Nothing
+ * while disarmed.
+ */
+int
+ma_delivery_claim(MaSender *sender, int max)
+{
+	int	 claimed = 0;
+	bool armed = ma_arm()->armed;
+
+	for (int i = 0; i < sender->route_count; i++)
+	{
+		MaRoute *route = &sender->routes[i];
+		int		 room;
+
+		route->claimed_count = 0;
+		if (!armed || claimed == max)
+			continue;
+		if (route->kind == MA_CHANNEL_SMTP)
+			ma_delivery_prepare(sender, route);
+		room = ma_delivery_room(route, max - claimed);
+		if (room == 0)
+			continue;
+		route->claimed = palloc(room * sizeof(int64));
+		route->claimed_count =
+			ma_outbox_claim(&route->lane, sender->lease, room, route->claimed);
+		route->hungry = route->claimed_count == room;
+		claimed += route->claimed_count;
+	}
+	return claimed;
+}
+
+/*
+ * Writes the letters of what a route has claimed, records those that go no
+ * further, and hands the others over, with no transaction open.
+ */
+void
+ma_delivery_dispatch(MaSender *sender, MaRoute *route)
+{
+	MaLetter *letters;
+	MaResults results = {0};
+	int		  n = route->claimed_count;
+
+	ma_delivery_begin(sender);
+	letters = ma_letter_write(ma_channel_find(route->lane.channel_id),
+							  route->claimed, &n);
+	for (int i = 0; i < n; i++)
+	{
+		MaLetter *letter = &letters[i];
+		MaFinish *finish;
+
+		if (letter->refusal == NULL && letter->failure == NULL &&
+			route->kind != MA_CHANNEL_LOG)
+			continue;
+		finish = ma_delivery_result(&results, route, letter->message_id);
+		finish->address = letter->address;
+		finish->reason =
+			letter->refusal != NULL ? letter->refusal : letter->failure;
+		finish->state = letter->refusal != NULL ? MA_FINISH_REFUSED :
+						letter->failure != NULL ? MA_FINISH_FAILED :
+												  MA_FINISH_SENT;
+	}
+	if (results.n > 0)
+		ma_outbox_finish(sender->lease, results.list, results.n);
+	ma_delivery_commit(sender);
+	if (route->kind != MA_CHANNEL_LOG)
+		for (int i = 0; i < n; i++)
+			if (letters[i].refusal == NULL && letters[i].failure == NULL)
+				hand_over(route, &letters[i]);
+}
+
+/* Gives one letter to the transport, and remembers it. */
+static void
+hand_over(MaRoute *route, const MaLetter *letter)
+{
+	MaMail	  mail = {0};
+	MaFlight *flight;
+	bool	  found;
+
+	flight =
+		hash_search(route->flights, &letter->message_id, HASH_ENTER, &found);
+	flight->attempt = letter->attempt;
+	flight->first_tried_at = letter->first_tried_at;
+	flight->address = MemoryContextStrdup(route->cxt, letter->address);
+	mail.id = letter->message_id;
+	mail.sender = letter->sender;
+	mail.recipient = letter->address;
+	mail.body = letter->content.data;
+	mail.body_len = letter->content.len;
+	ma_transport_send(route->transport, &mail);
+}

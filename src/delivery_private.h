@@ -1,0 +1,86 @@
+/*
+ * delivery_private.h
+ *	  What the files of the sender share; for delivery_*.c alone.
+ */
+#ifndef MA_DELIVERY_PRIVATE_H
+#define MA_DELIVERY_PRIVATE_H
+
+#include "utils/hsearch.h"
+
+#include "channel.h"
+#include "delivery.h"
+#include "outbox.h"
+#include "transport.h"
+
+/* A message that is with the transport. */
+typedef struct MaFlight
+{
+	int64		message_id; /* key */
+	int			attempt;
+	TimestampTz first_tried_at;
+	char	   *address; /* in the route's context */
+} MaFlight;
+
+/* A channel as a sender serves it. */
+typedef struct MaRoute
+{
+	MaLane			   lane;
+	MaChannelTransport kind;
+	uint32			   revision; /* of the settings the transport was given */
+	int				   connections;
+	bool			   hold_in_doubt;
+	bool			   hungry;		  /* there may be something to claim */
+	MemoryContext	   cxt;			  /* of transport and flights */
+	MaTransport		  *transport;	  /* NULL: not started */
+	HTAB			  *flights;		  /* MaFlight by message_id */
+	TimestampTz		   resting_until; /* real time; 0: not resting */
+	TimestampTz		   rest;		  /* length of the last rest */
+	int64			  *claimed;		  /* in this step */
+	int				   claimed_count;
+} MaRoute;
+
+struct MaSender
+{
+	MemoryContext cxt;			/* owns all of it */
+	MemoryContext step_cxt;		/* reset at each step */
+	bool		  in_procedure; /* transactions are CALL's, not ours */
+	int64		  lease;
+	TimestampTz	  rescued_at; /* when dead leases were last looked for */
+	TimestampTz	  look_at; /* when to look for messages, whatever comes back */
+	MaRoute		 *routes;
+	int			  route_count;
+};
+
+/* Results of a step, growing. */
+typedef struct MaResults
+{
+	MaFinish *list;
+	int		  n;
+	int		  max;
+} MaResults;
+
+/* delivery.c */
+extern void ma_delivery_begin(MaSender *sender);
+extern void ma_delivery_commit(MaSender *sender);
+
+/* delivery_route.c */
+extern void ma_delivery_refresh(MaSender *sender);
+extern void ma_delivery_prepare(MaSender *sender, MaRoute *route);
+extern void ma_delivery_retire(MaRoute *route);
+extern bool ma_delivery_gone(const MaRoute *route);
+extern int	ma_delivery_room(const MaRoute *route, int max);
+extern bool ma_delivery_resting(const MaRoute *route);
+extern void ma_delivery_rest(MaRoute *route);
+
+/* delivery_claim.c */
+extern int	ma_delivery_claim(MaSender *sender, int max);
+extern void ma_delivery_dispatch(MaSender *sender, MaRoute *route);
+
+/* delivery_record.c */
+extern void		 ma_delivery_record(MaSender *sender, MaResults *results);
+extern void		 ma_delivery_acknowledge(MaSender		 *sender,
+										 const MaResults *results);
+extern MaFinish *ma_delivery_result(MaResults *results, const MaRoute *route,
+									int64 message_id);
+
+#endif /* MA_DELIVERY_PRIVATE_H */
