@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "access/xact.h"
@@ -32,6 +33,9 @@
 #include "refresh_private.h"
 
 #define ERRORS_MAX 10
+
+/* A bucket may be so many powers of two too high before it is lowered. */
+#define BUCKET_SLACK 4
 
 /* More instants than this are left to the next pass. */
 #define INSTANTS_MAX 10000
@@ -305,13 +309,27 @@ tier_of(const MaScoreDef *score, double value, int tier)
 	return best;
 }
 
-/* A coarse logarithm of a value, for top_leads(). */
+/*
+ * The bucket of a value, for top_leads(): the value is below 2 to the power of
+ * it; bucket 0 holds what is not above 0. A new one leaves room, and serves
+ * until the value has grown out of it or is far below: few events move a
+ * contact to another one.
+ */
 static int
-bucket_of(double value)
+bucket_of(double value, int bucket)
 {
-	int bucket = (int) floor(2 * log2(1 + fabs(value)));
+	int least = 0;
 
-	return value < 0 ? -bucket - 1 : bucket;
+	if (isinf(value) && value > 0)
+		least = DBL_MAX_EXP + 1;
+	else if (value > 0)
+	{
+		(void) frexp(value, &least);
+		least = Max(least, 1);
+	}
+	if (bucket >= least && bucket <= least + BUCKET_SLACK)
+		return bucket;
+	return least == 0 ? 0 : least + 1;
 }
 
 /* Notes a new bucket; a contact has one row for a score. */
@@ -343,7 +361,7 @@ change_score(MaRun *run, MaContact *contact, int index, double value,
 	MaScoreDef	 *score = &run->definitions->scores[index];
 	MaScoreState *state = &contact->scores[index];
 	int			  tier = tier_of(score, value, state->tier);
-	int			  bucket = bucket_of(value);
+	int			  bucket = bucket_of(value, state->bucket);
 
 	if (value == state->value && tier == state->tier &&
 		bucket == state->bucket)

@@ -56,7 +56,7 @@ create table mautomate_internal.contact_score (
 create index contact_score_bucket
   on mautomate_internal.contact_score (score_id, bucket desc);
 comment on table mautomate_internal.contact_score is
-  'who has about how much: bucket = sign * log2(1 + |value|) * 2, rounded down; written when it changes';
+  'who has about how much: the value is below 2 ^ bucket; 0: it is not above 0. Written when the value outgrows it or is far below';
 
 select pg_catalog.pg_extension_config_dump('mautomate_internal.score', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.score_score_id_seq', '');
@@ -149,16 +149,29 @@ create function mautomate.top_leads(score text, n int default 100)
   language sql stable security definer set search_path = pg_catalog, pg_temp
 begin atomic
   select mautomate_internal.score_id(score);
-  -- the n best are in the buckets from the n-th best contact's upwards
-  with best as materialized (
+  -- n contacts with the highest buckets: the n best are no worse than these
+  with likely as materialized (
+    select cs.contact_id, cs.score_id
+    from mautomate_internal.contact_score cs
+    join mautomate_internal.score s using (score_id)
+    where s.name = top_leads.score
+    order by cs.bucket desc
+    limit greatest(n, 1)
+  ), worst as (
+    select min(x.value) as value
+    from likely
+    join mautomate_internal.contact_state cs using (contact_id)
+    cross join lateral mautomate_internal.state_scores(cs.state) x
+    where x.score_id = likely.score_id
+    having count(*) >= n
+  ), best as materialized (
     select cs.contact_id, cs.score_id
     from mautomate_internal.contact_score cs
     join mautomate_internal.score s using (score_id)
     where s.name = top_leads.score
       and cs.bucket >= coalesce((
-        select x.bucket from mautomate_internal.contact_score x
-        where x.score_id = s.score_id
-        order by x.bucket desc offset greatest(n, 1) - 1 limit 1), -2147483648)
+        select floor(ln(value) / ln(2) - 1e-9)::int + 1
+        from worst where value > 0), 0)
   )
   select c.external_id, x.value, t.tier
   from best

@@ -82,3 +82,29 @@ delete from mautomate.contact where external_id like 's\_%';
 select mautomate.drop_list('s_hot');
 select mautomate.drop_list('s_ten');
 select mautomate.drop_score('s_fit');
+
+-- the best of many whose points go up and down, by any number of them
+select mautomate.create_score('s_many');
+select mautomate.create_score_rule('s_many', 'up', 1.5, event => 's_up');
+select mautomate.create_score_rule('s_many', 'down', -400, event => 's_down');
+select count(mautomate.identify('s_many ' || n)) from generate_series(0, 199) n;
+insert into mautomate.event (contact_id, kind)
+  select contact_id, kind
+  from (select contact_id, row_number() over (order by contact_id) as n
+        from mautomate.contact where external_id like 's\_many %') c,
+    lateral (select 's_up' as kind from generate_series(1, (n * n % 1013)::int)
+             union all select 's_down' from generate_series(1, (n % 5)::int)) e;
+insert into mautomate.event (contact_id, kind)
+  select contact_id, 's_down' from mautomate.contact
+  where external_id like 's\_many %5';
+with ranked as materialized (
+  select external_id, value,
+    row_number() over (order by value desc, contact_id) as place
+  from mautomate.scores where score = 's_many'
+)
+select n, (select count(*) from mautomate.top_leads('s_many', n)) as leads,
+  (select count(*) from mautomate.top_leads('s_many', n) t
+   join ranked r using (external_id, value) where place <= n) as right_ones
+from (values (1), (7), (40), (120), (200), (1000)) v (n);
+select mautomate.drop_score('s_many');
+delete from mautomate.contact where external_id like 's\_%';
