@@ -60,14 +60,18 @@ held_by_others(MaContactSet *set, const int64 *ids, int n)
 										true, TYPALIGN_DOUBLE);
 }
 
-/* Works over ids; those held by others go through `again`. */
-static void
+/*
+ * Works over ids; those held by others go through `again`. Returns how many
+ * were not.
+ */
+static int
 run_chunk(const int64 *ids, int n, bool wake_all, bool rebuild, bool silent,
 		  MaStatement *again)
 {
 	MaWork		 *works = palloc0((n + 1) * sizeof(MaWork));
 	MaContactSet *set;
 	ArrayType	 *held;
+	int			  nheld = 0;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -88,14 +92,16 @@ run_chunk(const int64 *ids, int n, bool wake_all, bool rebuild, bool silent,
 						BoolGetDatum(rebuild) :
 						TimestampTzGetDatum(ma_now());
 		ma_sql_begin(&scope);
+		nheld = ARR_DIMS(held)[0];
 		ma_sql_exec(again, values, NULL, 0);
 		ma_sql_end(&scope);
 	}
+	return n - nheld;
 }
 
 /*
  * Lets time pass for contacts whose timer is due, at most max of them;
- * returns how many it took.
+ * returns how many it did, which leaves out those that others hold.
  */
 int
 ma_refresh_timers(int max)
@@ -118,10 +124,11 @@ ma_refresh_timers(int max)
 	MemoryContext cxt = AllocSetContextCreate(
 		CurrentMemoryContext, "mautomate timers", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
+	int			  taken = 0;
 	int			  done = 0;
 
 	ma_evaluate_forget_errors();
-	while (done < max)
+	while (taken < max)
 	{
 		MaSqlScope scope;
 		Datum	   values[2];
@@ -130,15 +137,16 @@ ma_refresh_timers(int max)
 
 		CHECK_FOR_INTERRUPTS();
 		values[0] = TimestampTzGetDatum(ma_now());
-		values[1] = Int64GetDatum(Min(max - done, CHUNK));
+		values[1] = Int64GetDatum(Min(max - taken, CHUNK));
 		ma_sql_begin(&scope);
 		ma_sql_exec(&take, values, NULL, 0);
 		n = result_ids(&ids, cxt);
 		ma_sql_end(&scope);
 		if (n == 0)
 			break;
-		run_chunk(ids, n, false, false, ma_refresh_is_silent(), &again);
-		done += n;
+		done +=
+			run_chunk(ids, n, false, false, ma_refresh_is_silent(), &again);
+		taken += n;
 		MemoryContextReset(cxt);
 		if (n < DatumGetInt64(values[1]))
 			break;
@@ -148,9 +156,12 @@ ma_refresh_timers(int max)
 	return done;
 }
 
-/* Contacts that were marked, one chunk of a sort; false if there are none. */
-static bool
-sweep_chunk(bool rebuild, int max, int *done)
+/*
+ * Contacts that were marked, one chunk of a sort. Returns how many it did: 0
+ * if there are none, or others hold them.
+ */
+static int
+sweep_chunk(bool rebuild, int max)
 {
 	static MaStatement take = {
 		"with few as materialized (select ctid"
@@ -179,10 +190,8 @@ sweep_chunk(bool rebuild, int max, int *done)
 	n = result_ids(&ids, scope.cxt);
 	ma_sql_end(&scope);
 	if (n == 0)
-		return false;
-	run_chunk(ids, n, true, rebuild, true, &again);
-	*done += n;
-	return true;
+		return 0;
+	return run_chunk(ids, n, true, rebuild, true, &again);
 }
 
 /*
@@ -219,7 +228,8 @@ mark_stale(void)
 
 /*
  * Evaluates, silently, contacts that were marked to be looked at again, at
- * most max of them; returns how many it took.
+ * most max of them; returns how many it did, which leaves out those that
+ * others hold.
  */
 int
 ma_refresh_sweep(int max)
@@ -235,10 +245,15 @@ ma_refresh_sweep(int max)
 	done += ma_build_begin();
 	while (done < max)
 	{
+		int n;
+
 		CHECK_FOR_INTERRUPTS();
-		if (!sweep_chunk(true, max - done, &done) &&
-			!sweep_chunk(false, max - done, &done))
+		n = sweep_chunk(true, max - done);
+		if (n == 0)
+			n = sweep_chunk(false, max - done);
+		if (n == 0)
 			break;
+		done += n;
 		MemoryContextReset(cxt);
 	}
 	ma_build_end();
