@@ -75,4 +75,13 @@
 #define ma_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
+/* one function asks for the rights on any object since 16 */
+#if PG_VERSION_NUM >= 160000
+#define ma_function_aclcheck(oid, role) \
+	object_aclcheck(ProcedureRelationId, oid, role, ACL_EXECUTE)
+#else
+#define ma_function_aclcheck(oid, role) \
+	pg_proc_aclcheck(oid, role, ACL_EXECUTE)
+#endif
+
 #endif /* MA_COMPAT_H */

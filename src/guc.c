@@ -23,6 +23,7 @@ int	  ma_guc_soft_bounces;
 int	  ma_guc_soft_bounce_days;
 int	  ma_guc_complaints;
 char *ma_guc_stop_words;
+int	  ma_guc_data_timeout;
 
 static const struct config_enum_entry identity_options[] = {
 	{"merge", MA_IDENTITY_MERGE, false},
@@ -130,6 +131,11 @@ ma_guc_init(void)
 							   "Channels name a bare file in it.",
 							   &ma_guc_secrets_directory, "", PGC_SUSET,
 							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomIntVariable("mautomate.data_timeout",
+							"Sets how long a function may take that gives "
+							"data to a template.",
+							NULL, &ma_guc_data_timeout, 5000, 1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	define_inbound();
 	MarkGUCPrefixReserved("mautomate");
 }

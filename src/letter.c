@@ -191,8 +191,8 @@ render(const MaChannel *channel, Draft *draft)
 	{
 		MaRendered said;
 
-		ma_template_say(ma_template_find(draft->template_id, draft->version),
-						draft->data, false, &said);
+		ma_template_say(draft->template_id, draft->version, draft->data, false,
+						&said);
 		if (channel->transport == MA_CHANNEL_SMTP)
 			compose(channel, draft, &said);
 		ReleaseCurrentSubTransaction();
@@ -241,6 +241,8 @@ compose(const MaChannel *channel, const Draft *draft, const MaRendered *said)
 	mail.date = ma_now();
 	mail.zone = ma_timezone();
 	mail.auto_submitted = "auto-generated";
+	mail.files = said->files;
+	mail.nfiles = said->nfiles;
 	letter->sender = pstrdup(channel->from);
 	initStringInfo(&letter->content);
 	ma_mail_compose(&mail, &letter->content);

@@ -247,7 +247,8 @@ typedef struct LqNode
 
 struct MaTemplate
 {
-	MemoryContext cxt; /* owns the tree and the source */
+	MemoryContext cxt;	  /* owns the tree and the source */
+	const char	 *source; /* the tree points into it */
 	LqBlock		  body;
 };
 

@@ -39,7 +39,7 @@ mautomate_send(PG_FUNCTION_ARGS)
 	int64	 message_id;
 
 	intent.template_id =
-		ma_template_named(ma_argument_text(fcinfo, 1, "template"));
+		ma_template_to_send(ma_argument_text(fcinfo, 1, "template"));
 	intent.context = ma_argument_object(fcinfo, 2, "context");
 	if (!PG_ARGISNULL(3))
 		intent.not_before = PG_GETARG_TIMESTAMPTZ(3);

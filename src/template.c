@@ -43,6 +43,7 @@ ma_template_parse(const char *source, MemoryContext cxt)
 	char *copy = pstrdup(source);
 
 	template->cxt = own;
+	template->source = copy;
 	template->body = ma_liquid_parse(copy, strlen(copy));
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(own, cxt);

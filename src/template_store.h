@@ -5,31 +5,110 @@
 #ifndef MA_TEMPLATE_STORE_H
 #define MA_TEMPLATE_STORE_H
 
+#include "nodes/pg_list.h"
+
+#include "mime.h"
 #include "template.h"
 
-/* One version of a template, parsed. A part is NULL if there is none. */
+/* A variable that a function of the application computes. */
+typedef struct MaTemplateData
+{
+	const char *name;
+	const char *function; /* schema.name(types) */
+} MaTemplateData;
+
+/* A file that goes with the message. */
+typedef struct MaTemplateFile
+{
+	MaTemplate *name;
+	const char *type;
+	const char *content_id; /* NULL: an attachment */
+	const char *function;	/* makes the content; NULL: it is in data */
+	char	   *data;
+	int			length;
+} MaTemplateFile;
+
+/* What a version says in a locale, parsed. A part is NULL if there is none. */
+typedef struct MaTemplateVariant
+{
+	const char	   *locale; /* empty: the default */
+	MaTemplate	   *subject;
+	MaTemplate	   *html;
+	MaTemplate	   *body;
+	int				ndata;
+	MaTemplateData *data;
+	int				nfiles;
+	MaTemplateFile *files;
+} MaTemplateVariant;
+
+/* One version of a template. */
 typedef struct MaStoredTemplate
 {
-	int			template_id;
-	int			version;
-	int			channel_id;
-	bool		transactional;
-	MaTemplate *subject;
-	MaTemplate *html;
-	MaTemplate *body;
+	int				   template_id;
+	int				   version;
+	int				   channel_id; /* 0: only a part of others */
+	bool			   transactional;
+	const char		  *owner; /* a role */
+	const char		  *name;
+	int				   nvariants;
+	MaTemplateVariant *variants; /* the default first */
 } MaStoredTemplate;
 
 /* What a template says to somebody. A part is NULL if there is none. */
 typedef struct MaRendered
 {
-	char *subject;
-	char *html;
-	char *body;
+	char	   *subject;
+	char	   *html;
+	char	   *body;
+	int			nfiles;
+	MaMailFile *files;
 } MaRendered;
 
-extern int					   ma_template_named(const char *name);
+/* The parts of a template. */
+typedef enum MaTemplatePart
+{
+	MA_PART_SUBJECT,
+	MA_PART_HTML,
+	MA_PART_BODY
+} MaTemplatePart;
+
+/* template_store.c */
+extern int ma_template_named(const char *name);
+extern int ma_template_to_send(const char *name);
+
+/* template_cache.c: valid until the next look-up while nothing is held */
 extern const MaStoredTemplate *ma_template_find(int template_id, int version);
-extern void ma_template_say(const MaStoredTemplate *template, Jsonb *data,
+extern const MaStoredTemplate *ma_template_lookup(const char *name);
+extern void					   ma_template_hold(void);
+extern void					   ma_template_release(void);
+
+/* template_locale.c */
+extern char *ma_locale_canonical(const char *locale);
+extern bool	 ma_locale_widen(char *locale);
+
+/* template_part.c */
+extern void	 ma_template_check_parts(const char *name, MaTemplatePart part,
+									 const MaTemplate *template);
+extern char *ma_template_users(const char *name);
+extern void	 ma_template_rename_part(const char *name, const char *new_name);
+
+/* template_data.c */
+extern Jsonb *ma_template_check_data(Jsonb *data);
+extern char	 *ma_template_check_function(const char *function, Oid result);
+extern void	  ma_template_check_others(const MaStoredTemplate *template,
+									   const char *locale);
+extern Jsonb *ma_template_add_data(const MaStoredTemplate *template,
+								   const MaTemplateVariant *variant,
+								   Jsonb				   *data);
+extern bytea *ma_template_call_bytes(const MaStoredTemplate *template,
+									 const char *function, Jsonb *data);
+
+/* template_file.c */
+extern Jsonb *ma_template_check_files(Jsonb *files);
+extern void	  ma_template_load_files(Jsonb *files, MaTemplateVariant *variant);
+
+/* template_say.c */
+extern void ma_template_say(int template_id, int version, Jsonb *data,
 							bool strict, MaRendered *rendered);
 
 #endif /* MA_TEMPLATE_STORE_H */

@@ -66,8 +66,10 @@ static MaStatement object_statements[MA_OBJECTS] = {
 							   1,
 							   {TEXTOID}},
 	[MA_OBJECT_TEMPLATE] =
-		{"select template_id from mautomate_internal.template"
-		 " where name = $1 and not dropped",
+		{"select t.template_id from mautomate_internal.template t"
+		 " join mautomate_internal.template_version v"
+		 " using (template_id, version)"
+		 " where t.name = $1 and not t.dropped and v.channel_id is not null",
 		 1,
 		 {TEXTOID}},
 	[MA_OBJECT_WORKFLOW] =

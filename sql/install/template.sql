@@ -20,20 +20,45 @@ create trigger invalidate
 create table mautomate_internal.template_version (
   template_id int not null references mautomate_internal.template,
   version int not null,
-  channel_id int not null references mautomate_internal.channel,
-  subject text,
-  html text,
-  body text,
+  channel_id int references mautomate_internal.channel,
   transactional boolean not null,
+  owner text not null,
   created_at timestamptz not null,
   primary key (template_id, version)
 );
 comment on table mautomate_internal.template_version is
-  'what each version of a template says; never updated, since messages name it';
+  'versions of templates; never updated, since messages name them';
+comment on column mautomate_internal.template_version.channel_id is
+  'null: only other templates render it';
+comment on column mautomate_internal.template_version.owner is
+  'the role that created the version; its functions are called with the rights of this role';
+
+create table mautomate_internal.template_variant (
+  template_id int not null,
+  version int not null,
+  locale text not null,
+  subject text,
+  html text,
+  body text,
+  data jsonb,
+  attachments jsonb,
+  primary key (template_id, version, locale),
+  foreign key (template_id, version)
+    references mautomate_internal.template_version
+);
+comment on table mautomate_internal.template_variant is
+  'what a version of a template says in a language';
+comment on column mautomate_internal.template_variant.locale is
+  'like fr or fr-CA; empty: the default, which every version has';
+comment on column mautomate_internal.template_variant.data is
+  'variable to function; null: as in the default';
+comment on column mautomate_internal.template_variant.attachments is
+  'array of files; null: as in the default';
 
 select pg_catalog.pg_extension_config_dump('mautomate_internal.template', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.template_template_id_seq', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.template_version', '');
+select pg_catalog.pg_extension_config_dump('mautomate_internal.template_variant', '');
 
 create function mautomate_internal.contact_object(c mautomate.contact)
   returns jsonb
@@ -52,41 +77,59 @@ create function mautomate.create_template(name text, channel text,
                                           subject text default null,
                                           html text default null,
                                           body text default null,
-                                          transactional boolean default false)
+                                          transactional boolean default false,
+                                          locale text default null,
+                                          data jsonb default null,
+                                          attachments jsonb default null)
   returns text
   language c volatile as 'MODULE_PATHNAME', 'mautomate_create_template';
-comment on function mautomate.create_template(text, text, text, text, text, boolean) is
+comment on function mautomate.create_template(text, text, text, text, text, boolean, text, jsonb, jsonb) is
   'a template in Liquid over contact, context, entry and event; returns created, changed (a new version) or unchanged. '
   'body is the plain text, made from html when not given; subject is required on smtp channels, and html or body everywhere. '
+  'channel null: a part for other templates, {% render ''name'' %}, that cannot be sent itself. '
+  'locale: a variant for contacts of this locale (fr-CA falls back to fr, then to the template without locale, which must exist); channel and transactional are one for all variants. '
+  'data: {"variable": "schema.function(text)"}; the function gets the external id, or with (text, jsonb) also the other data, must be stable, and is called at each rendering with the rights of who created this version, search_path = pg_catalog, and mautomate.data_timeout; rows become an array. '
+  'attachments: [{"name", "type", "content" in base64 | "function" returning bytea, "content_id" for pictures shown as cid:...}]; the name is Liquid, a null from the function leaves the file out; of a variant: null is that of the default. '
   'Messages that wait keep their version. Without a topic a template must be transactional => true. '
-  'Errors: 42601 for a mistake in Liquid, 22023 for what is missing, 42704 for an unknown channel.';
+  'Errors: 42601 for a mistake in Liquid, 22023 for what is missing, 42704 for an unknown channel or part, 42883 for an unknown function, 42501 where it may not be called, 42P17 for parts that render each other.';
 
-create function mautomate.drop_template(name text) returns void
+create function mautomate_internal.check_html(html text) returns text
+  language c stable strict parallel safe
+  as 'MODULE_PATHNAME', 'mautomate_check_html';
+comment on function mautomate_internal.check_html(text) is
+  'the first address in HTML whose scheme is not http, https, mailto, tel or cid, for tests; null if there is none';
+
+create function mautomate.drop_template(name text, locale text default null)
+  returns void
   language c volatile as 'MODULE_PATHNAME', 'mautomate_drop_template';
-comment on function mautomate.drop_template(text) is
-  'drops a template; refused (2BP01) while messages made of it wait to be sent. Messages already sent stay.';
+comment on function mautomate.drop_template(text, text) is
+  'drops a template, or only its variant of a locale; refused (2BP01) while messages made of it wait to be sent or other templates render it. Messages already sent stay.';
 
 create function mautomate.rename_template(name text, new_name text) returns void
   language c volatile as 'MODULE_PATHNAME', 'mautomate_rename_template';
 comment on function mautomate.rename_template(text, text) is
-  'gives a template a new name; messages follow';
+  'gives a template a new name; messages follow, and templates that render it are rewritten';
 
 create function mautomate.preview_template(template text, who text,
                                            context jsonb default '{}',
                                            entry jsonb default '{}',
-                                           event jsonb default '{}')
+                                           event jsonb default '{}',
+                                           locale text default null)
   returns jsonb
   language c stable as 'MODULE_PATHNAME', 'mautomate_preview_template';
-comment on function mautomate.preview_template(text, text, jsonb, jsonb, jsonb) is
-  'what the template says to this person: {"subject", "html", "body"}; nothing is sent. '
+comment on function mautomate.preview_template(text, text, jsonb, jsonb, jsonb, text) is
+  'what the template says to this person, or in another locale: {"subject", "html", "body", "attachments"}; nothing is sent. '
   'An unknown variable is an error (42703) here, and empty in what is sent.';
 
 create view mautomate.templates as
-  select t.name, c.name as channel, v.version, v.subject, v.html, v.body,
-         v.transactional, v.created_at
+  select t.name, c.name as channel, nullif(x.locale, '') as locale, v.version,
+         x.subject, x.html, x.body, v.transactional, x.data,
+         jsonb_array_length(x.attachments) as attachments, v.owner,
+         v.created_at
   from mautomate_internal.template t
   join mautomate_internal.template_version v using (template_id, version)
-  join mautomate_internal.channel c using (channel_id)
+  join mautomate_internal.template_variant x using (template_id, version)
+  left join mautomate_internal.channel c using (channel_id)
   where not t.dropped;
 comment on view mautomate.templates is
-  'the templates, each in its newest version';
+  'the templates, each in its newest version, one row for each locale';

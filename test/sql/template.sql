@@ -10,7 +10,7 @@ select mautomate.create_template('t_hello', 't_log', body => 'Hi {{ contact.firs
 select mautomate.create_template('t_hello', 't_log', subject => 'For {{ contact.first_name }}', html => '<p>{{ contact.first_name }} {{ context.n }}</p>', body => 'Hi {{ contact.first_name | default: "there" }}', transactional => true);
 select name, channel, subject, html, body, transactional from mautomate.templates where name = 't_hello';
 select version from mautomate_internal.template where name = 't_hello';
-select version, subject from mautomate_internal.template_version
+select version, subject from mautomate_internal.template_variant
   where template_id = (select template_id from mautomate_internal.template where name = 't_hello') order by version;
 -- what it says
 select mautomate.identify('t_ann', 't_ann@example.com', attributes => '{"first_name": "Ann <b>"}') > 0 as known;

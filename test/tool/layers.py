@@ -10,9 +10,9 @@ import re
 # within a family everything goes.
 LAYERS = [
     """compat sql guc zone clock inval error wake arm address batch setting
-    argument lease guard columns calendar table""",
+    argument lease guard columns calendar table json""",
     """anniversary value vocabulary signal cell predicate document program
-    workflow liquid channel template mime transport""",
+    workflow liquid html channel template mime transport""",
     """log_sql definition predicate_store state outbox gate""",
     """refresh entry model contact merge attribute event""",
     """capture track identify kind use list score grant explain verify
