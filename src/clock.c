@@ -36,6 +36,11 @@ static MaWatch	   watch = {"clock"};
 static bool		   set = false; /* does the clock stand still? */
 static TimestampTz set_to;		/* and where */
 
+/* The zone of mautomate.timezone as it was last. */
+static char	  zone_name[TZ_STRLEN_MAX + 1];
+static pg_tz *zone = NULL;
+static bool	  zone_is_fixed;
+
 /*
  * Reads the clock's row under the latest snapshot. A parallel query allows no
  * other snapshot than its own; what it shows is not kept.
@@ -144,17 +149,25 @@ mautomate_set_clock(PG_FUNCTION_ARGS)
 pg_tz *
 ma_timezone(void)
 {
-	static char	  cached_name[TZ_STRLEN_MAX + 1];
-	static pg_tz *cached = NULL;
+	long offset;
 
-	if (cached == NULL || strcmp(cached_name, ma_guc_timezone) != 0)
+	if (zone == NULL || strcmp(zone_name, ma_guc_timezone) != 0)
 	{
-		cached = ma_zone(ma_guc_timezone);
-		if (cached == NULL)
+		zone = ma_zone(ma_guc_timezone);
+		if (zone == NULL)
 			elog(ERROR, "time zone \"%s\" not found", ma_guc_timezone);
-		strlcpy(cached_name, ma_guc_timezone, sizeof(cached_name));
+		strlcpy(zone_name, ma_guc_timezone, sizeof(zone_name));
+		zone_is_fixed = pg_get_timezone_offset(zone, &offset);
 	}
-	return cached;
+	return zone;
+}
+
+/* Is its offset always the same? */
+bool
+ma_timezone_is_fixed(void)
+{
+	(void) ma_timezone();
+	return zone_is_fixed;
 }
 
 /* Adds months to a local date; the day is at most the last of the month. */

@@ -12,6 +12,7 @@ extern TimestampTz ma_now(void);
 extern bool		   ma_clock_is_set(void);
 extern long		   ma_clock_ms_until(TimestampTz t);
 extern pg_tz	  *ma_timezone(void);
+extern bool		   ma_timezone_is_fixed(void);
 extern TimestampTz ma_time_add(TimestampTz t, const Interval *span, int sign,
 							   pg_tz *zone);
 

@@ -86,6 +86,7 @@ typedef struct MaCellUse
 	MaExpr		  *filter;	  /* NULL: every event of the kind */
 	int			   simple_on; /* the filter is `simple` over this property */
 	MaFilter	   simple;	  /* of the kind; -1: it is more than that */
+	int			   simple_at; /* place of the constant, see MaProperty */
 	int			   value_of;  /* the property whose values are kept, or -1 */
 	Bitmapset	  *any;		  /* consumers to wake at every change */
 	int			   nboards;
@@ -94,12 +95,18 @@ typedef struct MaCellUse
 	MaElapsed	  *elapsed; /* consumers to wake after so long a time */
 } MaCellUse;
 
-/* A property of events as a type. */
+/*
+ * A property of events as a type. Constants that filters compare it with are
+ * in the order of ma_value_order(); number i of them is at place 2 * i + 1, a
+ * value between it and the next one at 2 * i + 2.
+ */
 typedef struct MaProperty
 {
 	char **path;
 	int	   npath;
 	Oid	   type;
+	int	   nconstants;
+	Datum *constants;
 } MaProperty;
 
 /* A kind of event and its cells. */
@@ -157,6 +164,7 @@ extern MaExpr		 *ma_definition_expr(int predicate_id);
 extern int64		  ma_definition_generation(void);
 extern void			  ma_definition_renew(void);
 extern int			  ma_predicate_register(const MaExprSource *source);
+extern int	 ma_property_place(const MaProperty *property, Datum value);
 extern Datum ma_definition_users(MaDefinitions *definitions, MaSlotKind kind,
 								 MaSlotKind other, const char *name);
 extern void	 ma_definition_rename(MaSlotKind kind, MaSlotKind other,

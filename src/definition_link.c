@@ -16,6 +16,7 @@
 
 #include "definition_private.h"
 #include "sql.h"
+#include "value.h"
 
 static void link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer);
 static void order_consumers(MaDefinitions *definitions);
@@ -405,7 +406,69 @@ add_property(MaKindDef *kind, char **path, int npath, Oid type)
 	property->path = path;
 	property->npath = npath;
 	property->type = type;
+	property->nconstants = 0;
+	property->constants = NULL;
 	return kind->nproperties++;
+}
+
+/*
+ * The place of a value among the constants that a property is compared with:
+ * one search serves all filters.
+ */
+int
+ma_property_place(const MaProperty *property, Datum value)
+{
+	int low = 0;
+	int high = property->nconstants;
+
+	while (low < high)
+	{
+		int middle = (low + high) / 2;
+		int order =
+			ma_value_order(value, property->constants[middle], property->type);
+
+		if (order == 0)
+			return 2 * middle + 1;
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return 2 * low;
+}
+
+/* Adds a constant of a filter to those of its property. */
+static void
+add_constant(MaProperty *property, Datum constant)
+{
+	int place = ma_property_place(property, constant);
+	int at = place / 2;
+
+	if (place % 2 == 1)
+		return;
+	property->constants =
+		property->constants == NULL ?
+			palloc(sizeof(Datum)) :
+			repalloc(property->constants,
+					 (property->nconstants + 1) * sizeof(Datum));
+	memmove(property->constants + at + 1, property->constants + at,
+			(property->nconstants - at) * sizeof(Datum));
+	property->constants[at] = constant;
+	property->nconstants++;
+}
+
+/* Notes for each simple filter of a kind where its constant is. */
+static void
+place_constants(MaDefinitions *definitions, MaKindDef *kind)
+{
+	for (int i = 0; i < kind->ncells; i++)
+	{
+		MaCellUse *use = &definitions->cells[kind->cells[i]];
+
+		if (use->simple_on >= 0)
+			use->simple_at = ma_property_place(
+				&kind->properties[use->simple_on], use->simple.constant);
+	}
 }
 
 /* Notes at which properties of its events a cell looks. */
@@ -414,8 +477,11 @@ link_properties(MaKindDef *kind, MaCellUse *use)
 {
 	use->simple_on = use->value_of = -1;
 	if (use->filter != NULL && ma_expr_filter(use->filter, &use->simple))
+	{
 		use->simple_on = add_property(kind, use->simple.path,
 									  use->simple.npath, use->simple.type);
+		add_constant(&kind->properties[use->simple_on], use->simple.constant);
+	}
 	if (use->def.keeps == MA_KEEPS_TOTALS && use->def.property[0] != '\0')
 	{
 		char **path = palloc(sizeof(char *));
@@ -457,6 +523,8 @@ group_cells(MaDefinitions *definitions)
 		if (use->def.filter[0] == '\0' && use->def.property[0] == '\0')
 			kind->counter = i;
 	}
+	for (int i = 0; i < definitions->nkinds; i++)
+		place_constants(definitions, &definitions->kinds[i]);
 	qsort(definitions->kinds, definitions->nkinds, sizeof(MaKindDef),
 		  compare_kinds);
 }

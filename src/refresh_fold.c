@@ -66,6 +66,7 @@ typedef struct Found
 {
 	bool  known; /* looked up */
 	bool  isnull;
+	int	  place; /* among the constants of filters; -1: not yet known */
 	Datum value;
 } Found;
 
@@ -81,6 +82,7 @@ find_property(const MaKindDef *kind, int index, const MaEvent *event,
 	if (found->known)
 		return found;
 	found->known = true;
+	found->place = -1;
 	found->isnull = !ma_value_lookup(event->properties, property->path,
 									 property->npath, &value);
 	if (!found->isnull)
@@ -91,71 +93,88 @@ find_property(const MaKindDef *kind, int index, const MaEvent *event,
 
 /* Does a property compare with the constant of a filter as it has to? */
 static bool
-passes_simple(const MaFilter *filter, const Found *found)
+passes_simple(const MaKindDef *kind, const MaCellUse *use, Found *found)
 {
-	struct varlena *a = (struct varlena *) DatumGetPointer(found->value);
-	struct varlena *b = (struct varlena *) DatumGetPointer(filter->constant);
-	Size			length;
-
 	if (found->isnull)
 		return false;
-	if (filter->type == NUMERICOID)
-		return ma_signal_test(
-			filter->op, DatumGetInt32(DirectFunctionCall2(
-							numeric_cmp, found->value, filter->constant)));
-	length = VARSIZE_ANY_EXHDR(a);
-	return (length == VARSIZE_ANY_EXHDR(b) &&
-			memcmp(VARDATA_ANY(a), VARDATA_ANY(b), length) == 0) ==
-		   (filter->op == MA_EQ);
+	if (found->place < 0)
+		found->place =
+			ma_property_place(&kind->properties[use->simple_on], found->value);
+	return ma_signal_test(use->simple.op, (found->place > use->simple_at) -
+											  (found->place < use->simple_at));
 }
 
-/* Folds one event into one cell, if it passes the filter. */
-static void
-fold_event(MaContact *contact, MaKindDef *kind, int index, MaEvent *event,
-		   Found *found)
+/*
+ * Does an event count for a cell: does it pass the filter, and has it the
+ * number that the cell keeps?
+ */
+static bool
+counts(MaKindDef *kind, MaCellUse *use, MaEvent *event, Found *found)
 {
-	MaCellUse	 *use = &contact->set->definitions->cells[index];
-	MaInput		  input = {.event = event};
-	Numeric		  value = NULL;
-	MemoryContext old;
-
 	if (use->simple_on >= 0)
 	{
-		if (!passes_simple(&use->simple,
+		if (!passes_simple(kind, use,
 						   find_property(kind, use->simple_on, event, found)))
-			return;
+			return false;
 	}
-	else if (use->filter != NULL && !holds(use->filter, &input, use->def.kind))
-		return;
-	old = MemoryContextSwitchTo(contact->set->cxt);
-	if (use->value_of >= 0)
+	else if (use->filter != NULL)
 	{
-		Found *property = find_property(kind, use->value_of, event, found);
+		MaInput input = {.event = event};
 
-		if (!property->isnull)
-			value = DatumGetNumeric(datumCopy(property->value, false, -1));
+		if (!holds(use->filter, &input, use->def.kind))
+			return false;
 	}
-	if (use->value_of < 0 || value != NULL)
-	{
-		if (use->def.keeps == MA_KEEPS_TOTALS)
-			ma_cell_fold(&use->def, &contact->cells[index], event->occurred_at,
-						 value);
-		else
-			ma_seen_fold(&use->def, &contact->cells[index], event);
+	return use->value_of < 0 ||
+		   !find_property(kind, use->value_of, event, found)->isnull;
+}
+
+/* Folds an event that counts into a cell. */
+static void
+fold_event(MaContact *contact, const MaCellUse *use, MaCell *cell,
+		   const MaEvent *event, const Found *found)
+{
+	MemoryContext old = MemoryContextSwitchTo(contact->set->cxt);
+
+	if (use->value_of >= 0)
+		ma_cell_fold(
+			&use->def, cell, event->occurred_at,
+			DatumGetNumeric(datumCopy(found[use->value_of].value, false, -1)));
+	else if (use->def.keeps == MA_KEEPS_TOTALS)
+		ma_cell_fold(&use->def, cell, event->occurred_at, NULL);
+	else
+		ma_seen_fold(&use->def, cell, event);
+	if (!bms_is_subset(use->any, contact->woken))
 		contact->woken = bms_add_members(contact->woken, use->any);
-	}
 	MemoryContextSwitchTo(old);
 }
 
+/* A switchboard while events are folded. */
+typedef struct Watched
+{
+	bool	 asked; /* before */
+	MaAnswer before;
+} Watched;
+
 /* What the answer on a switchboard is now. */
 static MaAnswer
-board_answer(const MaSwitchboard *board, const MaContact *contact, int cell)
+board_answer(const MaSwitchboard *board, const MaContact *contact,
+			 const MaCell *cell)
 {
 	MaAnswer answer;
 
-	ma_signal_answer(board->signal, &contact->cells[cell], contact->as_of,
-					 &answer);
+	ma_signal_answer(board->signal, cell, contact->as_of, &answer);
 	return answer;
+}
+
+/* May n more events bring an answer to any of the constants? */
+static bool
+may_reach(const MaSwitchboard *board, const MaCell *cell, int n)
+{
+	const MaSignal *signal = board->signal;
+	int64			most = (signal->windowed ? cell->ntimes : cell->count) + n;
+
+	return signal->function != MA_COUNT || board->nswitches == 0 ||
+		   most >= DatumGetInt64(board->switches[0].constant);
 }
 
 /*
@@ -228,6 +247,41 @@ wake_elapsed(MaContact *contact, const MaCellUse *use, TimestampTz before)
 	MemoryContextSwitchTo(old);
 }
 
+/* Folds n events into a cell; the first `from` of them do not count for it. */
+static void
+fold_cell(MaContact *contact, MaKindDef *kind, int index, MaEvent **events,
+		  int n, int from, Found *found)
+{
+	MaCellUse  *use = &contact->set->definitions->cells[index];
+	MaCell	   *cell = &contact->cells[index];
+	TimestampTz last = last_time(cell);
+	Watched	   *watched = palloc((use->nboards + 1) * sizeof(Watched));
+
+	for (int i = 0; i < use->nboards; i++)
+	{
+		watched[i].asked = may_reach(&use->boards[i], cell, n - from);
+		if (watched[i].asked)
+			watched[i].before = board_answer(&use->boards[i], contact, cell);
+	}
+	fold_event(contact, use, cell, events[from],
+			   found + from * kind->nproperties);
+	for (int i = from + 1; i < n; i++)
+		if (counts(kind, use, events[i], found + i * kind->nproperties))
+			fold_event(contact, use, cell, events[i],
+					   found + i * kind->nproperties);
+	ma_cell_settle(&use->def, cell);
+	for (int i = 0; i < use->nboards; i++)
+		if (watched[i].asked)
+		{
+			MaAnswer after = board_answer(&use->boards[i], contact, cell);
+
+			wake_crossed(contact, &use->boards[i], &watched[i].before, &after);
+		}
+	if (last_time(cell) != last)
+		wake_elapsed(contact, use, last);
+	pfree(watched);
+}
+
 /* Folds events of one kind into the cells of that kind. */
 static void
 fold_kind(MaContact *contact, MaKindDef *kind, MaEvent **events, int n)
@@ -236,31 +290,17 @@ fold_kind(MaContact *contact, MaKindDef *kind, MaEvent **events, int n)
 
 	for (int i = 0; i < kind->ncells; i++)
 	{
-		int			index = kind->cells[i];
-		MaCellUse  *use = &contact->set->definitions->cells[index];
-		MaCell	   *cell = &contact->cells[index];
-		MaAnswer   *before;
-		TimestampTz last;
+		int		   index = kind->cells[i];
+		MaCellUse *use = &contact->set->definitions->cells[index];
+		int		   from = 0;
 
-		if (bms_is_member(index, contact->rebuilt))
+		if (contact->rebuilt != NULL && bms_is_member(index, contact->rebuilt))
 			continue; /* the log had them already */
-		before = palloc((use->nboards + 1) * sizeof(MaAnswer));
-		last = last_time(cell);
-		for (int j = 0; j < use->nboards; j++)
-			before[j] = board_answer(&use->boards[j], contact, index);
-		for (int j = 0; j < n; j++)
-			fold_event(contact, kind, index, events[j],
-					   found + j * kind->nproperties);
-		ma_cell_settle(&use->def, &contact->cells[index]);
-		for (int j = 0; j < use->nboards; j++)
-		{
-			MaAnswer after = board_answer(&use->boards[j], contact, index);
-
-			wake_crossed(contact, &use->boards[j], &before[j], &after);
-		}
-		if (last_time(cell) != last)
-			wake_elapsed(contact, use, last);
-		pfree(before);
+		while (from < n && !counts(kind, use, events[from],
+								   found + from * kind->nproperties))
+			from++;
+		if (from < n)
+			fold_cell(contact, kind, index, events, n, from, found);
 	}
 	pfree(found);
 }
@@ -369,8 +409,14 @@ fold_row(MaContactSet *set, HeapTuple row, TupleDesc desc)
 	kind = ma_definition_kind(set->definitions, event.kind);
 	found = palloc0((kind->nproperties + 1) * sizeof(Found));
 	for (int i = 0; i < kind->ncells; i++)
-		if (bms_is_member(kind->cells[i], contact->rebuilt))
-			fold_event(contact, kind, kind->cells[i], &event, found);
+	{
+		int		   cell = kind->cells[i];
+		MaCellUse *use = &set->definitions->cells[cell];
+
+		if (bms_is_member(cell, contact->rebuilt) &&
+			counts(kind, use, &event, found))
+			fold_event(contact, use, &contact->cells[cell], &event, found);
+	}
 }
 
 /* Brings the cells that were read anew in order. */

@@ -20,7 +20,6 @@
 #include "catalog/pg_type_d.h"
 #include "common/hashfn.h"
 #include "common/int.h"
-#include "pgtime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
@@ -77,11 +76,9 @@ ma_signal_set_window(MaSignal *signal, const Interval *within)
 static int64
 disorder(const Interval *within)
 {
-	long offset;
-
 	if (within->month != 0)
 		return MONTH_DISORDER;
-	if (within->day != 0 && !pg_get_timezone_offset(ma_timezone(), &offset))
+	if (within->day != 0 && !ma_timezone_is_fixed())
 		return DAY_SLOP;
 	return 0;
 }

@@ -13,6 +13,7 @@ extern Datum ma_value_from_json(const JsonbValue *value, Oid type,
 								bool *isnull);
 extern Datum ma_value_from_text(const char *text, int length, Oid type,
 								bool *isnull);
+extern int	 ma_value_order(Datum a, Datum b, Oid type);
 extern bool	 ma_value_lookup(Jsonb *object, char *const *path, int npath,
 							 JsonbValue *value);
 
