@@ -56,7 +56,42 @@ mautomate_definition_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* Locks all definitions against other changes and returns the generation. */
+/*
+ * Locks all definitions against other changes until the end of the
+ * transaction. What a change stands on (the names that it uses, who uses
+ * what it drops) is looked up after this.
+ */
+void
+ma_definition_lock(void)
+{
+	static MaStatement stmt = {
+		"select from mautomate_internal.generation for update", 0};
+	MaSqlScope scope;
+
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, NULL, NULL, 0);
+	ma_sql_end(&scope);
+}
+
+/*
+ * The same for the passes, which hold contacts that a change may be waiting
+ * for: false, and nothing is locked, if somebody changes definitions now.
+ */
+bool
+ma_definition_try_lock(void)
+{
+	static MaStatement stmt = {
+		"select from mautomate_internal.generation for update skip locked", 0};
+	MaSqlScope scope;
+	bool	   locked;
+
+	ma_sql_begin(&scope);
+	locked = ma_sql_exec(&stmt, NULL, NULL, 0) > 0;
+	ma_sql_end(&scope);
+	return locked;
+}
+
+/* The same for a change that is numbered: returns the new generation. */
 int64
 ma_definition_generation(void)
 {

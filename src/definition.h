@@ -161,6 +161,8 @@ extern MaDefinitions *ma_definitions_reload(void);
 extern MaKindDef	 *ma_definition_kind(MaDefinitions *definitions,
 										 const char	   *kind);
 extern MaExpr		 *ma_definition_expr(int predicate_id);
+extern void			  ma_definition_lock(void);
+extern bool			  ma_definition_try_lock(void);
 extern int64		  ma_definition_generation(void);
 extern void			  ma_definition_renew(void);
 extern int			  ma_predicate_register(const MaExprSource *source);

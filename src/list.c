@@ -40,21 +40,22 @@ typedef struct StoredList
 {
 	int	  list_id;
 	char *predicate; /* NULL: static */
+	bool  ready;	 /* not one that is still built */
 } StoredList;
 
 /* Finds a list by name; false if there is none. */
 static bool
 find_list(const char *name, StoredList *list)
 {
-	static MaStatement stmt = {
-		"select list_id, predicate from mautomate_internal.list"
-		" where name = $1",
-		1,
-		{TEXTOID}};
-	MaSqlScope scope;
-	Datum	   value = CStringGetTextDatum(name);
-	bool	   found;
-	bool	   isnull;
+	static MaStatement stmt = {"select list_id, predicate, state = 'ready'"
+							   " from mautomate_internal.list"
+							   " where name = $1",
+							   1,
+							   {TEXTOID}};
+	MaSqlScope		   scope;
+	Datum			   value = CStringGetTextDatum(name);
+	bool			   found;
+	bool			   isnull;
 
 	ma_sql_begin(&scope);
 	found = ma_sql_exec(&stmt, &value, NULL, 1) > 0;
@@ -63,6 +64,7 @@ find_list(const char *name, StoredList *list)
 		char *predicate = ma_sql_text(0, 2);
 
 		list->list_id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
+		list->ready = DatumGetBool(ma_sql_datum(0, 3, &isnull));
 		list->predicate =
 			predicate ? MemoryContextStrdup(scope.cxt, predicate) : NULL;
 	}
@@ -263,13 +265,17 @@ mautomate_create_list(PG_FUNCTION_ARGS)
 		.text = predicate, .names = MA_NAMES_PERSON, .type = BOOLOID};
 	MaExpr	  *expr = ma_expr_compile(&source, CurrentMemoryContext);
 	StoredList list;
-	bool	   existed = find_list(name, &list);
+	bool	   existed;
+	bool	   same;
 
+	ma_definition_lock();
+	existed = find_list(name, &list);
 	if (existed && list.predicate == NULL)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("\"%s\" is a static list", name),
 						errhint("Drop it first, or choose another name.")));
-	if (existed && strcmp(list.predicate, predicate) == 0)
+	same = existed && strcmp(list.predicate, predicate) == 0;
+	if (same && (list.ready || !wait))
 		PG_RETURN_TEXT_P(cstring_to_text("unchanged"));
 	ma_list_check_names(expr);
 	store_list(name, predicate, ma_predicate_register(&source), wait);
@@ -280,7 +286,9 @@ mautomate_create_list(PG_FUNCTION_ARGS)
 		(void) ma_definitions(); /* a cycle is found now */
 		ma_wake_scheduler_at_commit();
 	}
-	PG_RETURN_TEXT_P(cstring_to_text(existed ? "changed" : "created"));
+	PG_RETURN_TEXT_P(cstring_to_text(same	 ? "unchanged" :
+									 existed ? "changed" :
+											   "created"));
 }
 
 /* create_static_list(name) */
@@ -290,6 +298,7 @@ mautomate_create_static_list(PG_FUNCTION_ARGS)
 	char	  *name = ma_argument_name(fcinfo, 0, "name");
 	StoredList list;
 
+	ma_definition_lock();
 	if (find_list(name, &list))
 	{
 		if (list.predicate != NULL)
@@ -320,10 +329,11 @@ mautomate_drop_list(PG_FUNCTION_ARGS)
 	};
 	char	  *name = ma_argument_name(fcinfo, 0, "name");
 	bool	   is_static;
-	Datum	   id = Int32GetDatum(ma_list_id(name, &is_static));
+	Datum	   id;
 	MaSqlScope scope;
 
-	(void) ma_definition_generation();
+	ma_definition_lock();
+	id = Int32GetDatum(ma_list_id(name, &is_static));
 	ma_use_check_drop(MA_USE_LIST, name);
 	ma_sql_begin(&scope);
 	for (int i = 0; i < lengthof(stmts); i++)
@@ -347,9 +357,9 @@ mautomate_rename_list(PG_FUNCTION_ARGS)
 	MaSqlScope scope;
 	Datum	   values[2];
 
+	ma_definition_lock();
 	values[0] = Int32GetDatum(ma_list_id(name, &is_static));
 	values[1] = CStringGetTextDatum(new_name);
-	(void) ma_definition_generation();
 	if (find_list(new_name, &other))
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("list \"%s\" already exists", new_name)));

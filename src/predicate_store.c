@@ -126,7 +126,7 @@ ma_definition_renew(void)
 	MaSqlScope	   scope;
 	Datum		   generation;
 
-	if (!definitions->lacking)
+	if (!definitions->lacking || !ma_definition_try_lock())
 		return;
 	for (int i = 0; i < definitions->nexprs; i++)
 		if (definitions->exprs[i].expr == NULL)

@@ -45,7 +45,7 @@ ma_build_begin(void)
 	int		   steps = 0;
 
 	ma_sql_begin(&scope);
-	if (ma_sql_exec(&look, NULL, NULL, 1) > 0)
+	if (ma_sql_exec(&look, NULL, NULL, 1) > 0 && ma_definition_try_lock())
 		for (int i = 0; i < lengthof(stmts); i++)
 			steps += ma_sql_exec(&stmts[i], NULL, NULL, 0) > 0;
 	ma_sql_end(&scope);
@@ -69,7 +69,7 @@ ma_build_end(void)
 	MaSqlScope scope;
 
 	ma_sql_begin(&scope);
-	if (ma_sql_exec(&look, NULL, NULL, 1) > 0)
+	if (ma_sql_exec(&look, NULL, NULL, 1) > 0 && ma_definition_try_lock())
 		ma_sql_exec(&end, NULL, NULL, 0);
 	ma_sql_end(&scope);
 }

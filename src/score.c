@@ -23,6 +23,9 @@
 #include "state.h"
 #include "use.h"
 
+/* With more points than this sums would leave what float8 can hold. */
+#define POINTS_MAX 1e100
+
 PG_FUNCTION_INFO_V1(mautomate_create_score);
 PG_FUNCTION_INFO_V1(mautomate_create_score_rule);
 PG_FUNCTION_INFO_V1(mautomate_create_score_tier);
@@ -118,6 +121,9 @@ finite_argument(FunctionCallInfo fcinfo, int i, const char *name)
 	if (!isfinite(PG_GETARG_FLOAT8(i)))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("%s must be a finite number", name)));
+	if (fabs(PG_GETARG_FLOAT8(i)) > POINTS_MAX)
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("%s must be at most %g", name, POINTS_MAX)));
 	return PG_GETARG_DATUM(i);
 }
 
@@ -153,6 +159,7 @@ mautomate_create_score(PG_FUNCTION_ARGS)
 		PG_GETARG_FLOAT8(1) > PG_GETARG_FLOAT8(2))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("minimum is greater than maximum")));
+	ma_definition_lock();
 	result = upsert(&stmt, values, nulls);
 	if (strcmp(result, "unchanged") != 0)
 		touch_score(score_id(name));
@@ -215,12 +222,13 @@ mautomate_create_score_rule(PG_FUNCTION_ARGS)
 	char	   *score = ma_argument_name(fcinfo, 0, "score");
 	char	   *event = ma_argument_text_or_null(fcinfo, 3);
 	char	   *condition = ma_argument_text_or_null(fcinfo, 4);
-	int			id = score_id(score);
+	int			id;
 	Datum		values[6];
 	char		nulls[7] = "      ";
 	const char *result;
 
-	values[0] = Int32GetDatum(id);
+	ma_definition_lock();
+	values[0] = Int32GetDatum(id = score_id(score));
 	values[1] = CStringGetTextDatum(ma_argument_name(fcinfo, 1, "rule"));
 	values[2] = finite_argument(fcinfo, 2, "points");
 	if (event == NULL && condition == NULL)
@@ -280,12 +288,14 @@ mautomate_create_score_tier(PG_FUNCTION_ARGS)
 		" returning xmax = 0",
 		4,
 		{INT4OID, TEXTOID, FLOAT8OID, FLOAT8OID}};
-	int			id = score_id(ma_argument_name(fcinfo, 0, "score"));
+	char	   *score = ma_argument_name(fcinfo, 0, "score");
+	char	   *tier = ma_argument_name(fcinfo, 1, "tier");
+	int			id;
 	Datum		values[4];
 	const char *result;
-	char	   *tier = ma_argument_name(fcinfo, 1, "tier");
 
-	values[0] = Int32GetDatum(id);
+	ma_definition_lock();
+	values[0] = Int32GetDatum(id = score_id(score));
 	values[1] = CStringGetTextDatum(tier);
 	values[2] = finite_argument(fcinfo, 2, "at_least");
 	values[3] = PG_ARGISNULL(3) ? values[2] :
@@ -313,10 +323,11 @@ mautomate_drop_score(PG_FUNCTION_ARGS)
 		 {INT4OID}},
 	};
 	char	  *name = ma_argument_name(fcinfo, 0, "name");
-	Datum	   id = Int32GetDatum(score_id(name));
+	Datum	   id;
 	MaSqlScope scope;
 
-	(void) ma_definition_generation();
+	ma_definition_lock();
+	id = Int32GetDatum(score_id(name));
 	ma_use_check_drop(MA_USE_SCORE, name);
 	ma_sql_begin(&scope);
 	for (int i = 0; i < lengthof(stmts); i++)
@@ -340,9 +351,9 @@ mautomate_rename_score(PG_FUNCTION_ARGS)
 	MaSqlScope scope;
 	Datum	   values[2];
 
+	ma_definition_lock();
 	values[0] = Int32GetDatum(score_id(name));
 	values[1] = CStringGetTextDatum(new_name);
-	(void) ma_definition_generation();
 	ma_use_rename(MA_USE_SCORE, name, new_name);
 	ma_sql_begin(&scope);
 	if (ma_sql_exec(&taken, &values[1], NULL, 1) > 0)
@@ -359,11 +370,12 @@ drop_part(FunctionCallInfo fcinfo, const char *what, MaStatement *stmt)
 {
 	char	  *score = ma_argument_name(fcinfo, 0, "score");
 	char	  *part = ma_argument_name(fcinfo, 1, what);
-	int		   id = score_id(score);
+	int		   id;
 	MaSqlScope scope;
 	Datum	   values[2];
 
-	values[0] = Int32GetDatum(id);
+	ma_definition_lock();
+	values[0] = Int32GetDatum(id = score_id(score));
 	values[1] = CStringGetTextDatum(part);
 	ma_sql_begin(&scope);
 	if (ma_sql_exec(stmt, values, NULL, 0) == 0)

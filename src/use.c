@@ -2,7 +2,7 @@
  * use.c
  *	  Who uses lists and scores in expressions: dropping and renaming them.
  *
- * The caller has locked the definitions (ma_definition_generation()).
+ * The caller has locked the definitions (ma_definition_lock()).
  */
 #include "postgres.h"
 

@@ -132,6 +132,7 @@ lock_workflow(const char *name)
 	Datum values[1];
 	bool  isnull;
 
+	ma_definition_lock();
 	values[0] = CStringGetTextDatum(name);
 	if (ma_sql_exec(&stmt, values, NULL, 1) == 0)
 		raise_unknown(name);
@@ -253,6 +254,7 @@ mautomate_create_workflow(PG_FUNCTION_ARGS)
 	if (name[0] == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("a workflow needs a name")));
+	ma_definition_lock();
 	newest = find_newest(name, CurrentMemoryContext);
 	if (newest.workflow_id != 0 &&
 		compareJsonbContainers(&newest.definition->root, &definition->root) ==

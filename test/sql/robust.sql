@@ -148,4 +148,12 @@ select mautomate.create_list('late ' || n, text) from (values
 select list, external_id from mautomate.list_members where list like 'late %' order by 1, 2;
 select mautomate.create_list('x', 'count(''late'', within => ''1001 years'') > 1');
 select * from mautomate.verify();
+
+-- points whose sums no float8 could hold
+select mautomate.create_score('much');
+select mautomate.create_score_rule('much', 'inf', '1e300', 'late');
+select mautomate.create_score_rule('much', 'more', '1e100', 'late');
+select mautomate.create_score_rule('much', 'less', '-1e100', 'buy');
+select external_id, value from mautomate.top_leads('much', 2);
+select * from mautomate.verify();
 drop extension mautomate cascade;
