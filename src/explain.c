@@ -260,6 +260,46 @@ explain_condition(ReturnSetInfo *result, MaContact *contact,
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/* A row that is no condition of the predicate. */
+static void
+put_membership(ReturnSetInfo *result, const char *what, bool member,
+			   TimestampTz until, const char *because)
+{
+	Datum values[5] = {0};
+	bool  nulls[5] = {false, true, false, true, true};
+
+	values[0] = CStringGetTextDatum(what);
+	values[2] = BoolGetDatum(member);
+	values[3] = TimestampTzGetDatum(until);
+	nulls[3] = TIMESTAMP_NOT_FINITE(until);
+	nulls[4] = because == NULL;
+	if (because != NULL)
+		values[4] = CStringGetTextDatum(because);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* What was decided by hand; false if nothing was. */
+static bool
+explain_hand(ReturnSetInfo *result, MaContact *contact, int list)
+{
+	for (int i = 0; i < contact->noverrides; i++)
+	{
+		MaOverride *override = &contact->overrides[i];
+
+		if (override->list != list)
+			continue;
+		put_membership(
+			result,
+			override->entered ? "put there by hand" : "taken out by hand",
+			override->entered, override->until,
+			contact->set->definitions->lists[list].is_static ?
+				NULL :
+				"add_to_list() and remove_from_list() beat the predicate");
+		return true;
+	}
+	return false;
+}
+
 /* explain_list(list, who) */
 Datum
 mautomate_explain_list(PG_FUNCTION_ARGS)
@@ -274,6 +314,7 @@ mautomate_explain_list(PG_FUNCTION_ARGS)
 	MaExpr		  *conditions;
 	MaSetting	   own;
 	int			   list = 0;
+	bool		   decided;
 
 	InitMaterializedSRF(fcinfo, 0);
 	while (list < definitions->nlists &&
@@ -284,17 +325,14 @@ mautomate_explain_list(PG_FUNCTION_ARGS)
 						errmsg("list \"%s\" was dropped meanwhile", name)));
 	if (contact == NULL)
 		elog(ERROR, "contact has no state");
+	decided = explain_hand(result, contact, list);
 	if (definitions->lists[list].expr == NULL)
 	{
-		Datum values[5] = {0};
-		bool  nulls[5] = {false, true, false, true, true};
-
-		values[0] =
-			CStringGetTextDatum(is_static ? "put there by hand" :
-											"predicate that does not compile");
-		values[2] = BoolGetDatum(contact->member[list]);
-		tuplestore_putvalues(result->setResult, result->setDesc, values,
-							 nulls);
+		if (!decided)
+			put_membership(result,
+						   is_static ? "put there by hand" :
+									   "predicate that does not compile",
+						   contact->member[list], DT_NOEND, NULL);
 		return (Datum) 0;
 	}
 	conditions = ma_expr_conditions(definitions->lists[list].expr,

@@ -37,7 +37,9 @@ write_list_effects(MaJourney *journey, ListCell *first)
 			break;
 		ids[n++] = effect->traveller->visited->contact_id;
 	}
-	ma_refresh_hand(op->object, ids, n, op->verb == MA_OP_ADD);
+	ma_refresh_hand(op->object, ids, n,
+					op->verb == MA_OP_ADD ? MA_HAND_IN : MA_HAND_OUT,
+					DT_NOEND);
 	return lc;
 }
 

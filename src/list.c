@@ -1,6 +1,6 @@
 /*
  * list.c
- *	  Lists: definition, membership by hand.
+ *	  Lists: their definitions.
  *
  * A change of definitions takes the row lock on the generation first, so two
  * of them never interleave. A new or changed predicate is evaluated for
@@ -29,8 +29,6 @@ PG_FUNCTION_INFO_V1(mautomate_create_list);
 PG_FUNCTION_INFO_V1(mautomate_create_static_list);
 PG_FUNCTION_INFO_V1(mautomate_drop_list);
 PG_FUNCTION_INFO_V1(mautomate_rename_list);
-PG_FUNCTION_INFO_V1(mautomate_add_to_list);
-PG_FUNCTION_INFO_V1(mautomate_remove_from_list);
 
 /* Longer names are not compared: varstr_levenshtein() takes no more. */
 #define COMPARED_MAX 255
@@ -320,6 +318,9 @@ mautomate_drop_list(PG_FUNCTION_ARGS)
 		{"delete from mautomate_internal.list_member where list_id = $1",
 		 1,
 		 {INT4OID}},
+		{"delete from mautomate_internal.list_override where list_id = $1",
+		 1,
+		 {INT4OID}},
 		{"delete from mautomate_internal.list_change where list_id = $1",
 		 1,
 		 {INT4OID}},
@@ -368,48 +369,4 @@ mautomate_rename_list(PG_FUNCTION_ARGS)
 	ma_sql_exec(&stmt, values, NULL, 0);
 	ma_sql_end(&scope);
 	PG_RETURN_VOID();
-}
-
-/* Puts somebody into a static list, or takes them out. */
-static Datum
-change_by_hand(FunctionCallInfo fcinfo, bool entered)
-{
-	static MaStatement member = {"select from mautomate_internal.list_member"
-								 " where list_id = $1 and contact_id = $2",
-								 2,
-								 {INT4OID, INT8OID}};
-	char			  *name = ma_argument_name(fcinfo, 0, "list");
-	char			  *who = ma_argument_text(fcinfo, 1, "who");
-	bool			   is_static;
-	int				   list_id = ma_list_id(name, &is_static);
-	int64			   contact_id = ma_contact_resolve(who, false);
-	MaSqlScope		   scope;
-	Datum			   values[2];
-	bool			   was;
-
-	if (!is_static)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("list \"%s\" has a predicate", name),
-						errhint("Only static lists are changed by hand.")));
-	values[0] = Int32GetDatum(list_id);
-	values[1] = Int64GetDatum(contact_id);
-	ma_sql_begin(&scope);
-	was = ma_sql_exec(&member, values, NULL, 1) > 0;
-	ma_sql_end(&scope);
-	ma_refresh_hand(list_id, &contact_id, 1, entered);
-	PG_RETURN_BOOL(was != entered);
-}
-
-/* add_to_list(list, who) */
-Datum
-mautomate_add_to_list(PG_FUNCTION_ARGS)
-{
-	return change_by_hand(fcinfo, true);
-}
-
-/* remove_from_list(list, who) */
-Datum
-mautomate_remove_from_list(PG_FUNCTION_ARGS)
-{
-	return change_by_hand(fcinfo, false);
 }

@@ -1,6 +1,6 @@
 /*
  * list.h
- *	  Lists: definition, membership by hand.
+ *	  Lists: their definitions.
  */
 #ifndef MA_LIST_H
 #define MA_LIST_H

@@ -25,6 +25,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
 
 #include "batch.h"
 #include "merge.h"
@@ -266,15 +267,21 @@ move(int64 loser, int64 survivor)
 }
 
 /*
- * The survivor is in every list that the loser was put into by hand, since
- * when the loser was. The engine takes the loser out of all.
+ * The survivor is in every static list that the loser was put into for good,
+ * since when the loser was.
  */
 static void
-move_lists(int64 loser, int64 survivor)
+move_members(int64 loser, int64 survivor)
 {
 	static MaStatement find = {
-		"select list_id from mautomate_internal.list_member"
-		" where contact_id = $1 and by = 'hand' order by list_id",
+		"select list_id from mautomate_internal.list_member m"
+		" join mautomate_internal.list l using (list_id)"
+		" left join mautomate_internal.list_override o"
+		" using (list_id, contact_id)"
+		" where m.contact_id = $1 and m.by = 'hand'"
+		" and l.predicate_id is null and coalesce(o.after, true)"
+		" union select list_id from mautomate_internal.list_override"
+		" where contact_id = $1 and after order by 1",
 		1,
 		{INT8OID}};
 	static MaStatement since = {
@@ -293,9 +300,44 @@ move_lists(int64 loser, int64 survivor)
 	for (uint64 i = 0; i < n; i++)
 		lists[i] = DatumGetInt32(ma_sql_datum(i, 1, &isnull));
 	for (uint64 i = 0; i < n; i++)
-		ma_refresh_hand(lists[i], &survivor, 1, true);
+		ma_refresh_hand(lists[i], &survivor, 1, MA_HAND_IN, DT_NOEND);
 	if (n > 0)
 		ma_sql_exec(&since, values, NULL, 0);
+}
+
+/*
+ * What else was decided by hand about the loser holds for the survivor, where
+ * nothing was decided about the survivor. The engine takes the loser out of
+ * all lists.
+ */
+static void
+move_lists(int64 loser, int64 survivor)
+{
+	static MaStatement find = {
+		"select list_id, entered, until"
+		" from mautomate_internal.list_override l where contact_id = $1"
+		" and until > mautomate.clock() and not exists (select"
+		" from mautomate_internal.list_override s where s.contact_id = $2"
+		" and s.list_id = l.list_id) order by list_id",
+		2,
+		{INT8OID, INT8OID}};
+	Datum		 values[2] = {Int64GetDatum(loser), Int64GetDatum(survivor)};
+	uint64		 n = ma_sql_exec(&find, values, NULL, 0);
+	int			*lists = palloc(sizeof(int) * Max(n, 1));
+	bool		*entered = palloc(sizeof(bool) * Max(n, 1));
+	TimestampTz *until = palloc(sizeof(TimestampTz) * Max(n, 1));
+	bool		 isnull;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		lists[i] = DatumGetInt32(ma_sql_datum(i, 1, &isnull));
+		entered[i] = DatumGetBool(ma_sql_datum(i, 2, &isnull));
+		until[i] = DatumGetTimestampTz(ma_sql_datum(i, 3, &isnull));
+	}
+	move_members(loser, survivor);
+	for (uint64 i = 0; i < n; i++)
+		ma_refresh_hand(lists[i], &survivor, 1,
+						entered[i] ? MA_HAND_IN : MA_HAND_OUT, until[i]);
 }
 
 /*

@@ -309,9 +309,10 @@ process(MaRun *run, MaContact *contact, MaWork *work)
 		ma_derive_record(run, contact, work->records[i], now);
 	/* what an attribute was, and what it is: one step */
 	folded = run->nderived;
-	ma_fold_events(run, contact, run->derived + derived, folded - derived);
+	if (folded > derived)
+		ma_fold_events(run, contact, run->derived + derived, folded - derived);
 	if (work->list >= 0)
-		ma_evaluate_hand(run, contact, work->list, work->entered, now);
+		ma_override_hand(run, contact, work, now);
 	ma_fold_events(run, contact, work->events, work->nevents);
 	ma_evaluate_woken(run, contact, now);
 	process_derived(run, contact, folded);
@@ -389,23 +390,24 @@ ma_refresh_contacts(const int64 *contact_ids, int n, bool rebuild)
 	ma_refresh_chunks(works, n, true);
 }
 
-/* Puts contacts (ids ascending, distinct) into a static list, or out. */
+/*
+ * Puts contacts (ids ascending, distinct) into a list by hand, or takes them
+ * out, until an instant (DT_NOEND: for good), or leaves them to the predicate.
+ */
 void
-ma_refresh_hand(int list_id, const int64 *contact_ids, int n, bool entered)
+ma_refresh_hand(int list_id, const int64 *contact_ids, int n, MaHand hand,
+				TimestampTz until)
 {
-	MaDefinitions *definitions = ma_definitions();
-	MaWork		  *works = plain_works(contact_ids, n);
-	int			   list = -1;
+	int		list = ma_state_list(ma_definitions(), list_id);
+	MaWork *works = plain_works(contact_ids, n);
 
-	for (int i = 0; i < definitions->nlists; i++)
-		if (definitions->lists[i].list_id == list_id)
-			list = i;
-	if (list < 0 || !definitions->lists[list].is_static)
-		elog(ERROR, "list %d is not a static list", list_id);
+	if (list < 0)
+		elog(ERROR, "list %d is gone", list_id);
 	for (int i = 0; i < n; i++)
 	{
 		works[i].list = list;
-		works[i].entered = entered;
+		works[i].hand = hand;
+		works[i].until = until;
 	}
 	ma_refresh_chunks(works, n, ma_refresh_is_silent());
 }

@@ -25,9 +25,16 @@ extern int		   ma_refresh_timers(int max);
 extern int		   ma_refresh_sweep(int max);
 extern TimestampTz ma_refresh_next_due(void);
 
-/* Put contacts into a static list, or take them out. */
+/* What is decided by hand about a contact and a list. */
+typedef enum MaHand
+{
+	MA_HAND_OUT,
+	MA_HAND_IN,
+	MA_HAND_CLEAR /* nothing any more */
+} MaHand;
+
 extern void ma_refresh_hand(int list_id, const int64 *contact_ids, int n,
-							bool entered);
+							MaHand hand, TimestampTz until);
 
 /* Evaluate all lists and scores, silently; fold anew from the log first. */
 extern void ma_refresh_contacts(const int64 *contact_ids, int n, bool rebuild);

@@ -35,27 +35,42 @@ missing_ids(MaContactSet *set)
 	return id_array(ids, set->nmissing);
 }
 
-/*
- * A state that says nothing, or is built anew, does not know either into which
- * static lists its contact was put by hand: their rows do.
- */
-void
-ma_adopt_blank(MaContactSet *set)
+/* Who was put into lists by hand, by their rows. */
+static void
+read_members(MaContactSet *set, Datum ids)
 {
 	static MaStatement stmt = {
 		"select contact_id, list_id from mautomate_internal.list_member"
 		" where contact_id = any ($1) and by = 'hand'",
 		1,
 		{INT8ARRAYOID}};
+
+	ma_sql_exec(&stmt, &ids, NULL, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool  isnull;
+		int64 id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
+		int	  list_id = DatumGetInt32(ma_sql_datum(i, 2, &isnull));
+		int	  list = ma_state_list(set->definitions, list_id);
+
+		if (list >= 0)
+			ma_contact_find(set, id)->member[list] = true;
+	}
+}
+
+/*
+ * A state that says nothing, or is built anew, does not know either what was
+ * decided by hand about lists: rows do.
+ */
+void
+ma_adopt_blank(MaContactSet *set)
+{
 	MaDefinitions *definitions = set->definitions;
 	Datum		  *ids = palloc((set->n + 1) * sizeof(Datum));
 	int			   n = 0;
 	MaSqlScope	   scope;
 	Datum		   array;
-	bool		   any_static = false;
 
-	for (int i = 0; i < definitions->nlists; i++)
-		any_static = any_static || definitions->lists[i].is_static;
 	for (int i = 0; i < set->n; i++)
 	{
 		if (!set->contacts[i]->blank)
@@ -64,22 +79,14 @@ ma_adopt_blank(MaContactSet *set)
 		for (int j = 0; j < definitions->nlists; j++)
 			if (definitions->lists[j].is_static)
 				set->contacts[i]->member[j] = false;
+		set->contacts[i]->noverrides = 0;
 	}
-	if (n == 0 || !any_static)
+	if (n == 0 || definitions->nlists == 0)
 		return;
 	array = PointerGetDatum(id_array(ids, n));
 	ma_sql_begin(&scope);
-	ma_sql_exec(&stmt, &array, NULL, 0);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool  isnull;
-		int64 id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
-		int	  list_id = DatumGetInt32(ma_sql_datum(i, 2, &isnull));
-
-		for (int j = 0; j < definitions->nlists; j++)
-			if (definitions->lists[j].list_id == list_id)
-				ma_contact_find(set, id)->member[j] = true;
-	}
+	read_members(set, array);
+	ma_override_read(set, array);
 	ma_sql_end(&scope);
 }
 

@@ -26,7 +26,7 @@
 #include "wake.h"
 
 /* The most columns a set of rows has here. */
-#define COLUMNS_MAX 5
+#define COLUMNS_MAX 6
 
 /* Rows to be written, as one array per column. */
 typedef struct Rows
@@ -114,18 +114,31 @@ write_lists(MaRun *run)
 		{INT8ARRAYOID, INT4ARRAYOID}};
 	static MaStatement history = {
 		"insert into mautomate_internal.list_change"
-		" (contact_id, list_id, changed_at, entered)"
-		" select * from unnest($1, $2, $3, $4)",
-		4,
-		{INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID}};
-	static const Oid types[] = {INT8OID, INT4OID, TIMESTAMPTZOID, BOOLOID};
+		" (contact_id, list_id, changed_at, entered, by)"
+		" select c, l, t, e, case when h then 'hand' else 'rule' end"
+		" from unnest($1, $2, $3, $4, $5) as u (c, l, t, e, h)",
+		5,
+		{INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID,
+		 BOOLARRAYOID}};
+	static MaStatement stay = {
+		"update mautomate_internal.list_member m"
+		" set by = case when u.h then 'hand' else 'rule' end"
+		" from unnest($1, $2, $3) as u (c, l, h)"
+		" where m.list_id = u.l and m.contact_id = u.c",
+		3,
+		{INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID}};
+	static const Oid types[] = {INT8OID, INT4OID, TIMESTAMPTZOID, BOOLOID,
+								BOOLOID};
+	static const Oid stay_types[] = {INT8OID, INT4OID, BOOLOID};
 	Rows			 entered;
 	Rows			 left;
 	Rows			 all;
+	Rows			 stayed;
 
 	rows_begin(&entered, 4, types, run->nchanges);
 	rows_begin(&left, 2, types, run->nchanges);
-	rows_begin(&all, 4, types, run->nchanges);
+	rows_begin(&all, 5, types, run->nchanges);
+	rows_begin(&stayed, 3, stay_types, run->nchanges);
 	for (int i = 0; i < run->nchanges; i++)
 	{
 		MaListChange *change = &run->changes[i];
@@ -133,10 +146,20 @@ write_lists(MaRun *run)
 		Datum		  list =
 			Int32GetDatum(run->definitions->lists[change->list].list_id);
 
+		if (change->stayed)
+		{
+			if (change->superseded)
+				continue;
+			stayed.columns[0][stayed.n] = Int64GetDatum(change->contact_id);
+			stayed.columns[1][stayed.n] = list;
+			stayed.columns[2][stayed.n++] = BoolGetDatum(change->by_hand);
+			continue;
+		}
 		all.columns[0][all.n] = Int64GetDatum(change->contact_id);
 		all.columns[1][all.n] = list;
 		all.columns[2][all.n] = TimestampTzGetDatum(change->at);
-		all.columns[3][all.n++] = BoolGetDatum(change->entered);
+		all.columns[3][all.n] = BoolGetDatum(change->entered);
+		all.columns[4][all.n++] = BoolGetDatum(change->by_hand);
 		if (change->superseded)
 			continue;
 		rows->columns[0][rows->n] = Int64GetDatum(change->contact_id);
@@ -150,7 +173,59 @@ write_lists(MaRun *run)
 	}
 	rows_write(&left, &leave);
 	rows_write(&entered, &enter);
+	rows_write(&stayed, &stay);
 	rows_write(&all, &history);
+}
+
+/* What was decided by hand, and what of it has ended. */
+static void
+write_overrides(MaRun *run)
+{
+	static MaStatement put = {
+		"insert into mautomate_internal.list_override"
+		" (contact_id, list_id, entered, since, until, after)"
+		" select * from unnest($1, $2, $3, $4, $5, $6)"
+		" on conflict (list_id, contact_id) do update"
+		" set entered = excluded.entered, since = excluded.since,"
+		" until = excluded.until, after = excluded.after",
+		6,
+		{INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID,
+		 TIMESTAMPTZARRAYOID, BOOLARRAYOID}};
+	static MaStatement end = {
+		"delete from mautomate_internal.list_override"
+		" where ctid = any (array(select x.ctid"
+		" from unnest($1, $2) as u (c, l) cross join lateral ("
+		" select o.ctid from mautomate_internal.list_override o"
+		" where o.list_id = u.l and o.contact_id = u.c offset 0) x))",
+		2,
+		{INT8ARRAYOID, INT4ARRAYOID}};
+	static const Oid types[] = {INT8OID,		INT4OID,		BOOLOID,
+								TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID};
+	Rows			 made;
+	Rows			 gone;
+
+	rows_begin(&made, 6, types, run->noverrides);
+	rows_begin(&gone, 2, types, run->noverrides);
+	for (int i = 0; i < run->noverrides; i++)
+	{
+		MaOverrideChange *change = &run->overrides[i];
+		MaOverride		 *override = &change->override;
+		Rows			 *rows = change->gone ? &gone : &made;
+
+		rows->columns[0][rows->n] = Int64GetDatum(change->contact_id);
+		rows->columns[1][rows->n] =
+			Int32GetDatum(run->definitions->lists[override->list].list_id);
+		if (!change->gone)
+		{
+			rows->columns[2][rows->n] = BoolGetDatum(override->entered);
+			rows->columns[3][rows->n] = TimestampTzGetDatum(change->since);
+			rows->columns[4][rows->n] = TimestampTzGetDatum(override->until);
+			rows->columns[5][rows->n] = BoolGetDatum(override->after);
+		}
+		rows->n++;
+	}
+	rows_write(&gone, &end);
+	rows_write(&made, &put);
 }
 
 /* The row of a contact and score into the slot; false if there is none. */
@@ -312,10 +387,11 @@ ma_apply(MaRun *run, MaContactSet *set)
 		ma_entry_apply(run->entries);
 	write_buckets(run);
 	if (run->nchanges == 0 && run->nderived == 0 && run->ndirty == 0 &&
-		!needs_timers(set))
+		run->noverrides == 0 && !needs_timers(set))
 		return;
 	ma_sql_begin(&scope);
 	write_lists(run);
+	write_overrides(run);
 	write_timers(set);
 	write_derived(run);
 	write_dirty(run);

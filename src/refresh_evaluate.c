@@ -53,8 +53,6 @@ typedef struct Evaluation
 	bool	isnull;
 } Evaluation;
 
-static void evaluate_list(MaRun *run, MaContact *contact, int list,
-						  TimestampTz at);
 static void evaluate_score(MaRun *run, MaContact *contact, int score,
 						   TimestampTz at);
 
@@ -144,18 +142,24 @@ evaluate(MaRun *run, MaContact *contact, int consumer, Evaluation *evaluation,
 			return false;
 		}
 	}
-	if (evaluation->input.horizon < contact->due_at)
-	{
-		contact->due_at = evaluation->input.horizon;
-		contact->changed = true;
-		contact->timer_needed = true;
-	}
+	ma_evaluate_until(contact, evaluation->input.horizon);
 	return true;
 }
 
+/* What was found out holds until then, if nothing happens. */
+void
+ma_evaluate_until(MaContact *contact, TimestampTz until)
+{
+	if (until >= contact->due_at)
+		return;
+	contact->due_at = until;
+	contact->changed = true;
+	contact->timer_needed = true;
+}
+
 /* Wakes those who use something. */
-static void
-wake(MaContact *contact, Bitmapset *users)
+void
+ma_evaluate_wake(MaContact *contact, Bitmapset *users)
 {
 	MemoryContext old;
 
@@ -244,10 +248,25 @@ ma_derive_record(MaRun *run, MaContact *contact, Jsonb *record, TimestampTz at)
 	append_derived(run, contact, "attribute_changed", at, record);
 }
 
+/* A change of a contact and a list, to be filled. */
+static MaListChange *
+new_change(MaRun *run, MaContact *contact, int list)
+{
+	MaListChange *change;
+
+	run->changes = ma_run_grow(run->changes, run->nchanges, &run->maxchanges,
+							   sizeof(MaListChange));
+	change = &run->changes[run->nchanges++];
+	memset(change, 0, sizeof(MaListChange));
+	change->contact_id = contact->id;
+	change->list = list;
+	return change;
+}
+
 /* Makes a contact a member of a list, or no member any more. */
-static void
-change_list(MaRun *run, MaContact *contact, int list, TimestampTz at,
-			bool entered, bool by_hand)
+void
+ma_change_list(MaRun *run, MaContact *contact, int list, TimestampTz at,
+			   bool entered, bool by_hand)
 {
 	MaListChange *change;
 	const char	 *pairs[] = {"list", run->definitions->lists[list].name};
@@ -256,43 +275,47 @@ change_list(MaRun *run, MaContact *contact, int list, TimestampTz at,
 		 i >= 0 && run->changes[i].contact_id == contact->id; i--)
 		if (run->changes[i].list == list)
 			run->changes[i].superseded = true;
-	run->changes = ma_run_grow(run->changes, run->nchanges, &run->maxchanges,
-							   sizeof(MaListChange));
-	change = &run->changes[run->nchanges++];
-	memset(change, 0, sizeof(MaListChange));
-	change->contact_id = contact->id;
-	change->list = list;
+	change = new_change(run, contact, list);
 	change->at = at;
 	change->entered = entered;
 	change->by_hand = by_hand;
 	contact->member[list] = entered;
 	contact->changed = true;
-	wake(contact, run->definitions->list_users[list]);
+	ma_evaluate_wake(contact, run->definitions->list_users[list]);
 	if (!run->definitions->lists[list].building)
 		derive(run, contact, entered ? "list_entered" : "list_left", at, pairs,
 			   1);
 }
 
-/* Puts a contact into a static list, or takes it out. */
+/* A member stays one, but by hand, or by hand no longer. */
 void
-ma_evaluate_hand(MaRun *run, MaContact *contact, int list, bool entered,
-				 TimestampTz at)
+ma_change_hand(MaRun *run, MaContact *contact, int list, bool by_hand)
 {
-	if (contact->member[list] != entered)
-		change_list(run, contact, list, at, entered, true);
+	MaListChange *change;
+
+	for (int i = run->nchanges - 1;
+		 i >= 0 && run->changes[i].contact_id == contact->id; i--)
+		if (run->changes[i].list == list && run->changes[i].stayed)
+			run->changes[i].superseded = true;
+	change = new_change(run, contact, list);
+	change->stayed = true;
+	change->by_hand = by_hand;
 }
 
-static void
-evaluate_list(MaRun *run, MaContact *contact, int list, TimestampTz at)
+/* Is a contact in a list as of an instant? */
+void
+ma_evaluate_list(MaRun *run, MaContact *contact, int list, TimestampTz at)
 {
 	Evaluation evaluation = {.expr = run->definitions->lists[list].expr};
 	bool	   member;
 
+	if (contact->noverrides > 0 && ma_override_decides(run, contact, list, at))
+		return;
 	if (!evaluate(run, contact, list, &evaluation, at))
 		return;
 	member = !evaluation.isnull && DatumGetBool(evaluation.value);
 	if (member != contact->member[list])
-		change_list(run, contact, list, at, member, false);
+		ma_change_list(run, contact, list, at, member, false);
 }
 
 /* The tier of a value, for one who is in `tier` (-1: none) so far. */
@@ -368,7 +391,7 @@ change_score(MaRun *run, MaContact *contact, int index, double value,
 		return;
 	state->value = value;
 	contact->changed = true;
-	wake(contact, run->definitions->score_users[index]);
+	ma_evaluate_wake(contact, run->definitions->score_users[index]);
 	if (bucket != state->bucket)
 	{
 		change_bucket(run, contact->id, index, bucket);
@@ -452,7 +475,7 @@ ma_evaluate_woken(MaRun *run, MaContact *contact, TimestampTz at)
 			break;
 		consumer = definitions->order[rank];
 		if (consumer < definitions->nlists)
-			evaluate_list(run, contact, consumer, at);
+			ma_evaluate_list(run, contact, consumer, at);
 		else
 			evaluate_score(run, contact, consumer - definitions->nlists, at);
 	}
@@ -474,7 +497,9 @@ ma_evaluate_time(MaRun *run, MaContact *contact, TimestampTz now)
 			return;
 		}
 		contact->due_at = DT_NOEND;
-		wake(contact, run->definitions->timed);
+		ma_evaluate_wake(contact, run->definitions->timed);
+		if (contact->noverrides > 0)
+			ma_override_wake(contact);
 		ma_evaluate_woken(run, contact, at);
 	}
 }

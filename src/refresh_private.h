@@ -20,7 +20,8 @@ typedef struct MaWork
 	bool		fresh;	  /* new: nothing happened before */
 	bool		rebuild;  /* fold everything anew from the log */
 	int			list;	  /* put into or out of this list by hand; -1 */
-	bool		entered;  /* into */
+	MaHand		hand;	  /* which */
+	TimestampTz until;	  /* and until when; DT_NOEND: for good */
 	const char *stage;	  /* the new stage; NULL: it did not change */
 	const char *previous; /* and the one before, or NULL */
 	int			nrecords; /* changes of attributes to remember */
@@ -36,7 +37,17 @@ typedef struct MaListChange
 	bool		entered;
 	bool		by_hand;
 	bool		superseded; /* a later change of the same pair follows */
+	bool		stayed;		/* was in it; only by whom has changed */
 } MaListChange;
+
+/* What a contact has, or no longer has, decided by hand against a list. */
+typedef struct MaOverrideChange
+{
+	int64		contact_id;
+	MaOverride	override;
+	TimestampTz since;
+	bool		gone;
+} MaOverrideChange;
 
 /* A contact whose score moved to another bucket. */
 typedef struct MaBucketChange
@@ -56,26 +67,29 @@ typedef struct MaTimer
 /* One chunk of contacts on its way through the engine. */
 typedef struct MaRun
 {
-	MaDefinitions  *definitions;
-	MemoryContext	cxt;	 /* of everything in the chunk */
-	bool			silent;	 /* the rule of silence holds */
-	bool			patient; /* errors do not make us give up */
-	MaEntryBatch   *entries; /* NULL if silent */
-	int				nchanges;
-	int				maxchanges;
-	MaListChange   *changes;
-	int				nbuckets;
-	int				maxbuckets;
-	MaBucketChange *buckets;
-	int				ntimers;
-	int				maxtimers;
-	MaTimer		   *timers;
-	int				nderived; /* events the engine derived itself */
-	int				maxderived;
-	MaEvent		   *derived;
-	int				ndirty; /* contacts to look at again later */
-	int				maxdirty;
-	int64		   *dirty;
+	MaDefinitions	 *definitions;
+	MemoryContext	  cxt;	   /* of everything in the chunk */
+	bool			  silent;  /* the rule of silence holds */
+	bool			  patient; /* errors do not make us give up */
+	MaEntryBatch	 *entries; /* NULL if silent */
+	int				  nchanges;
+	int				  maxchanges;
+	MaListChange	 *changes;
+	int				  noverrides;
+	int				  maxoverrides;
+	MaOverrideChange *overrides;
+	int				  nbuckets;
+	int				  maxbuckets;
+	MaBucketChange	 *buckets;
+	int				  ntimers;
+	int				  maxtimers;
+	MaTimer			 *timers;
+	int				  nderived; /* events the engine derived itself */
+	int				  maxderived;
+	MaEvent			 *derived;
+	int				  ndirty; /* contacts to look at again later */
+	int				  maxdirty;
+	int64			 *dirty;
 } MaRun;
 
 /* refresh.c */
@@ -99,8 +113,14 @@ extern void ma_fold_from_log(MaRun *run, MaContactSet *set);
 /* refresh_evaluate.c */
 extern void ma_evaluate_woken(MaRun *run, MaContact *contact, TimestampTz at);
 extern void ma_evaluate_time(MaRun *run, MaContact *contact, TimestampTz now);
-extern void ma_evaluate_hand(MaRun *run, MaContact *contact, int list,
-							 bool entered, TimestampTz at);
+extern void ma_evaluate_list(MaRun *run, MaContact *contact, int list,
+							 TimestampTz at);
+extern void ma_evaluate_until(MaContact *contact, TimestampTz until);
+extern void ma_evaluate_wake(MaContact *contact, Bitmapset *users);
+extern void ma_change_list(MaRun *run, MaContact *contact, int list,
+						   TimestampTz at, bool entered, bool by_hand);
+extern void ma_change_hand(MaRun *run, MaContact *contact, int list,
+						   bool by_hand);
 extern void ma_evaluate_forget_errors(void);
 extern void ma_derive_stage(MaRun *run, MaContact *contact, const char *stage,
 							const char *previous, TimestampTz at);
@@ -111,6 +131,14 @@ extern void ma_derive_record(MaRun *run, MaContact *contact, Jsonb *record,
 extern void ma_record_changes(MaDefinitions	 *definitions,
 							  TupleTableSlot *before, TupleTableSlot *after,
 							  MaWork *work);
+
+/* refresh_override.c */
+extern void ma_override_hand(MaRun *run, MaContact *contact,
+							 const MaWork *work, TimestampTz at);
+extern bool ma_override_decides(MaRun *run, MaContact *contact, int list,
+								TimestampTz at);
+extern void ma_override_wake(MaContact *contact);
+extern void ma_override_read(MaContactSet *set, Datum ids);
 
 /* refresh_apply.c */
 extern void *ma_run_grow(void *array, int n, int *max, Size size);

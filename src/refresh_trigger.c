@@ -423,6 +423,10 @@ forget(int64 *ids, int n)
 		 " where m.list_id = l.list_id and m.contact_id = id offset 0) x))",
 		 1,
 		 {INT8ARRAYOID}},
+		{"delete from mautomate_internal.list_override"
+		 " where contact_id = any ($1)",
+		 1,
+		 {INT8ARRAYOID}},
 		{"delete from mautomate_internal.contact_score"
 		 " where ctid = any (array(select x.ctid from unnest($1) as id,"
 		 " lateral (select s.ctid from mautomate_internal.contact_score s"
@@ -500,7 +504,8 @@ contacts_truncated(void)
 {
 	static MaStatement stmt = {
 		"truncate mautomate_internal.contact_state, mautomate_internal.timer,"
-		" mautomate_internal.list_member, mautomate_internal.contact_score",
+		" mautomate_internal.list_member, mautomate_internal.list_override,"
+		" mautomate_internal.contact_score",
 		0};
 	MaSqlScope scope;
 

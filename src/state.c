@@ -14,7 +14,7 @@
  * lists are kept by statements that would not see what the other one wrote.
  *
  * The encoded state: a format version; the ids of the lists the contact is
- * in; its scores with tier and bucket; its cells (cell.c). What it holds of
+ * in; what was decided by hand against them; its scores with tier and bucket; its cells (cell.c). What it holds of
  * definitions that are gone is dropped when it is written next.
  */
 #include "postgres.h"
@@ -41,7 +41,11 @@
 #include "value.h"
 #include "vocabulary.h"
 
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2
+
+/* Of an override, as stored. */
+#define OVERRIDE_ENTERED 1
+#define OVERRIDE_AFTER	 2
 
 /* Columns of contact_state. */
 enum
@@ -196,8 +200,8 @@ load_one(MaContactSet *set, Relation heap, TupleTableSlot *slot, MaLock lock)
 }
 
 /* Index of a list by its id, -1 if it is gone; lists are in this order. */
-static int
-list_index(const MaDefinitions *definitions, int id)
+int
+ma_state_list(const MaDefinitions *definitions, int id)
 {
 	int low = 0;
 	int high = definitions->nlists - 1;
@@ -236,6 +240,78 @@ tier_index(const MaScoreDef *score, int tier_id)
 	return -1;
 }
 
+/* Adds what was decided by hand for a list; there must be nothing of it. */
+void
+ma_state_override(MaContact *contact, const MaOverride *override)
+{
+	if (contact->noverrides == contact->maxoverrides)
+	{
+		MemoryContext old = MemoryContextSwitchTo(contact->set->cxt);
+
+		contact->maxoverrides = Max(4, 2 * contact->maxoverrides);
+		contact->overrides =
+			contact->overrides == NULL ?
+				palloc(contact->maxoverrides * sizeof(MaOverride)) :
+				repalloc(contact->overrides,
+						 contact->maxoverrides * sizeof(MaOverride));
+		MemoryContextSwitchTo(old);
+	}
+	contact->overrides[contact->noverrides++] = *override;
+}
+
+/* Reads one of an encoded state; returns the id of its list. */
+static int
+get_override(const char **in, const char *end, MaOverride *override)
+{
+	int	   list_id = (int) ma_varint_get(in, end);
+	uint64 flags = ma_varint_get(in, end);
+
+	override->entered = (flags & OVERRIDE_ENTERED) != 0;
+	override->after = (flags & OVERRIDE_AFTER) != 0;
+	override->until = DT_NOEND;
+	if (end - *in >= sizeof(TimestampTz))
+		memcpy(&override->until, *in, sizeof(TimestampTz));
+	*in += Min(sizeof(TimestampTz), end - *in);
+	return list_id;
+}
+
+/* Reads those of a contact (NULL: passes over them). */
+static void
+get_overrides(MaContact *contact, const char **in, const char *end)
+{
+	uint64 n = ma_varint_get(in, end);
+
+	for (uint64 i = 0; i < n && *in < end; i++)
+	{
+		MaOverride override;
+		int		   list_id = get_override(in, end, &override);
+
+		if (contact == NULL)
+			continue;
+		override.list = ma_state_list(contact->set->definitions, list_id);
+		if (override.list >= 0)
+			ma_state_override(contact, &override);
+	}
+}
+
+/* Writes them. */
+static void
+put_overrides(const MaContact *contact, StringInfo out)
+{
+	ma_varint_put(out, contact->noverrides);
+	for (int i = 0; i < contact->noverrides; i++)
+	{
+		const MaOverride *override = &contact->overrides[i];
+
+		ma_varint_put(
+			out, contact->set->definitions->lists[override->list].list_id);
+		ma_varint_put(out, (override->entered ? OVERRIDE_ENTERED : 0) |
+							   (override->after ? OVERRIDE_AFTER : 0));
+		appendBinaryStringInfo(out, (const char *) &override->until,
+							   sizeof(TimestampTz));
+	}
+}
+
 /* Reads the scores of an encoded state; returns how many. */
 static int
 get_scores(const char **in, const char *end, MaStoredScore **scores)
@@ -272,6 +348,7 @@ ma_state_scores(const char *in, const char *end, MaStoredScore **scores)
 	n = ma_varint_get(&in, end);
 	for (uint64 i = 0; i < n; i++)
 		(void) ma_varint_get(&in, end);
+	get_overrides(NULL, &in, end);
 	return get_scores(&in, end, scores);
 }
 
@@ -293,11 +370,12 @@ decode(MaContact *contact, const char *in, const char *end)
 	n = ma_varint_get(&in, end);
 	for (uint64 i = 0; i < n; i++)
 	{
-		int index = list_index(definitions, id += ma_varint_get(&in, end));
+		int index = ma_state_list(definitions, id += ma_varint_get(&in, end));
 
 		if (index >= 0)
 			contact->member[index] = true;
 	}
+	get_overrides(contact, &in, end);
 	nscores = get_scores(&in, end, &scores);
 	for (int i = 0; i < nscores; i++)
 	{
@@ -351,6 +429,7 @@ encode(MaContact *contact, StringInfo out)
 		ma_varint_put(out, list->list_id - id);
 		id = list->list_id;
 	}
+	put_overrides(contact, out);
 	n = 0;
 	for (int i = 0; i < definitions->nscores; i++)
 		n += contact->scores[i].bucket != INT_MIN;

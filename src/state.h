@@ -17,6 +17,15 @@ typedef struct MaScoreState
 	int	   bucket; /* as written to contact_score; INT_MIN: not */
 } MaScoreState;
 
+/* In a list, or out of it, by hand. */
+typedef struct MaOverride
+{
+	int			list; /* index in the definitions */
+	bool		entered;
+	bool		after; /* static: in it, when this has ended */
+	TimestampTz until; /* DT_NOEND: for good */
+} MaOverride;
+
 /* A score as it is stored. */
 typedef struct MaStoredScore
 {
@@ -44,11 +53,14 @@ typedef struct MaContact
 	Datum		 *columns;		   /* as ma_vocabulary_column() counts */
 	bool		 *nulls;
 	Jsonb		 *attributes;
-	MaCell		 *cells;   /* by cell of the definitions */
-	bool		 *member;  /* by list */
-	MaScoreState *scores;  /* by score */
-	Bitmapset	 *rebuilt; /* cells just folded from the log */
-	Bitmapset	 *woken;   /* consumers to evaluate */
+	MaCell		 *cells;  /* by cell of the definitions */
+	bool		 *member; /* by list */
+	int			  noverrides;
+	int			  maxoverrides;
+	MaOverride	 *overrides; /* in no order */
+	MaScoreState *scores;	 /* by score */
+	Bitmapset	 *rebuilt;	 /* cells just folded from the log */
+	Bitmapset	 *woken;	 /* consumers to evaluate */
 } MaContact;
 
 /* How the rows of a set are taken. */
@@ -74,7 +86,9 @@ extern MaContactSet *ma_state_load(MaDefinitions *definitions,
 								   const int64 *ids, int n, MaLock lock);
 extern void			 ma_state_store(MaContactSet *set);
 extern MaContact	*ma_contact_find(MaContactSet *set, int64 contact_id);
-extern int			 ma_state_scores(const char *in, const char *end,
-									 MaStoredScore **scores);
+extern void ma_state_override(MaContact *contact, const MaOverride *override);
+extern int	ma_state_list(const MaDefinitions *definitions, int list_id);
+extern int	ma_state_scores(const char *in, const char *end,
+							MaStoredScore **scores);
 
 #endif /* MA_STATE_H */

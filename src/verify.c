@@ -88,11 +88,14 @@ verify_list(ReturnSetInfo *result, MaListDef *list, TimestampTz now)
 					 " exists (select from mautomate_internal.list_member m"
 					 " where m.list_id = %d"
 					 " and m.contact_id = c.contact_id) as stored,"
-					 " coalesce(%s, false) as expected"
+					 " coalesce((select o.entered"
+					 " from mautomate_internal.list_override o"
+					 " where o.list_id = %d and o.contact_id = c.contact_id"
+					 " and o.until > '%s'), %s, false) as expected"
 					 " from mautomate.contact c where %s) as both_sides"
 					 " where stored <> expected order by contact_id",
-					 list->list_id, ma_log_sql_expr(list->expr, 0, now),
-					 up_to_date(now));
+					 list->list_id, list->list_id, timestamptz_to_str(now),
+					 ma_log_sql_expr(list->expr, 0, now), up_to_date(now));
 	compare(result, psprintf("list \"%s\"", list->name), query);
 }
 

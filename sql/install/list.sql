@@ -36,11 +36,28 @@ create table mautomate_internal.list_member (
 comment on table mautomate_internal.list_member is
   'who is in which list, and since when: by the rule, or put there by hand';
 
+-- What was decided by hand beats the predicate until it ends.
+create table mautomate_internal.list_override (
+  list_id int not null,
+  contact_id bigint not null,
+  entered boolean not null,
+  since timestamptz not null,
+  until timestamptz not null check (until > since),
+  after boolean not null,
+  primary key (list_id, contact_id)
+);
+comment on table mautomate_internal.list_override is
+  'who is in a list, or out of it, by hand: for good (until infinity) or until an instant';
+comment on column mautomate_internal.list_override.after is
+  'of a static list: is the contact in it when this has ended?';
+create index list_override_contact on mautomate_internal.list_override (contact_id);
+
 create table mautomate_internal.list_change (
   contact_id bigint not null,
   list_id int not null,
   changed_at timestamptz not null,
-  entered boolean not null
+  entered boolean not null,
+  by text not null check (by in ('rule', 'hand'))
 );
 create index list_change_contact on mautomate_internal.list_change (contact_id);
 comment on table mautomate_internal.list_change is
@@ -49,6 +66,7 @@ comment on table mautomate_internal.list_change is
 select pg_catalog.pg_extension_config_dump('mautomate_internal.list', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.list_list_id_seq', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.list_member', 'where by = ''hand''');
+select pg_catalog.pg_extension_config_dump('mautomate_internal.list_override', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.list_change', '');
 
 create function mautomate.create_list(name text, predicate text,
@@ -75,17 +93,25 @@ create function mautomate.rename_list(name text, new_name text)
 comment on function mautomate.rename_list(text, text) is
   'renames a list and rewrites the predicates that use it. Error: a workflow uses it, or the new name is taken';
 
-create function mautomate.add_to_list(list text, who text)
+create function mautomate.add_to_list(list text, who text,
+    until timestamptz default null)
   returns boolean language c
   as 'MODULE_PATHNAME', 'mautomate_add_to_list';
-comment on function mautomate.add_to_list(text, text) is
-  'puts a contact into a static list; returns whether that is new. Errors: unknown list or contact, a list with a predicate';
+comment on function mautomate.add_to_list(text, text, timestamptz) is
+  'puts a contact into a list by hand, until an instant (default null: for good); on a list with a predicate this beats the predicate until it ends or clear_override(). Returns whether the contact was not in it. Errors: unknown list or contact, an end that is not in the future';
 
-create function mautomate.remove_from_list(list text, who text)
+create function mautomate.remove_from_list(list text, who text,
+    until timestamptz default null)
   returns boolean language c
   as 'MODULE_PATHNAME', 'mautomate_remove_from_list';
-comment on function mautomate.remove_from_list(text, text) is
-  'takes a contact out of a static list; returns whether it was in it. Errors: unknown list or contact, a list with a predicate';
+comment on function mautomate.remove_from_list(text, text, timestamptz) is
+  'takes a contact out of a list by hand, until an instant (default null: for good); on a list with a predicate this beats the predicate until it ends or clear_override(). Returns whether the contact was in it. Errors: unknown list or contact, an end that is not in the future';
+
+create function mautomate.clear_override(list text, who text default null)
+  returns bigint language c
+  as 'MODULE_PATHNAME', 'mautomate_clear_override';
+comment on function mautomate.clear_override(text, text) is
+  'ends what add_to_list() and remove_from_list() decided by hand, for a contact or (default null) for everybody: the predicate decides again, and a static list is as it was before what was to end. Returns how many were cleared. Errors: unknown list or contact';
 
 create view mautomate.lists as
   select l.name, l.predicate,
@@ -104,6 +130,16 @@ create view mautomate.list_members as
   join mautomate.contact c using (contact_id);
 comment on view mautomate.list_members is
   'who is in which list, since when, and whether by the rule or put there by hand';
+
+create view mautomate.list_overrides as
+  select l.name as list, c.external_id, o.entered, o.since,
+         nullif(o.until, 'infinity') as until, o.contact_id
+  from mautomate_internal.list_override o
+  join mautomate_internal.list l using (list_id)
+  join mautomate.contact c using (contact_id)
+  where o.until > mautomate.clock();
+comment on view mautomate.list_overrides is
+  'who is in a list (entered) or out of it by hand, since when and until when (null: for good); without who was put into a static list for good';
 
 create function mautomate.explain_list(list text, who text)
   returns table (condition text, value text, holds boolean, until timestamptz, because text)

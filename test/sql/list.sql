@@ -134,7 +134,6 @@ select mautomate.create_list('l_not_static', 'not in_list(''l_static'')');
 select mautomate.add_to_list('l_static', 'l_cid');
 select mautomate.add_to_list('l_static', 'l_cid');
 select mautomate.add_to_list('l_static', 'l_nobody');
-select mautomate.add_to_list('l_never', 'l_cid');
 select * from pg_temp.members where list like '%static';
 select * from mautomate.explain_list('l_static', 'l_cid');
 select mautomate.remove_from_list('l_static', 'l_cid');

@@ -31,11 +31,17 @@ value(q{
 	  from mautomate.contact, generate_series(1, 4) g where g <= contact_id % 5;
 	select mautomate.add_to_list('friends', 'c' || n) from generate_series(1, 10) n;
 	insert into mautomate.contact (external_id) values ('by hand');
+	select mautomate.add_to_list('loyal', 'c20', until => mautomate.clock() + interval '1 year'),
+	  mautomate.remove_from_list('loyal', 'c4'), mautomate.remove_from_list('friends', 'c9', until => 'tomorrow');
+	select mautomate.create_list('were leads', 'was(contact.stage, ''lead'')');
+	update mautomate.contact set stage = 'lead' where contact_id % 2 = 0;
+	update mautomate.contact set stage = 'customer' where contact_id % 4 = 0;
 });
 
 my %questions = (
-	lists => 'select list, count(*), min(external_id), max(external_id)
+	lists => 'select list, count(*), min(external_id), max(external_id), count(*) filter (where by = \'hand\')
 		from mautomate.list_members group by list order by list',
+	overrides => 'select * from mautomate.list_overrides order by list, external_id',
 	scores => 'select score, external_id, value, tier from mautomate.scores
 		order by external_id',
 	contacts => 'select external_id, email, attributes from mautomate.contacts
