@@ -84,4 +84,11 @@
 	pg_proc_aclcheck(oid, role, ACL_EXECUTE)
 #endif
 
+/* the number of the transaction in this backend moved in 17 */
+#if PG_VERSION_NUM >= 170000
+#define ma_local_transaction() (MyProc->vxid.lxid)
+#else
+#define ma_local_transaction() (MyProc->lxid)
+#endif
+
 #endif /* MA_COMPAT_H */

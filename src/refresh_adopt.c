@@ -115,7 +115,9 @@ check_exists(Datum ids, MaWork *works, int n)
 
 /*
  * Takes care of the works whose contacts have no state. Returns true if
- * states were created, so that the set has to be loaded again.
+ * states were created or others changed, so that the set has to be loaded
+ * again. Events that moved were folded into survivors that may be in the set
+ * too: all of it is folded anew then.
  */
 bool
 ma_adopt_missing(MaContactSet *set, MaWork *works, int n)
@@ -161,12 +163,15 @@ ma_adopt_missing(MaContactSet *set, MaWork *works, int n)
 	MaSqlScope scope;
 	Datum	   ids = PointerGetDatum(missing_ids(set));
 	bool	   created;
+	bool	   moved;
 
 	ma_sql_begin(&scope);
 	check_exists(ids, works, n);
 	created = ma_sql_exec(&create, &ids, NULL, 0) > 0;
-	ma_sql_exec(&move, &ids, NULL, 0);
+	moved = ma_sql_exec(&move, &ids, NULL, 0) > 0;
 	ma_sql_exec(&move_keys, &ids, NULL, 0);
 	ma_sql_end(&scope);
-	return created;
+	for (int i = 0; moved && i < n; i++)
+		works[i].rebuild = true;
+	return created || moved;
 }

@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -18,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "error.h"
 #include "guard.h"
 #include "refresh_private.h"
@@ -27,6 +29,13 @@
 
 /* Rows of the log read at a time. */
 #define LOG_ROWS 5000
+
+/*
+ * The transaction that last read the log here, and the first command whose
+ * events it did not see.
+ */
+static LocalTransactionId read_in = InvalidLocalTransactionId;
+static CommandId		  read_before;
 
 /* A filter to ask, for the guard. */
 typedef struct Question
@@ -434,6 +443,20 @@ settle_rebuilt(MaContactSet *set)
 	}
 }
 
+/* Has this transaction read the log? */
+bool
+ma_fold_has_read(void)
+{
+	return read_in == ma_local_transaction();
+}
+
+/* Has it, since this command of its own? */
+bool
+ma_fold_has_read_command(CommandId command)
+{
+	return ma_fold_has_read() && command < read_before;
+}
+
 /*
  * Folds from the log what the loaded contacts lack, under a fresh snapshot:
  * it is taken after the locks, so what others committed is in it.
@@ -458,6 +481,8 @@ ma_fold_from_log(MaRun *run, MaContactSet *set)
 	values[1] = PointerGetDatum(kind_names(run->definitions, kinds));
 	ma_sql_begin(&scope);
 	portal = ma_sql_open(&stmt, values);
+	read_in = ma_local_transaction();
+	read_before = GetCurrentCommandId(false);
 	do
 	{
 		SPI_cursor_fetch(portal, true, LOG_ROWS);

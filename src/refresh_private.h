@@ -109,6 +109,8 @@ extern bool ma_adopt_missing(MaContactSet *set, MaWork *works, int n);
 extern void ma_fold_events(MaRun *run, MaContact *contact, MaEvent *events,
 						   int n);
 extern void ma_fold_from_log(MaRun *run, MaContactSet *set);
+extern bool ma_fold_has_read(void);
+extern bool ma_fold_has_read_command(CommandId command);
 
 /* refresh_evaluate.c */
 extern void ma_evaluate_woken(MaRun *run, MaContact *contact, TimestampTz at);

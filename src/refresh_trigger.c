@@ -53,6 +53,7 @@ typedef struct EventStream
 	MaDefinitions *definitions;
 	MemoryContext  cxt; /* of the chunk under way */
 	bool		   silent;
+	bool		   rebuild; /* they may have been folded already */
 	int			   nevents;
 	int			   maxevents;
 	MaEvent		  *events;
@@ -139,6 +140,7 @@ flush_events(EventStream *stream)
 		{
 			works[n].contact_id = stream->events[i].contact_id;
 			works[n].events = &stream->events[i];
+			works[n].rebuild = stream->rebuild;
 			works[n++].list = -1;
 		}
 		works[n - 1].nevents++;
@@ -210,6 +212,36 @@ stream_sorted(EventStream *stream, Tuplestorestate *rows, TupleTableSlot *slot,
 	flush_events(stream);
 }
 
+/*
+ * Has the log been read between the statement that inserted these rows and
+ * this trigger, by another trigger of the statement or by one that came
+ * first? Then they are folded, who knows into which contacts.
+ */
+static bool
+were_read(Tuplestorestate *rows, TupleTableSlot *slot)
+{
+	static MaStatement stmt = {
+		"select cmin from mautomate.event where contact_id = $1"
+		" and kind = $2 and occurred_at = $3 and event_id = $4",
+		4,
+		{INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID}};
+	MaSqlScope scope;
+	CommandId  command = 0; /* a row that is gone: long ago */
+	bool	   isnull;
+
+	if (!ma_fold_has_read() ||
+		!tuplestore_gettupleslot(rows, true, false, slot))
+		return false;
+	slot_getallattrs(slot);
+	ma_sql_begin(&scope);
+	if (ma_sql_exec(&stmt, slot->tts_values, NULL, 1) > 0)
+		command = DatumGetCommandId(ma_sql_datum(0, 1, &isnull));
+	ma_sql_end(&scope);
+	ExecClearTuple(slot);
+	tuplestore_rescan(rows);
+	return ma_fold_has_read_command(command);
+}
+
 /* Events were inserted. */
 static void
 events_inserted(TriggerData *trigdata)
@@ -220,6 +252,7 @@ events_inserted(TriggerData *trigdata)
 
 	stream.definitions = ma_definitions();
 	stream.silent = ma_refresh_is_silent();
+	stream.rebuild = were_read(trigdata->tg_newtable, slot);
 	stream.cxt = AllocSetContextCreate(
 		CurrentMemoryContext, "mautomate events", ALLOCSET_DEFAULT_SIZES);
 	if (tuplestore_tuple_count(trigdata->tg_newtable) <= SORT_IN_MEMORY)

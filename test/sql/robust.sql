@@ -91,6 +91,32 @@ commit;
 select * from pg_temp.members;
 select * from mautomate.verify();
 
+-- what one trigger of a statement read from the log, another does not add
+insert into mautomate.event as e (contact_id, kind, occurred_at, event_id)
+  select 1, 'buy', timestamptz '2026-01-01', n from generate_series(1, 1) n;
+insert into mautomate.event as e (contact_id, kind, occurred_at, event_id)
+  select 1, 'buy', timestamptz '2026-01-01', n from generate_series(0, 1) n
+  on conflict (contact_id, kind, occurred_at, event_id) do update set properties = '{"again": true}';
+select mautomate.create_list('three', 'count(''buy'') >= 3');
+select * from pg_temp.members;
+select * from mautomate.verify();
+create function pg_temp.before() returns trigger language plpgsql as $$
+begin
+  if pg_trigger_depth() = 1 then
+    perform mautomate.track('ann', 'press');
+  end if;
+  return null;
+end $$;
+create trigger aaa after insert on mautomate.event for each statement execute function pg_temp.before();
+select mautomate.create_list('press', 'ever(''press'')');
+update mautomate_internal.contact_state set state = '';
+insert into mautomate.event (contact_id, kind) values (1, 'buy');
+drop trigger aaa on mautomate.event;
+select * from pg_temp.members;
+select * from mautomate.verify();
+delete from mautomate.event where contact_id = 1;
+select mautomate.drop_list(name) from unnest(array['three', 'press']) name;
+
 -- triggers of others, before and after ours, that write events themselves
 create function pg_temp.echo() returns trigger language plpgsql as $$
 begin
