@@ -12,7 +12,7 @@
  * left the longest window by `now` is dropped: a clock that is set back makes
  * all states be rebuilt.
  *
- * Encoded, a cell describes itself: id, length, layout, contents. A reader
+ * Encoded, a cell describes itself: length, layout, contents. A reader
  * whose definitions require more than was kept takes the cell as not known,
  * and the log is read again; one that requires less reads what is there.
  */
@@ -38,6 +38,14 @@ static void	   put_numeric(StringInfo out, Numeric value);
 static Numeric get_numeric(const char **in, const char *end);
 static Numeric add(Numeric a, Numeric b);
 static int	   compare(Numeric a, Numeric b);
+
+/* Does the definition ask for nothing but a count? */
+bool
+ma_cell_is_plain(const MaCellDef *def)
+{
+	return def->keeps == MA_KEEPS_TOTALS && def->property[0] == '\0' &&
+		   !def->keep_first && !def->keep_times && def->newest == 0;
+}
 
 /* Empties a cell: known, and nothing happened. */
 void
@@ -251,6 +259,11 @@ void
 ma_cell_fold(const MaCellDef *def, MaCell *cell, TimestampTz occurred_at,
 			 Numeric value)
 {
+	if (def->plain)
+	{
+		cell->count++;
+		return;
+	}
 	if (def->property[0] != '\0')
 	{
 		if (value == NULL)
@@ -449,11 +462,11 @@ insert_length(StringInfo out, int start)
 	memcpy(out->data + start, bytes, n);
 }
 
-/* Appends a known cell. */
+/* Appends a known cell, without its id. */
 void
 ma_cell_encode(const MaCellDef *def, const MaCell *cell, StringInfo out)
 {
-	int start;
+	int start = out->len;
 	int layout = 0;
 
 	if (def->keep_first && cell->count > 0)
@@ -466,8 +479,6 @@ ma_cell_encode(const MaCellDef *def, const MaCell *cell, StringInfo out)
 		layout |= LAYOUT_TIMES | (def->keep_times ? LAYOUT_WINDOW : 0) |
 				  (def->nwindows > 0 ? LAYOUT_CALENDAR : 0);
 
-	ma_varint_put(out, def->id);
-	start = out->len;
 	ma_varint_put(out, layout);
 	ma_varint_put(out, cell->count);
 	if (layout & LAYOUT_FIRST)
@@ -555,8 +566,8 @@ suffices(const MaCellDef *def, const MaCell *cell, const Kept *kept)
 }
 
 /*
- * Reads the body of a cell whose id has been read and found to be def's; the
- * cell is known afterwards if what was kept is enough.
+ * Reads the body of a cell whose id has been read and found to be def's into
+ * an empty one; the cell is known afterwards if what was kept is enough.
  */
 void
 ma_cell_decode(const MaCellDef *def, MaCell *cell, const char **in,
@@ -570,7 +581,7 @@ ma_cell_decode(const MaCellDef *def, MaCell *cell, const char **in,
 	if (length > (uint64) (end - *in))
 		length = end - *in;
 	end = *in += length;
-	ma_cell_reset(cell);
+	cell->dropped = DT_NOBEGIN;
 	layout = kept.layout = (int) ma_varint_get(&body, end);
 	cell->count = (int64) ma_varint_get(&body, end);
 	if (def->keeps != MA_KEEPS_TOTALS)
@@ -602,6 +613,21 @@ ma_cell_decode(const MaCellDef *def, MaCell *cell, const char **in,
 		get_pairs(cell, &body, end);
 	}
 	cell->known = suffices(def, cell, &kept);
+}
+
+/* A cell that was kept as a count and nothing else. */
+void
+ma_cell_set_count(const MaCellDef *def, MaCell *cell, int64 count)
+{
+	Kept kept = {.longest = -1};
+
+	cell->count = count;
+	cell->known = true;
+	if (def->plain)
+		return;
+	cell->dropped = DT_NOBEGIN;
+	cell->known =
+		def->keeps == MA_KEEPS_TOTALS ? suffices(def, cell, &kept) : false;
 }
 
 /* Passes over the body of a cell nobody uses any more. */

@@ -143,6 +143,7 @@ typedef struct MaDefinitions
 	Bitmapset	  **score_users; /* by score: consumers that ask score, tier */
 	Bitmapset	   *timed;		 /* consumers that time alone can change */
 	int				ncells;
+	int				ncounted; /* cells that somebody asks for */
 	MaCellUse	   *cells;
 	int				nkinds;
 	MaKindDef	   *kinds; /* by name */

@@ -508,6 +508,8 @@ group_cells(MaDefinitions *definitions)
 					  use->boards[j].signal);
 		if (!use->def.counted)
 			continue;
+		definitions->ncounted++;
+		use->def.plain = ma_cell_is_plain(&use->def);
 		for (int j = 0; j < definitions->nkinds && kind == NULL; j++)
 			if (strcmp(definitions->kinds[j].kind, use->def.kind) == 0)
 				kind = &definitions->kinds[j];

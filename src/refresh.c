@@ -138,6 +138,7 @@ set_fresh(MaContact *contact)
 {
 	for (int i = 0; i < contact->set->definitions->ncells; i++)
 		ma_cell_reset(&contact->cells[i]);
+	contact->lacking = false;
 }
 
 /* Forgets what is folded, so that it is folded from the log. */
@@ -146,6 +147,7 @@ set_unknown(MaContact *contact)
 {
 	for (int i = 0; i < contact->set->definitions->ncells; i++)
 		contact->cells[i].known = false;
+	contact->lacking = contact->set->definitions->nkinds > 0;
 }
 
 /* Wakes every consumer of a contact. */

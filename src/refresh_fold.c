@@ -362,6 +362,9 @@ contacts_to_read(MaContactSet *set, Bitmapset **kinds)
 		MaContact *contact = set->contacts[i];
 		bool	   lacks = false;
 
+		if (!contact->lacking)
+			continue;
+		contact->lacking = false;
 		for (int j = 0; j < definitions->nkinds; j++)
 			for (int k = 0; k < definitions->kinds[j].ncells; k++)
 			{

@@ -71,6 +71,7 @@ typedef struct MaCellDef
 	const char *property;	/* whose values are kept; "" for none */
 	int			newest;		/* so many newest timestamps are kept */
 	bool		counted;	/* somebody asks; the counter is always kept */
+	bool		plain;		/* nothing but the counter is kept */
 	bool		keep_first; /* the first timestamp too */
 	bool		keep_times; /* all timestamps within the longest window */
 	bool		keep_pairs; /* all (time, value) within it */
@@ -171,6 +172,8 @@ extern int	ma_signal_order(const MaSignal *signal, Datum value,
 extern bool ma_signal_test(MaOperator op, int comparison);
 
 extern void ma_cell_reset(MaCell *cell);
+extern bool ma_cell_is_plain(const MaCellDef *def);
+extern void ma_cell_set_count(const MaCellDef *def, MaCell *cell, int64 count);
 extern void ma_cell_fold(const MaCellDef *def, MaCell *cell,
 						 TimestampTz occurred_at, Numeric value);
 extern void ma_cell_settle(const MaCellDef *def, MaCell *cell);

@@ -12,10 +12,6 @@
  * chain of updates leads. Under REPEATABLE READ and SERIALIZABLE a row that
  * changed since the snapshot is a serialization failure, as for any UPDATE:
  * lists are kept by statements that would not see what the other one wrote.
- *
- * The encoded state: a format version; the ids of the lists the contact is
- * in; what was decided by hand against them; its scores with tier and bucket; its cells (cell.c). What it holds of
- * definitions that are gone is dropped when it is written next.
  */
 #include "postgres.h"
 
@@ -36,16 +32,10 @@
 
 #include "compat.h"
 #include "sql.h"
-#include "state.h"
+#include "state_private.h"
 #include "table.h"
 #include "value.h"
 #include "vocabulary.h"
-
-#define FORMAT_VERSION 2
-
-/* Of an override, as stored. */
-#define OVERRIDE_ENTERED 1
-#define OVERRIDE_AFTER	 2
 
 /* Columns of contact_state. */
 enum
@@ -60,7 +50,6 @@ enum
 
 static MaContact *load_one(MaContactSet *set, Relation heap,
 						   TupleTableSlot *slot, MaLock lock);
-static void		  decode(MaContact *contact, const char *in, const char *end);
 
 static Datum		 contact_attribute(MaPerson *person, const MaSlot *slot,
 									   bool *isnull);
@@ -69,12 +58,19 @@ static bool			 contact_tag(MaPerson *person, const MaSlot *slot);
 static bool			 contact_in_list(MaPerson *person, const MaSlot *slot);
 static Datum contact_score(MaPerson *person, const MaSlot *slot, bool *isnull);
 
-/* A contact without anything known, in the context of the set. */
+/*
+ * A contact without anything known, in the context of the set: one piece of
+ * memory, since there are many of them.
+ */
 static MaContact *
 new_contact(MaContactSet *set, int64 id)
 {
 	MaDefinitions *definitions = set->definitions;
-	MaContact	  *contact = palloc0(sizeof(MaContact));
+	Size		   cells = MAXALIGN(sizeof(MaContact));
+	Size	   scores = cells + MAXALIGN(definitions->ncells * sizeof(MaCell));
+	Size	   member = scores + definitions->nscores * sizeof(MaScoreState);
+	char	  *all = palloc0(member + definitions->nlists);
+	MaContact *contact = (MaContact *) all;
 
 	contact->person.attribute = contact_attribute;
 	contact->person.cell = contact_cell;
@@ -83,10 +79,9 @@ new_contact(MaContactSet *set, int64 id)
 	contact->person.score = contact_score;
 	contact->set = set;
 	contact->id = id;
-	contact->cells = palloc0((definitions->ncells + 1) * sizeof(MaCell));
-	contact->member = palloc0((definitions->nlists + 1) * sizeof(bool));
-	contact->scores =
-		palloc0((definitions->nscores + 1) * sizeof(MaScoreState));
+	contact->cells = (MaCell *) (all + cells);
+	contact->scores = (MaScoreState *) (all + scores);
+	contact->member = (bool *) (all + member);
 	for (int i = 0; i < definitions->nscores; i++)
 	{
 		contact->scores[i].tier = -1;
@@ -194,271 +189,9 @@ load_one(MaContactSet *set, Relation heap, TupleTableSlot *slot, MaLock lock)
 	contact->generation =
 		DatumGetInt64(slot_getattr(slot, STATE_GENERATION + 1, &isnull));
 	state = DatumGetByteaPP(slot->tts_values[STATE_STATE]);
-	decode(contact, VARDATA_ANY(state),
-		   VARDATA_ANY(state) + VARSIZE_ANY_EXHDR(state));
+	ma_state_decode(contact, VARDATA_ANY(state),
+					VARDATA_ANY(state) + VARSIZE_ANY_EXHDR(state));
 	return contact;
-}
-
-/* Index of a list by its id, -1 if it is gone; lists are in this order. */
-int
-ma_state_list(const MaDefinitions *definitions, int id)
-{
-	int low = 0;
-	int high = definitions->nlists - 1;
-
-	while (low <= high)
-	{
-		int middle = (low + high) / 2;
-
-		if (definitions->lists[middle].list_id == id)
-			return middle;
-		if (definitions->lists[middle].list_id < id)
-			low = middle + 1;
-		else
-			high = middle - 1;
-	}
-	return -1;
-}
-
-/* The same of a score. */
-static int
-score_index(const MaDefinitions *definitions, int id)
-{
-	for (int i = 0; i < definitions->nscores; i++)
-		if (definitions->scores[i].score_id == id)
-			return i;
-	return -1;
-}
-
-/* Index of a tier by its id, -1 if it is gone or none. */
-static int
-tier_index(const MaScoreDef *score, int tier_id)
-{
-	for (int i = 0; i < score->ntiers; i++)
-		if (score->tiers[i].tier_id == tier_id)
-			return i;
-	return -1;
-}
-
-/* Adds what was decided by hand for a list; there must be nothing of it. */
-void
-ma_state_override(MaContact *contact, const MaOverride *override)
-{
-	if (contact->noverrides == contact->maxoverrides)
-	{
-		MemoryContext old = MemoryContextSwitchTo(contact->set->cxt);
-
-		contact->maxoverrides = Max(4, 2 * contact->maxoverrides);
-		contact->overrides =
-			contact->overrides == NULL ?
-				palloc(contact->maxoverrides * sizeof(MaOverride)) :
-				repalloc(contact->overrides,
-						 contact->maxoverrides * sizeof(MaOverride));
-		MemoryContextSwitchTo(old);
-	}
-	contact->overrides[contact->noverrides++] = *override;
-}
-
-/* Reads one of an encoded state; returns the id of its list. */
-static int
-get_override(const char **in, const char *end, MaOverride *override)
-{
-	int	   list_id = (int) ma_varint_get(in, end);
-	uint64 flags = ma_varint_get(in, end);
-
-	override->entered = (flags & OVERRIDE_ENTERED) != 0;
-	override->after = (flags & OVERRIDE_AFTER) != 0;
-	override->until = DT_NOEND;
-	if (end - *in >= sizeof(TimestampTz))
-		memcpy(&override->until, *in, sizeof(TimestampTz));
-	*in += Min(sizeof(TimestampTz), end - *in);
-	return list_id;
-}
-
-/* Reads those of a contact (NULL: passes over them). */
-static void
-get_overrides(MaContact *contact, const char **in, const char *end)
-{
-	uint64 n = ma_varint_get(in, end);
-
-	for (uint64 i = 0; i < n && *in < end; i++)
-	{
-		MaOverride override;
-		int		   list_id = get_override(in, end, &override);
-
-		if (contact == NULL)
-			continue;
-		override.list = ma_state_list(contact->set->definitions, list_id);
-		if (override.list >= 0)
-			ma_state_override(contact, &override);
-	}
-}
-
-/* Writes them. */
-static void
-put_overrides(const MaContact *contact, StringInfo out)
-{
-	ma_varint_put(out, contact->noverrides);
-	for (int i = 0; i < contact->noverrides; i++)
-	{
-		const MaOverride *override = &contact->overrides[i];
-
-		ma_varint_put(
-			out, contact->set->definitions->lists[override->list].list_id);
-		ma_varint_put(out, (override->entered ? OVERRIDE_ENTERED : 0) |
-							   (override->after ? OVERRIDE_AFTER : 0));
-		appendBinaryStringInfo(out, (const char *) &override->until,
-							   sizeof(TimestampTz));
-	}
-}
-
-/* Reads the scores of an encoded state; returns how many. */
-static int
-get_scores(const char **in, const char *end, MaStoredScore **scores)
-{
-	uint64 n = ma_varint_get(in, end);
-
-	n = Min(n, (uint64) (end - *in)); /* each takes a byte at least */
-	*scores = palloc0((n + 1) * sizeof(MaStoredScore));
-	for (uint64 i = 0; i < n; i++)
-	{
-		MaStoredScore *score = &(*scores)[i];
-		int			   bucket;
-
-		score->score_id = (int) ma_varint_get(in, end);
-		score->tier_id = (int) ma_varint_get(in, end);
-		bucket = (int) ma_varint_get(in, end);
-		score->bucket = (bucket >> 1) ^ -(bucket & 1);
-		if (end - *in >= sizeof(double))
-			memcpy(&score->value, *in, sizeof(double));
-		*in += Min(sizeof(double), end - *in);
-	}
-	return (int) n;
-}
-
-/* The scores of an encoded state, whatever definitions there are. */
-int
-ma_state_scores(const char *in, const char *end, MaStoredScore **scores)
-{
-	uint64 n;
-
-	if (in == end || *in != FORMAT_VERSION)
-		return 0;
-	in++;
-	n = ma_varint_get(&in, end);
-	for (uint64 i = 0; i < n; i++)
-		(void) ma_varint_get(&in, end);
-	get_overrides(NULL, &in, end);
-	return get_scores(&in, end, scores);
-}
-
-/* Reads an encoded state; an empty one says nothing. */
-static void
-decode(MaContact *contact, const char *in, const char *end)
-{
-	MaDefinitions *definitions = contact->set->definitions;
-	MaStoredScore *scores;
-	int			   nscores;
-	uint64		   n;
-	int			   id = 0;
-	int			   cell = 0;
-
-	contact->blank = in == end || *in != FORMAT_VERSION;
-	if (contact->blank)
-		return; /* never folded, or by another version */
-	in++;
-	n = ma_varint_get(&in, end);
-	for (uint64 i = 0; i < n; i++)
-	{
-		int index = ma_state_list(definitions, id += ma_varint_get(&in, end));
-
-		if (index >= 0)
-			contact->member[index] = true;
-	}
-	get_overrides(contact, &in, end);
-	nscores = get_scores(&in, end, &scores);
-	for (int i = 0; i < nscores; i++)
-	{
-		int			  index = score_index(definitions, scores[i].score_id);
-		MaScoreState *score;
-
-		if (index < 0)
-			continue;
-		score = &contact->scores[index];
-		score->value = scores[i].value;
-		score->bucket = scores[i].bucket;
-		score->tier =
-			tier_index(&definitions->scores[index], scores[i].tier_id);
-	}
-	while (in < end)
-	{
-		id = (int) ma_varint_get(&in, end);
-		while (cell < definitions->ncells &&
-			   definitions->cells[cell].def.id < id)
-			cell++;
-		if (cell < definitions->ncells &&
-			definitions->cells[cell].def.id == id &&
-			definitions->cells[cell].def.counted)
-			ma_cell_decode(&definitions->cells[cell].def,
-						   &contact->cells[cell], &in, end);
-		else
-			ma_cell_skip(&in, end);
-	}
-}
-
-/* Encodes the state of a contact as a bytea; lists, scores, cells by ascending id. */
-static void
-encode(MaContact *contact, StringInfo out)
-{
-	MaDefinitions *definitions = contact->set->definitions;
-	int			   n = 0;
-	int			   id = 0;
-
-	resetStringInfo(out);
-	appendStringInfoSpaces(out, VARHDRSZ);
-	appendStringInfoChar(out, FORMAT_VERSION);
-	for (int i = 0; i < definitions->nlists; i++)
-		n += contact->member[i];
-	ma_varint_put(out, n);
-	/* of a thousand lists a contact is in a few */
-	for (const bool *at = contact->member, *end = at + definitions->nlists;
-		 (at = memchr(at, true, end - at)) != NULL; at++)
-	{
-		MaListDef *list = &definitions->lists[at - contact->member];
-
-		ma_varint_put(out, list->list_id - id);
-		id = list->list_id;
-	}
-	put_overrides(contact, out);
-	n = 0;
-	for (int i = 0; i < definitions->nscores; i++)
-		n += contact->scores[i].bucket != INT_MIN;
-	ma_varint_put(out, n);
-	for (int i = 0; i < definitions->nscores; i++)
-	{
-		int bucket = contact->scores[i].bucket;
-
-		if (bucket == INT_MIN)
-			continue;
-		ma_varint_put(out, definitions->scores[i].score_id);
-		ma_varint_put(
-			out,
-			contact->scores[i].tier < 0 ?
-				0 :
-				definitions->scores[i].tiers[contact->scores[i].tier].tier_id);
-		ma_varint_put(out, (uint32) ((bucket << 1) ^ (bucket >> 31)));
-		appendBinaryStringInfo(out, (char *) &contact->scores[i].value,
-							   sizeof(double));
-	}
-	for (int i = 0; i < definitions->ncells; i++)
-		if (contact->cells[i].known)
-		{
-			ma_cell_prune(&definitions->cells[i].def, &contact->cells[i],
-						  contact->as_of);
-			ma_cell_encode(&definitions->cells[i].def, &contact->cells[i],
-						   out);
-		}
-	SET_VARSIZE(out->data, out->len);
 }
 
 /* Updates the row of one contact. */
@@ -473,7 +206,7 @@ store_one(MaContact *contact, MaTable *table, StringInfo buffer)
 	slot->tts_values[STATE_AS_OF] = TimestampTzGetDatum(contact->as_of);
 	slot->tts_values[STATE_DUE_AT] = TimestampTzGetDatum(contact->due_at);
 	slot->tts_values[STATE_GENERATION] = Int64GetDatum(contact->generation);
-	encode(contact, buffer);
+	ma_state_encode(contact, buffer);
 	slot->tts_values[STATE_STATE] = PointerGetDatum(buffer->data);
 	ExecStoreVirtualTuple(slot);
 	if (!ma_table_update(table, &contact->tid))

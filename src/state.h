@@ -46,6 +46,7 @@ typedef struct MaContact
 	TimestampTz			 due_at; /* a timer is written for this instant */
 	int64		  generation;	 /* of the consumers it was evaluated under */
 	bool		  blank;		 /* the state says nothing, not even lists */
+	bool		  lacking;		 /* some cell is not known */
 	bool		  reset;   /* the clock was set back since it was folded */
 	bool		  changed; /* has to be stored */
 	bool		  timer_needed;	   /* due_at came nearer: write a timer */

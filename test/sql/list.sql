@@ -154,6 +154,15 @@ select object, sqlstate, message from mautomate.errors where object = 'list "l_f
 select object, stored, expected from pg_temp.wrong;
 select mautomate.drop_list('l_fails');
 
+-- what nobody asks about is not folded: a list that asks again reads the log
+select mautomate.create_list('l_gone', 'ever(''l_rare'')');
+select mautomate.drop_list('l_gone');
+select mautomate.track('l_late', 'l_rare') is not null;
+select mautomate.create_list('l_gone', 'ever(''l_rare'')');
+select * from pg_temp.members where list = 'l_gone';
+select mautomate.drop_list('l_gone');
+delete from mautomate.contact where external_id = 'l_late';
+
 -- what is wrong is found and mended
 select count(*) from mautomate.run();
 delete from mautomate_internal.list_member

@@ -1,0 +1,345 @@
+/*
+ * state_code.c
+ *	  The encoded state of a contact.
+ *
+ * A format version; the ids of the lists the contact is in; what was decided
+ * by hand against them; its scores with tier and bucket; its cells by
+ * ascending id. Most cells are a count and nothing else: these take two
+ * bytes, the distance of the id and the count. The others describe themselves
+ * (cell.c). What a state holds of definitions that are gone is dropped when it
+ * is written next: nobody folds it on.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "state_private.h"
+
+#define FORMAT_VERSION 3
+
+/* Of an override, as stored. */
+#define OVERRIDE_ENTERED 1
+#define OVERRIDE_AFTER	 2
+
+/* Index of a list by its id, -1 if it is gone; lists are in this order. */
+int
+ma_state_list(const MaDefinitions *definitions, int id)
+{
+	int low = 0;
+	int high = definitions->nlists - 1;
+
+	while (low <= high)
+	{
+		int middle = (low + high) / 2;
+
+		if (definitions->lists[middle].list_id == id)
+			return middle;
+		if (definitions->lists[middle].list_id < id)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return -1;
+}
+
+/* The same of a score. */
+static int
+score_index(const MaDefinitions *definitions, int id)
+{
+	for (int i = 0; i < definitions->nscores; i++)
+		if (definitions->scores[i].score_id == id)
+			return i;
+	return -1;
+}
+
+/* Index of a tier by its id, -1 if it is gone or none. */
+static int
+tier_index(const MaScoreDef *score, int tier_id)
+{
+	for (int i = 0; i < score->ntiers; i++)
+		if (score->tiers[i].tier_id == tier_id)
+			return i;
+	return -1;
+}
+
+/* Adds what was decided by hand for a list; there must be nothing of it. */
+void
+ma_state_override(MaContact *contact, const MaOverride *override)
+{
+	if (contact->noverrides == contact->maxoverrides)
+	{
+		MemoryContext old = MemoryContextSwitchTo(contact->set->cxt);
+
+		contact->maxoverrides = Max(4, 2 * contact->maxoverrides);
+		contact->overrides =
+			contact->overrides == NULL ?
+				palloc(contact->maxoverrides * sizeof(MaOverride)) :
+				repalloc(contact->overrides,
+						 contact->maxoverrides * sizeof(MaOverride));
+		MemoryContextSwitchTo(old);
+	}
+	contact->overrides[contact->noverrides++] = *override;
+}
+
+/* Reads one of an encoded state; returns the id of its list. */
+static int
+get_override(const char **in, const char *end, MaOverride *override)
+{
+	int	   list_id = (int) ma_varint_get(in, end);
+	uint64 flags = ma_varint_get(in, end);
+
+	override->entered = (flags & OVERRIDE_ENTERED) != 0;
+	override->after = (flags & OVERRIDE_AFTER) != 0;
+	override->until = DT_NOEND;
+	if (end - *in >= sizeof(TimestampTz))
+		memcpy(&override->until, *in, sizeof(TimestampTz));
+	*in += Min(sizeof(TimestampTz), end - *in);
+	return list_id;
+}
+
+/* Reads those of a contact (NULL: passes over them). */
+static void
+get_overrides(MaContact *contact, const char **in, const char *end)
+{
+	uint64 n = ma_varint_get(in, end);
+
+	for (uint64 i = 0; i < n && *in < end; i++)
+	{
+		MaOverride override;
+		int		   list_id = get_override(in, end, &override);
+
+		if (contact == NULL)
+			continue;
+		override.list = ma_state_list(contact->set->definitions, list_id);
+		if (override.list >= 0)
+			ma_state_override(contact, &override);
+	}
+}
+
+/* Writes them. */
+static void
+put_overrides(const MaContact *contact, StringInfo out)
+{
+	ma_varint_put(out, contact->noverrides);
+	for (int i = 0; i < contact->noverrides; i++)
+	{
+		const MaOverride *override = &contact->overrides[i];
+
+		ma_varint_put(
+			out, contact->set->definitions->lists[override->list].list_id);
+		ma_varint_put(out, (override->entered ? OVERRIDE_ENTERED : 0) |
+							   (override->after ? OVERRIDE_AFTER : 0));
+		appendBinaryStringInfo(out, (const char *) &override->until,
+							   sizeof(TimestampTz));
+	}
+}
+
+/* Reads the scores of an encoded state; returns how many. */
+static int
+get_scores(const char **in, const char *end, MaStoredScore **scores)
+{
+	uint64 n = ma_varint_get(in, end);
+
+	n = Min(n, (uint64) (end - *in)); /* each takes a byte at least */
+	*scores = palloc0((n + 1) * sizeof(MaStoredScore));
+	for (uint64 i = 0; i < n; i++)
+	{
+		MaStoredScore *score = &(*scores)[i];
+		int			   bucket;
+
+		score->score_id = (int) ma_varint_get(in, end);
+		score->tier_id = (int) ma_varint_get(in, end);
+		bucket = (int) ma_varint_get(in, end);
+		score->bucket = (bucket >> 1) ^ -(bucket & 1);
+		if (end - *in >= sizeof(double))
+			memcpy(&score->value, *in, sizeof(double));
+		*in += Min(sizeof(double), end - *in);
+	}
+	return (int) n;
+}
+
+/* The scores of an encoded state, whatever definitions there are. */
+int
+ma_state_scores(const char *in, const char *end, MaStoredScore **scores)
+{
+	uint64 n;
+
+	if (in == end || *in != FORMAT_VERSION)
+		return 0;
+	in++;
+	n = ma_varint_get(&in, end);
+	for (uint64 i = 0; i < n; i++)
+		(void) ma_varint_get(&in, end);
+	get_overrides(NULL, &in, end);
+	return get_scores(&in, end, scores);
+}
+
+/* Reads the cells of an encoded state. */
+static void
+decode_cells(MaContact *contact, const char *in, const char *end)
+{
+	MaDefinitions *definitions = contact->set->definitions;
+	int			   id = 0;
+	int			   cell = 0;
+	int			   known = 0;
+
+	while (in < end)
+	{
+		uint64	   key = ma_varint_get(&in, end);
+		MaCellUse *use = NULL;
+
+		id += (int) (key >> 1);
+		while (cell < definitions->ncells &&
+			   definitions->cells[cell].def.id < id)
+			cell++;
+		if (cell < definitions->ncells &&
+			definitions->cells[cell].def.id == id &&
+			definitions->cells[cell].def.counted)
+			use = &definitions->cells[cell];
+		if (key & 1)
+		{
+			uint64 count = ma_varint_get(&in, end);
+
+			if (use != NULL)
+				ma_cell_set_count(&use->def, &contact->cells[cell], count);
+		}
+		else if (use != NULL)
+			ma_cell_decode(&use->def, &contact->cells[cell], &in, end);
+		else
+			ma_cell_skip(&in, end);
+		known += use != NULL && contact->cells[cell].known;
+	}
+	contact->lacking = known < definitions->ncounted;
+}
+
+/* Reads an encoded state; an empty one says nothing. */
+void
+ma_state_decode(MaContact *contact, const char *in, const char *end)
+{
+	MaDefinitions *definitions = contact->set->definitions;
+	MaStoredScore *scores;
+	int			   nscores;
+	uint64		   n;
+	int			   id = 0;
+
+	contact->lacking = definitions->nkinds > 0;
+	contact->blank = in == end || *in != FORMAT_VERSION;
+	if (contact->blank)
+		return; /* never folded, or by another version */
+	in++;
+	n = ma_varint_get(&in, end);
+	for (uint64 i = 0; i < n; i++)
+	{
+		int index = ma_state_list(definitions, id += ma_varint_get(&in, end));
+
+		if (index >= 0)
+			contact->member[index] = true;
+	}
+	get_overrides(contact, &in, end);
+	nscores = get_scores(&in, end, &scores);
+	for (int i = 0; i < nscores; i++)
+	{
+		int			  index = score_index(definitions, scores[i].score_id);
+		MaScoreState *score;
+
+		if (index < 0)
+			continue;
+		score = &contact->scores[index];
+		score->value = scores[i].value;
+		score->bucket = scores[i].bucket;
+		score->tier =
+			tier_index(&definitions->scores[index], scores[i].tier_id);
+	}
+	decode_cells(contact, in, end);
+}
+
+/* Encodes the lists that a contact is in. */
+static void
+encode_lists(const MaContact *contact, StringInfo out)
+{
+	MaDefinitions *definitions = contact->set->definitions;
+	int			   n = 0;
+	int			   id = 0;
+
+	for (int i = 0; i < definitions->nlists; i++)
+		n += contact->member[i];
+	ma_varint_put(out, n);
+	/* of a thousand lists a contact is in a few */
+	for (const bool *at = contact->member, *end = at + definitions->nlists;
+		 n > 0 && (at = memchr(at, true, end - at)) != NULL; at++)
+	{
+		MaListDef *list = &definitions->lists[at - contact->member];
+
+		ma_varint_put(out, list->list_id - id);
+		id = list->list_id;
+	}
+}
+
+/* Encodes its scores. */
+static void
+encode_scores(const MaContact *contact, StringInfo out)
+{
+	MaDefinitions *definitions = contact->set->definitions;
+	int			   n = 0;
+
+	for (int i = 0; i < definitions->nscores; i++)
+		n += contact->scores[i].bucket != INT_MIN;
+	ma_varint_put(out, n);
+	for (int i = 0; i < definitions->nscores; i++)
+	{
+		const MaScoreDef   *score = &definitions->scores[i];
+		const MaScoreState *state = &contact->scores[i];
+		int					bucket = state->bucket;
+
+		if (bucket == INT_MIN)
+			continue;
+		ma_varint_put(out, score->score_id);
+		ma_varint_put(out,
+					  state->tier < 0 ? 0 : score->tiers[state->tier].tier_id);
+		ma_varint_put(out, (uint32) ((bucket << 1) ^ (bucket >> 31)));
+		appendBinaryStringInfo(out, (char *) &state->value, sizeof(double));
+	}
+}
+
+/* Encodes its cells, where somebody asks for them. */
+static void
+encode_cells(MaContact *contact, StringInfo out)
+{
+	MaDefinitions *definitions = contact->set->definitions;
+	int			   id = 0;
+
+	for (int i = 0; i < definitions->ncells; i++)
+	{
+		const MaCellDef *def = &definitions->cells[i].def;
+		MaCell			*cell = &contact->cells[i];
+
+		if (!def->counted || !cell->known)
+			continue;
+		ma_varint_put(out, (uint64) (def->id - id) << 1 | def->plain);
+		id = def->id;
+		if (def->plain)
+			ma_varint_put(out, cell->count);
+		else
+		{
+			ma_cell_prune(def, cell, contact->as_of);
+			ma_cell_encode(def, cell, out);
+		}
+	}
+}
+
+/* Encodes the state of a contact as a bytea. */
+void
+ma_state_encode(MaContact *contact, StringInfo out)
+{
+	resetStringInfo(out);
+	appendStringInfoSpaces(out, VARHDRSZ);
+	appendStringInfoChar(out, FORMAT_VERSION);
+	encode_lists(contact, out);
+	put_overrides(contact, out);
+	encode_scores(contact, out);
+	encode_cells(contact, out);
+	SET_VARSIZE(out->data, out->len);
+}
