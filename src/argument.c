@@ -78,3 +78,22 @@ ma_argument_object(FunctionCallInfo fcinfo, int i, const char *name)
 						errhint("Write it like '{\"key\": \"value\"}'.")));
 	return value;
 }
+
+/*
+ * The argument "priority": which of the messages that are due is sent first;
+ * null is 0.
+ */
+int
+ma_argument_priority(FunctionCallInfo fcinfo, int i)
+{
+	int value = PG_ARGISNULL(i) ? 0 : PG_GETARG_INT32(i);
+
+	if (value < -9 || value > 9)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"%s\" must be a whole number from "
+							   "-9 to 9",
+							   "priority"),
+						errhint("What is higher is sent first; 0 is "
+								"normal.")));
+	return value;
+}

@@ -163,9 +163,15 @@ ma_delivery_busy(MaSender *sender)
  * found nothing may sleep so long. Needs a transaction.
  */
 long
-ma_delivery_sleep(void)
+ma_delivery_sleep(MaSender *sender)
 {
-	return ma_arm()->armed ? ma_clock_ms_until(ma_outbox_next_due()) : INT_MAX;
+	TimestampTz next = DT_NOEND;
+
+	if (!ma_arm()->armed)
+		return INT_MAX;
+	for (int i = 0; i < sender->route_count; i++)
+		next = Min(next, ma_outbox_next_due(&sender->routes[i].lane));
+	return ma_clock_ms_until(next);
 }
 
 /*

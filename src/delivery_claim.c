@@ -35,7 +35,7 @@ ma_delivery_claim(MaSender *sender, int max)
 		room = ma_delivery_room(route, max - claimed);
 		if (room == 0)
 			continue;
-		route->claimed = palloc(room * sizeof(int64));
+		route->claimed = palloc(room * sizeof(MaClaim));
 		route->claimed_count =
 			ma_outbox_claim(&route->lane, sender->lease, room, route->claimed);
 		route->hungry = route->claimed_count == room;
@@ -66,7 +66,8 @@ ma_delivery_dispatch(MaSender *sender, MaRoute *route)
 		if (letter->refusal == NULL && letter->failure == NULL &&
 			route->kind != MA_CHANNEL_LOG)
 			continue;
-		finish = ma_delivery_result(&results, route, letter->message_id);
+		finish = ma_delivery_result(&results, route, letter->message_id,
+									letter->priority);
 		finish->address = letter->address;
 		finish->reason =
 			letter->refusal != NULL ? letter->refusal : letter->failure;
@@ -74,6 +75,8 @@ ma_delivery_dispatch(MaSender *sender, MaRoute *route)
 						letter->failure != NULL ? MA_FINISH_FAILED :
 												  MA_FINISH_SENT;
 	}
+	if (route->lane.alone)
+		ma_outbox_written(&route->lane, route->claimed, route->claimed_count);
 	if (results.n > 0)
 		ma_outbox_finish(sender->lease, results.list, results.n);
 	ma_delivery_commit(sender);
@@ -93,6 +96,7 @@ hand_over(MaRoute *route, const MaLetter *letter)
 
 	flight =
 		hash_search(route->flights, &letter->message_id, HASH_ENTER, &found);
+	flight->priority = letter->priority;
 	flight->attempt = letter->attempt;
 	flight->first_tried_at = letter->first_tried_at;
 	flight->address = MemoryContextStrdup(route->cxt, letter->address);

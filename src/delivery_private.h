@@ -16,6 +16,7 @@
 typedef struct MaFlight
 {
 	int64		message_id; /* key */
+	int			priority;
 	int			attempt;
 	TimestampTz first_tried_at;
 	char	   *address; /* in the route's context */
@@ -35,7 +36,7 @@ typedef struct MaRoute
 	HTAB			  *flights;		  /* MaFlight by message_id */
 	TimestampTz		   resting_until; /* real time; 0: not resting */
 	TimestampTz		   rest;		  /* length of the last rest */
-	int64			  *claimed;		  /* in this step */
+	MaClaim			  *claimed;		  /* in this step */
 	int				   claimed_count;
 } MaRoute;
 
@@ -81,6 +82,6 @@ extern void		 ma_delivery_record(MaSender *sender, MaResults *results);
 extern void		 ma_delivery_acknowledge(MaSender		 *sender,
 										 const MaResults *results);
 extern MaFinish *ma_delivery_result(MaResults *results, const MaRoute *route,
-									int64 message_id);
+									int64 message_id, int priority);
 
 #endif /* MA_DELIVERY_PRIVATE_H */

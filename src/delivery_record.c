@@ -54,13 +54,14 @@ collect(MaRoute *route, TimestampTz now, MaResults *results)
 
 		if (flight == NULL)
 			elog(ERROR, "result of unknown message " INT64_FORMAT, outcome.id);
-		finish = ma_delivery_result(results, route, outcome.id);
+		finish =
+			ma_delivery_result(results, route, outcome.id, flight->priority);
 		judge(route, &outcome, finish);
 		if (finish->state == MA_FINISH_RETRY ||
 			finish->state == MA_FINISH_IN_DOUBT)
 			try_later(finish, flight, now);
 		finish->address = pstrdup(flight->address);
-		if (finish->state == MA_FINISH_UNTRIED)
+		if (finish->state == MA_FINISH_DEFERRED)
 			finish->due_at = now;
 		pfree(flight->address);
 		hash_search(route->flights, &outcome.id, HASH_REMOVE, NULL);
@@ -69,7 +70,8 @@ collect(MaRoute *route, TimestampTz now, MaResults *results)
 
 /* A new result at the end of the list, cleared. */
 MaFinish *
-ma_delivery_result(MaResults *results, const MaRoute *route, int64 message_id)
+ma_delivery_result(MaResults *results, const MaRoute *route, int64 message_id,
+				   int priority)
 {
 	MaFinish *finish;
 
@@ -84,6 +86,7 @@ ma_delivery_result(MaResults *results, const MaRoute *route, int64 message_id)
 	finish = &results->list[results->n++];
 	memset(finish, 0, sizeof(MaFinish));
 	finish->message_id = message_id;
+	finish->priority = priority;
 	finish->channel_id = route->lane.channel_id;
 	return finish;
 }
@@ -117,7 +120,7 @@ judge(MaRoute *route, const MaTransportResult *outcome, MaFinish *finish)
 				route->hold_in_doubt ? MA_FINISH_HELD : MA_FINISH_IN_DOUBT;
 			break;
 		case MA_OUTCOME_UNTRIED:
-			finish->state = MA_FINISH_UNTRIED;
+			finish->state = MA_FINISH_DEFERRED;
 			break;
 	}
 }

@@ -47,6 +47,7 @@ ma_delivery_refresh(MaSender *sender)
 			route = &sender->routes[sender->route_count++];
 			memset(route, 0, sizeof(MaRoute));
 			route->lane.channel_id = channels[i].channel_id;
+			route->lane.cxt = sender->cxt;
 			route->hungry = true;
 		}
 		route->kind = channels[i].transport;

@@ -340,9 +340,12 @@ static void
 settle(const MaInboundEvent *event)
 {
 	static MaStatement stmt = {
-		"with gone as (delete from mautomate_internal.outbox"
-		"  where channel_id = $1 and message_id = $2"
-		"  and state in ('in_doubt', 'held') returning message_id, attempt)"
+		"with gone as (delete from mautomate_internal.outbox o"
+		"  using mautomate_internal.message m"
+		"  where m.message_id = $2 and o.channel_id = $1"
+		"  and o.priority = m.priority and o.message_id = $2"
+		"  and o.state in ('in_doubt', 'held')"
+		"  returning o.message_id, o.attempt)"
 		" update mautomate_internal.message m set state = 'sent',"
 		"  attempts = g.attempt, sent_at = $3"
 		" from gone g where m.message_id = g.message_id",

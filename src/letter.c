@@ -41,7 +41,7 @@ typedef struct Draft
 	Jsonb	   *data; /* contact, context, entry, event */
 } Draft;
 
-static Draft *load(const MaChannel *channel, const int64 *ids, int *n);
+static Draft *load(const MaChannel *channel, const MaClaim *claims, int *n);
 static void	  judge(Draft *draft);
 static bool	  is_allowed(const MaArm *arm, const char *email);
 static void	  render(const MaChannel *channel, Draft *draft);
@@ -53,7 +53,7 @@ static void	  compose(const MaChannel *channel, const Draft *draft,
  * context; stores how many there are. Needs a transaction.
  */
 MaLetter *
-ma_letter_write(const MaChannel *channel, const int64 *ids, int *n)
+ma_letter_write(const MaChannel *channel, const MaClaim *claims, int *n)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	MemoryContext scratch =
@@ -62,7 +62,7 @@ ma_letter_write(const MaChannel *channel, const int64 *ids, int *n)
 	Draft	 *drafts;
 
 	MemoryContextSwitchTo(scratch);
-	drafts = load(channel, ids, n);
+	drafts = load(channel, claims, n);
 	letters = MemoryContextAllocZero(cxt, (*n + 1) * sizeof(MaLetter));
 	MemoryContextSwitchTo(cxt);
 	for (int i = 0; i < *n; i++)
@@ -79,29 +79,31 @@ ma_letter_write(const MaChannel *channel, const int64 *ids, int *n)
 
 /* Loads the messages into the current context. */
 static Draft *
-load(const MaChannel *channel, const int64 *ids, int *n)
+load(const MaChannel *channel, const MaClaim *claims, int *n)
 {
 	static MaStatement stmt = {
 		"select i.message_id, m.template_id, m.version, m.enqueued_at,"
 		" o.attempt, o.first_tried_at, p.contact_id is not null, p.email,"
 		" s.reason, nullif(concat_ws(' ', p.first_name, p.last_name), ''),"
 		" coalesce(m.data, '{}') || jsonb_build_object('contact',"
-		"  mautomate_internal.contact_object(p))"
-		" from unnest($1) i(message_id)"
+		"  mautomate_internal.contact_object(p)), i.priority"
+		" from unnest($1, $3) i(message_id, priority)"
 		" left join mautomate_internal.message m"
 		"  on m.message_id = i.message_id"
 		" join mautomate_internal.outbox o"
-		"  on o.channel_id = $2 and o.message_id = i.message_id"
+		"  on o.channel_id = $2 and o.priority = i.priority"
+		"  and o.message_id = i.message_id"
 		" left join mautomate.contact c on c.contact_id = m.contact_id"
 		" left join mautomate.contact p"
 		"  on p.contact_id = coalesce(c.merged_into, c.contact_id)"
 		" left join mautomate_internal.suppression s"
 		"  on s.address_hash = mautomate_internal.address_hash(p.email)",
-		2,
-		{INT8ARRAYOID, INT4OID}};
+		3,
+		{INT8ARRAYOID, INT4OID, INT4ARRAYOID}};
 	MemoryContext cxt = CurrentMemoryContext;
 	MaColumn	  id;
-	Datum		  values[2];
+	MaColumn	  priority;
+	Datum		  values[3];
 	MaSqlScope	  scope;
 	Draft		 *drafts;
 	bool		  isnull;
@@ -109,10 +111,15 @@ load(const MaChannel *channel, const int64 *ids, int *n)
 	ma_sql_begin(&scope);
 	ma_outbox_use_indexes();
 	ma_column_init(&id, INT8OID, *n);
+	ma_column_init(&priority, INT4OID, *n);
 	for (int i = 0; i < *n; i++)
-		ma_column_add(&id, Int64GetDatum(ids[i]), false);
+	{
+		ma_column_add(&id, Int64GetDatum(claims[i].message_id), false);
+		ma_column_add(&priority, Int32GetDatum(claims[i].priority), false);
+	}
 	values[0] = ma_column_array(&id);
 	values[1] = Int32GetDatum(channel->channel_id);
+	values[2] = ma_column_array(&priority);
 	*n = (int) ma_sql_exec(&stmt, values, NULL, 0);
 	MemoryContextSwitchTo(cxt);
 	drafts = palloc0((*n + 1) * sizeof(Draft));
@@ -135,6 +142,7 @@ load(const MaChannel *channel, const int64 *ids, int *n)
 		draft->recipient.suppressed = ma_sql_text(i, 9);
 		draft->name = ma_sql_text(i, 10);
 		draft->data = DatumGetJsonbPCopy(ma_sql_datum(i, 11, &isnull));
+		letter->priority = DatumGetInt32(ma_sql_datum(i, 12, &isnull));
 	}
 	ma_sql_end(&scope);
 	MemoryContextSwitchTo(cxt);

@@ -8,11 +8,13 @@
 #include "channel.h"
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
+#include "outbox.h"
 
 /* One message. Either refusal or failure is set, or it can be sent. */
 typedef struct MaLetter
 {
 	int64		   message_id;
+	int			   priority;
 	int			   attempt; /* this one, from 1 */
 	TimestampTz	   first_tried_at;
 	char		  *address; /* where it goes; NULL if nowhere */
@@ -22,7 +24,7 @@ typedef struct MaLetter
 	StringInfoData content; /* headers and body; smtp only */
 } MaLetter;
 
-extern MaLetter *ma_letter_write(const MaChannel *channel, const int64 *ids,
-								 int *n);
+extern MaLetter *ma_letter_write(const MaChannel *channel,
+								 const MaClaim *claims, int *n);
 
 #endif /* MA_LETTER_H */

@@ -9,6 +9,7 @@
 
 #include "datatype/timestamp.h"
 #include "storage/lock.h"
+#include "utils/palloc.h"
 #include "utils/jsonb.h"
 
 /* A message somebody wants sent; zero what is not needed. */
@@ -21,8 +22,8 @@ typedef struct MaIntent
 								 * started the enrolment; NULL: none */
 	Jsonb	   *event;			 /* event.x; NULL: none */
 	TimestampTz not_before;		 /* 0: now */
-	int			priority;		 /* above 0: before all others that are due;
-								 * 0: in order of arrival */
+	bool		has_priority;	 /* else that of the template */
+	int			priority;		 /* see MA_PRIORITIES */
 	const char *idempotency_key; /* NULL: none */
 	int64		enrollment_id;	 /* 0: not of a workflow; else a message is
 								 * unique by enrolment, step and pass */
@@ -31,17 +32,54 @@ typedef struct MaIntent
 } MaIntent;
 
 /*
- * How far a sender has come in the messages of a channel. Below mark there
- * is nothing new; zero all but channel_id to begin.
+ * What is higher is sent first; within one priority in order of arrival, or
+ * of the time that a message has.
+ */
+#define MA_PRIORITY_LEAST (-9)
+#define MA_PRIORITY_MOST  9
+#define MA_PRIORITIES	  (MA_PRIORITY_MOST - MA_PRIORITY_LEAST + 1)
+
+/* Where a sender goes on in the messages of one priority. */
+typedef struct MaCursor
+{
+	int64		id;		/* nothing new has this id or a lower one */
+	TimestampTz due_at; /* nothing that has a time is due before this ... */
+	int64		due_id; /* ... or at it, with this id or a lower one */
+} MaCursor;
+
+/* A transaction that may still bring messages from before the cursors. */
+typedef struct MaWriter
+{
+	VirtualTransactionId id;
+	int64				 low;	 /* its messages have higher ids */
+	TimestampTz			 low_at; /* and are not due before */
+} MaWriter;
+
+/*
+ * How far a sender has come in the messages of a channel. Zero all but
+ * channel_id and cxt to begin.
  */
 typedef struct MaLane
 {
-	int					  channel_id;
-	int64				  mark; /* nothing new has this id or a lower one */
-	int64				  next_mark; /* candidate, while writers may hold lower
-								 * ids; 0: none */
-	VirtualTransactionId *writers;	 /* who, ends with an invalid one */
+	int			  channel_id;
+	MemoryContext cxt;	 /* of what is below */
+	bool		  begun; /* are the cursors set? */
+	MaCursor	  cursors[MA_PRIORITIES];
+	int64		  seen_id;	  /* highest id at the last look around */
+	TimestampTz	  seen_at;	  /* time of it */
+	TimestampTz	  renewed_at; /* real time when all was looked at last */
+	int			  claimed;	  /* since the last look around */
+	bool		  alone;	  /* was a suspect claimed last? */
+	MaWriter	 *writers;
+	int			  writer_count;
 } MaLane;
+
+/* A claimed message. */
+typedef struct MaClaim
+{
+	int64 message_id;
+	int	  priority;
+} MaClaim;
 
 /* How an attempt ended. */
 typedef enum MaFinishState
@@ -52,7 +90,7 @@ typedef enum MaFinishState
 	MA_FINISH_RETRY,	/* again at due_at */
 	MA_FINISH_IN_DOUBT, /* may have arrived; again at due_at */
 	MA_FINISH_HELD,		/* may have arrived; set aside */
-	MA_FINISH_UNTRIED	/* again at due_at, the attempt not counted */
+	MA_FINISH_DEFERRED	/* again at due_at, the attempt not counted */
 } MaFinishState;
 
 /* The end of one attempt. Texts may be NULL. */
@@ -60,9 +98,10 @@ typedef struct MaFinish
 {
 	int64		  message_id;
 	int			  channel_id;
+	int			  priority;
 	MaFinishState state;
 	const char	 *address; /* where it went */
-	const char	 *reason;  /* of our own */
+	const char	 *reason;  /* of our own; deferred: what it waits for */
 	const char	 *reply;   /* of the server */
 	TimestampTz	  due_at;
 } MaFinish;
@@ -70,13 +109,21 @@ typedef struct MaFinish
 extern void ma_outbox_enqueue(const MaIntent *intents, int n,
 							  int64 *message_ids);
 
+/* outbox_claim.c */
+extern bool		   ma_outbox_has_due(MaLane *lane);
+extern int		   ma_outbox_claim(MaLane *lane, int64 lease, int max,
+								   MaClaim *claims);
+extern TimestampTz ma_outbox_next_due(MaLane *lane);
+
+/* outbox_finish.c */
 extern int64 ma_outbox_open_lease(void);
 extern void	 ma_outbox_close_lease(int64 lease);
-extern bool	 ma_outbox_has_due(const MaLane *lane);
-extern int	 ma_outbox_claim(MaLane *lane, int64 lease, int max, int64 *ids);
 extern void	 ma_outbox_finish(int64 lease, const MaFinish *results, int n);
+extern void	 ma_outbox_written(const MaLane *lane, const MaClaim *claims,
+							   int n);
 extern int	 ma_outbox_rescue(int64 lease);
-extern TimestampTz ma_outbox_next_due(void);
-extern void		   ma_outbox_use_indexes(void);
+
+extern void ma_outbox_lock(void);
+extern void ma_outbox_use_indexes(void);
 
 #endif /* MA_OUTBOX_H */

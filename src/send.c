@@ -24,13 +24,14 @@ PG_FUNCTION_INFO_V1(mautomate_resend_message);
 typedef struct Found
 {
 	int	  channel_id;
+	int	  priority;
 	char *state; /* in the outbox; NULL: no row there */
 } Found;
 
 static Found find(int64 message_id);
 static void	 refuse_sending(int64 message_id, const Found *found);
 
-/* send(who, template, context, not_before, idempotency_key) -> bigint */
+/* send(who, template, context, not_before, idempotency_key, priority) */
 Datum
 mautomate_send(PG_FUNCTION_ARGS)
 {
@@ -50,6 +51,8 @@ mautomate_send(PG_FUNCTION_ARGS)
 						errmsg("argument \"%s\" must not be infinity",
 							   "not_before")));
 	intent.idempotency_key = ma_argument_text_or_null(fcinfo, 4);
+	intent.has_priority = !PG_ARGISNULL(5);
+	intent.priority = ma_argument_priority(fcinfo, 5);
 	if (JB_ROOT_COUNT(intent.context) == 0)
 		intent.context = NULL;
 	intent.contact_id = ma_contact_resolve(who, false);
@@ -63,12 +66,13 @@ mautomate_cancel_message(PG_FUNCTION_ARGS)
 {
 	static MaStatement stmt = {
 		"with gone as (delete from mautomate_internal.outbox"
-		"  where channel_id = $2 and message_id = $1 returning attempt)"
+		"  where channel_id = $2 and priority = $3 and message_id = $1"
+		"  returning attempt)"
 		" update mautomate_internal.message m set state = 'cancelled',"
 		"  attempts = gone.attempt from gone where m.message_id = $1",
-		2,
-		{INT8OID, INT4OID}};
-	Datum	   values[2];
+		3,
+		{INT8OID, INT4OID, INT4OID}};
+	Datum	   values[3];
 	MaSqlScope scope;
 	Found	   found;
 
@@ -78,6 +82,7 @@ mautomate_cancel_message(PG_FUNCTION_ARGS)
 	found = find(PG_GETARG_INT64(0));
 	refuse_sending(PG_GETARG_INT64(0), &found);
 	values[1] = Int32GetDatum(found.channel_id);
+	values[2] = Int32GetDatum(found.priority);
 	if (found.state != NULL)
 		ma_sql_exec(&stmt, values, NULL, 0);
 	ma_sql_end(&scope);
@@ -88,33 +93,37 @@ mautomate_cancel_message(PG_FUNCTION_ARGS)
 Datum
 mautomate_resend_message(PG_FUNCTION_ARGS)
 {
-	static MaStatement again = {"update mautomate_internal.outbox"
-								" set state = 'retry', due_at = $3, deaths = 0"
-								" where channel_id = $2 and message_id = $1",
-								3,
-								{INT8OID, INT4OID, TIMESTAMPTZOID}};
+	static MaStatement again = {
+		"update mautomate_internal.outbox"
+		" set state = 'retry', due_at = $4, deaths = 0,"
+		" waits = null where channel_id = $2"
+		" and priority = $3 and message_id = $1",
+		4,
+		{INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID}};
 	static MaStatement anew = {
 		"with m as (update mautomate_internal.message"
 		"  set state = 'pending', sent_at = null, reason = null, reply = null"
 		"  where message_id = $1 returning message_id, attempts)"
 		" insert into mautomate_internal.outbox"
-		" (message_id, channel_id, due_at, attempt, state)"
-		" select message_id, $2, $3, attempts, 'retry' from m"
+		" (message_id, channel_id, priority, due_at, attempt, state)"
+		" select message_id, $2, $3, $4, attempts, 'retry' from m"
 		" on conflict do nothing",
-		3,
-		{INT8OID, INT4OID, TIMESTAMPTZOID}};
-	Datum	   values[3];
+		4,
+		{INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID}};
+	Datum	   values[4];
 	MaSqlScope scope;
 	Found	   found;
 	bool	   waits;
 
 	ma_argument_not_null(fcinfo, 0, "message_id");
 	values[0] = Int64GetDatum(PG_GETARG_INT64(0));
-	values[2] = TimestampTzGetDatum(ma_now());
 	ma_sql_begin(&scope);
+	ma_outbox_lock();
 	found = find(PG_GETARG_INT64(0));
 	refuse_sending(PG_GETARG_INT64(0), &found);
 	values[1] = Int32GetDatum(found.channel_id);
+	values[2] = Int32GetDatum(found.priority);
+	values[3] = TimestampTzGetDatum(ma_now());
 	waits = found.state != NULL && strcmp(found.state, "pending") == 0;
 	if (!waits)
 		ma_sql_exec(found.state != NULL ? &again : &anew, values, NULL, 0);
@@ -132,16 +141,17 @@ static Found
 find(int64 message_id)
 {
 	static MaStatement record = {
-		"select channel_id from mautomate_internal.message"
+		"select channel_id, priority::int from mautomate_internal.message"
 		" where message_id = $1",
 		1,
 		{INT8OID}};
 	static MaStatement waiting = {
 		"select state from mautomate_internal.outbox"
-		" where channel_id = $2 and message_id = $1 for update",
-		2,
-		{INT8OID, INT4OID}};
-	Datum values[2] = {Int64GetDatum(message_id)};
+		" where channel_id = $2 and priority = $3 and message_id = $1"
+		" for update",
+		3,
+		{INT8OID, INT4OID, INT4OID}};
+	Datum values[3] = {Int64GetDatum(message_id)};
 	Found found = {0};
 	bool  isnull;
 
@@ -152,7 +162,9 @@ find(int64 message_id)
 				 errhint("The view mautomate.messages lists the "
 						 "messages.")));
 	found.channel_id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
+	found.priority = DatumGetInt32(ma_sql_datum(0, 2, &isnull));
 	values[1] = Int32GetDatum(found.channel_id);
+	values[2] = Int32GetDatum(found.priority);
 	if (ma_sql_exec(&waiting, values, NULL, 0) > 0)
 		found.state = ma_sql_text(0, 1);
 	return found;

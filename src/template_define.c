@@ -27,9 +27,11 @@ typedef struct TemplateText
 	const MaChannel *channel;				  /* NULL: none */
 	char			*parts[MA_PART_BODY + 1]; /* NULL: none */
 	bool			 transactional;
-	char			*locale;	  /* empty: the default */
-	Jsonb			*data;		  /* NULL: none */
-	Jsonb			*attachments; /* NULL: none */
+	char			*locale;	   /* empty: the default */
+	Jsonb			*data;		   /* NULL: none */
+	Jsonb			*attachments;  /* NULL: none */
+	bool			 has_priority; /* else 0, or as before */
+	int				 priority;
 } TemplateText;
 
 static void	 read_arguments(FunctionCallInfo fcinfo, TemplateText *text);
@@ -45,7 +47,7 @@ static const char *const part_names[] = {
 
 /*
  * create_template(name, channel, subject, html, body, transactional, locale,
- * data, attachments)
+ * data, attachments, priority)
  */
 Datum
 mautomate_create_template(PG_FUNCTION_ARGS)
@@ -103,6 +105,8 @@ read_arguments(FunctionCallInfo fcinfo, TemplateText *text)
 		PG_ARGISNULL(7) ? NULL : ma_template_check_data(PG_GETARG_JSONB_P(7));
 	text->attachments =
 		PG_ARGISNULL(8) ? NULL : ma_template_check_files(PG_GETARG_JSONB_P(8));
+	text->has_priority = !PG_ARGISNULL(9);
+	text->priority = ma_argument_priority(fcinfo, 9);
 }
 
 /* Is everything there? */
@@ -170,16 +174,22 @@ static char *
 store(const TemplateText *text)
 {
 	static MaStatement stmt = {
-		"with old as (select template_id, version"
-		"  from mautomate_internal.template where name = $1 and not dropped),"
+		"with old as (select template_id, version, v.priority"
+		"  from mautomate_internal.template"
+		"  join mautomate_internal.template_version v"
+		"  using (template_id, version)"
+		"  where name = $1 and not dropped),"
+		" wanted as (select coalesce($12, (select priority from old"
+		"  where $9 <> ''), 0) as priority),"
 		" same as (select from old"
 		"  join mautomate_internal.template_version v"
 		"  using (template_id, version)"
 		"  join mautomate_internal.template_variant x"
 		"  using (template_id, version)"
 		"  where x.locale = $9 and (v.channel_id, v.transactional, x.subject,"
-		"   x.html, x.body, x.data, x.attachments)"
-		"   is not distinct from ($2, $6, $3, $4, $5, $10, $11)),"
+		"   x.html, x.body, x.data, x.attachments, v.priority::int)"
+		"   is not distinct from ($2, $6, $3, $4, $5, $10, $11,"
+		"   (select priority from wanted))),"
 		" created as ("
 		"  insert into mautomate_internal.template (name, version)"
 		"  select $1, 1 where not exists (select from old)"
@@ -192,8 +202,9 @@ store(const TemplateText *text)
 		" now as (select * from created union all select * from changed),"
 		" stored as (insert into mautomate_internal.template_version"
 		"  (template_id, version, channel_id, transactional, owner,"
-		"   created_at)"
-		"  select template_id, version, $2, $6, $8, $7 from now),"
+		"   created_at, priority)"
+		"  select template_id, version, $2, $6, $8, $7, priority"
+		"  from now, wanted),"
 		" said as (insert into mautomate_internal.template_variant"
 		"  (template_id, version, locale, subject, html, body, data,"
 		"   attachments)"
@@ -208,13 +219,13 @@ store(const TemplateText *text)
 		" select case when exists (select from created) then 'created'"
 		"  when exists (select from changed) then 'changed'"
 		"  else 'unchanged' end",
-		11,
+		12,
 		{TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TIMESTAMPTZOID,
-		 TEXTOID, TEXTOID, JSONBOID, JSONBOID}};
+		 TEXTOID, TEXTOID, JSONBOID, JSONBOID, INT4OID}};
 	const MaStoredTemplate *old = ma_template_lookup(text->name);
 	MemoryContext			caller = CurrentMemoryContext;
-	Datum					values[11] = {0};
-	char					nulls[] = "           ";
+	Datum					values[12] = {0};
+	char					nulls[] = "            ";
 	MaSqlScope				scope;
 	char				   *result;
 
@@ -238,6 +249,8 @@ store(const TemplateText *text)
 	values[9] = JsonbPGetDatum(text->data);
 	nulls[10] = text->attachments == NULL ? 'n' : ' ';
 	values[10] = JsonbPGetDatum(text->attachments);
+	nulls[11] = text->has_priority ? ' ' : 'n';
+	values[11] = Int32GetDatum(text->priority);
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, values, nulls, 0);
 	result = MemoryContextStrdup(caller, ma_sql_text(0, 1));

@@ -493,7 +493,7 @@ sender_pass(MaSender **sender, long *sleep)
 		if (ma_delivery_step(*sender, PASS_SIZE) == 0)
 		{
 			begin();
-			*sleep = limit_sleep(ma_delivery_sleep());
+			*sleep = limit_sleep(ma_delivery_sleep(*sender));
 			end();
 		}
 		done = true;

@@ -9,15 +9,17 @@ create view mautomate.messages as
          coalesce(m.address, c.email) as address, t.name as template,
          m.version as template_version, w.name as workflow,
          h.name as channel,
-         coalesce(o.state, m.state) as state, m.reason,
+         coalesce(o.state, m.state) as state,
+         coalesce(o.waits, m.reason) as reason,
          coalesce(o.attempt, m.attempts) as attempts,
-         m.in_doubt, m.enqueued_at, o.due_at, m.sent_at, m.reply
+         m.in_doubt, m.priority, m.enqueued_at, o.due_at, m.sent_at, m.reply
   from mautomate_internal.message m
   join mautomate_internal.template t using (template_id)
   join mautomate_internal.channel h using (channel_id)
   left join mautomate.contact c on c.contact_id = m.contact_id
   left join mautomate_internal.outbox o
-    on o.channel_id = m.channel_id and o.message_id = m.message_id
+    on o.channel_id = m.channel_id and o.priority = m.priority
+    and o.message_id = m.message_id
   left join mautomate_internal.enrollment e
     on e.contact_id = coalesce(c.merged_into, m.contact_id)
     and e.enrollment_id = m.enrollment_id

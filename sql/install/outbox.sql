@@ -9,6 +9,7 @@ create table mautomate_internal.message (
   enqueued_at timestamptz not null,
   enrollment_id bigint,
   pass int,
+  priority smallint not null default 0 check (priority between -9 and 9),
   attempts int not null default 0,
   in_doubt int not null default 0,
   sent_at timestamptz,
@@ -50,14 +51,16 @@ create table mautomate_internal.outbox (
   message_id bigint not null,
   due_at timestamptz,
   lease bigint,
+  first_tried_at timestamptz,
   channel_id int not null,
   attempt int not null default 0,
   deaths int not null default 0,
-  first_tried_at timestamptz,
+  priority smallint not null default 0,
   state text not null default 'pending'
     check (state in ('pending', 'sending', 'retry', 'in_doubt', 'held')),
-  primary key (channel_id, message_id)
-) with (fillfactor = 70);
+  waits text,
+  primary key (channel_id, priority, message_id)
+) with (fillfactor = 50);
 comment on table mautomate_internal.outbox is
   'messages that have not reached a final state';
 comment on column mautomate_internal.outbox.due_at is
@@ -65,9 +68,15 @@ comment on column mautomate_internal.outbox.due_at is
 comment on column mautomate_internal.outbox.lease is
   'who is sending it, see table lease; null unless state is sending';
 comment on column mautomate_internal.outbox.deaths is
-  'how often the process that was sending it died';
-create index outbox_due on mautomate_internal.outbox (channel_id, due_at)
-  where due_at is not null;
+  'how often the process that was sending it died; below 0: it was written all the same, as often';
+comment on column mautomate_internal.outbox.priority is
+  'as in message; the highest is sent first';
+comment on column mautomate_internal.outbox.waits is
+  'what it waits for beside its time, in words';
+create index outbox_due on mautomate_internal.outbox
+  (channel_id, priority, due_at, message_id) where due_at is not null;
+create index outbox_suspect on mautomate_internal.outbox
+  (channel_id, due_at) where deaths <> 0;
 
 -- The holder of a lease keeps a lock on its number; a lease whose number is
 -- free belonged to a process that has died. Logged: it must outlive a crash.
@@ -112,12 +121,14 @@ comment on function mautomate.disarm() is
 create function mautomate.send(who text, template text,
                                context jsonb default '{}',
                                not_before timestamptz default null,
-                               idempotency_key text default null)
+                               idempotency_key text default null,
+                               priority int default null)
   returns bigint
   language c volatile as 'MODULE_PATHNAME', 'mautomate_send';
-comment on function mautomate.send(text, text, jsonb, timestamptz, text) is
+comment on function mautomate.send(text, text, jsonb, timestamptz, text, int) is
   'puts a message into the outbox, in this transaction, and returns its id; a repeated idempotency_key returns the first one''s. '
-  'not_before: null = now. Errors: 42704 for an unknown person or template, 22023 for a context that is no object.';
+  'not_before: null = now; priority: from -9, sent last, to 9, sent first, null = the template''s. '
+  'Errors: 42704 for an unknown person or template, 22023 for a context that is no object or a priority that is none.';
 
 create function mautomate.cancel_message(message_id bigint) returns boolean
   language c volatile as 'MODULE_PATHNAME', 'mautomate_cancel_message';

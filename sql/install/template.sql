@@ -22,6 +22,7 @@ create table mautomate_internal.template_version (
   version int not null,
   channel_id int references mautomate_internal.channel,
   transactional boolean not null,
+  priority smallint not null default 0 check (priority between -9 and 9),
   owner text not null,
   created_at timestamptz not null,
   primary key (template_id, version)
@@ -80,16 +81,18 @@ create function mautomate.create_template(name text, channel text,
                                           transactional boolean default false,
                                           locale text default null,
                                           data jsonb default null,
-                                          attachments jsonb default null)
+                                          attachments jsonb default null,
+                                          priority int default null)
   returns text
   language c volatile as 'MODULE_PATHNAME', 'mautomate_create_template';
-comment on function mautomate.create_template(text, text, text, text, text, boolean, text, jsonb, jsonb) is
+comment on function mautomate.create_template(text, text, text, text, text, boolean, text, jsonb, jsonb, int) is
   'a template in Liquid over contact, context, entry and event; returns created, changed (a new version) or unchanged. '
   'body is the plain text, made from html when not given; subject is required on smtp channels, and html or body everywhere. '
   'channel null: a part for other templates, {% render ''name'' %}, that cannot be sent itself. '
   'locale: a variant for contacts of this locale (fr-CA falls back to fr, then to the template without locale, which must exist); channel and transactional are one for all variants. '
   'data: {"variable": "schema.function(text)"}; the function gets the external id, or with (text, jsonb) also the other data, must be stable, and is called at each rendering with the rights of who created this version, search_path = pg_catalog, and mautomate.data_timeout; rows become an array. '
   'attachments: [{"name", "type", "content" in base64 | "function" returning bytea, "content_id" for pictures shown as cid:...}]; the name is Liquid, a null from the function leaves the file out; of a variant: null is that of the default. '
+  'priority: which of the messages that are due is sent first, from -9, the last, to 9, the first; null is 0, of a variant that of the template. '
   'Messages that wait keep their version. Without a topic a template must be transactional => true. '
   'Errors: 42601 for a mistake in Liquid, 22023 for what is missing, 42704 for an unknown channel or part, 42883 for an unknown function, 42501 where it may not be called, 42P17 for parts that render each other.';
 
@@ -123,7 +126,7 @@ comment on function mautomate.preview_template(text, text, jsonb, jsonb, jsonb, 
 
 create view mautomate.templates as
   select t.name, c.name as channel, nullif(x.locale, '') as locale, v.version,
-         x.subject, x.html, x.body, v.transactional, x.data,
+         x.subject, x.html, x.body, v.transactional, v.priority, x.data,
          jsonb_array_length(x.attachments) as attachments, v.owner,
          v.created_at
   from mautomate_internal.template t

@@ -1,0 +1,303 @@
+/*
+ * outbox_finish.c
+ *	  The messages to be sent: leases, and how attempts ended.
+ *
+ * What a process was sending when it died is rescued. A message that kills
+ * who sends it must not do so for ever: after the first time it is claimed
+ * alone (outbox_claim.c), and set aside after the second. One that was
+ * written and given to the transport before the process died is hardly the
+ * cause, and has more lives.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/timestamp.h"
+
+#include "batch.h"
+#include "clock.h"
+#include "lease.h"
+#include "outbox.h"
+#include "sql.h"
+
+/* So often may the process die that is writing a message. */
+#define DEATHS_WRITING 2
+
+/* So often may it die that has written it. */
+#define DEATHS_WRITTEN 5
+
+static void finish_final(int64 lease, const MaFinish *results, int n);
+static void finish_again(int64 lease, const MaFinish *results, int n);
+static int	rescue_lease(int64 lease);
+
+/* Makes a lease of this process, under which messages can be claimed. */
+int64
+ma_outbox_open_lease(void)
+{
+	static MaStatement stmt = {
+		"insert into mautomate_internal.lease default values returning lease",
+		0};
+	MaSqlScope scope;
+	bool	   isnull;
+	int64	   lease;
+
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, NULL, NULL, 0);
+	lease = DatumGetInt64(ma_sql_datum(0, 1, &isnull));
+	ma_sql_end(&scope);
+	if (!ma_lease_take(MA_LEASE_SENDING, lease))
+		elog(ERROR, "lease " INT64_FORMAT " is held already", lease);
+	return lease;
+}
+
+/* Ends a lease under which nothing is being sent any more. */
+void
+ma_outbox_close_lease(int64 lease)
+{
+	static MaStatement stmt = {
+		"delete from mautomate_internal.lease where lease = $1", 1, {INT8OID}};
+	Datum	   values[1] = {Int64GetDatum(lease)};
+	MaSqlScope scope;
+
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, values, NULL, 0);
+	ma_sql_end(&scope);
+	ma_lease_give_back(MA_LEASE_SENDING, lease);
+}
+
+/* Records how attempts ended, where the lease still stands. */
+void
+ma_outbox_finish(int64 lease, const MaFinish *results, int n)
+{
+	MaSqlScope scope;
+
+	ma_sql_begin(&scope);
+	ma_outbox_use_indexes();
+	ma_outbox_lock();
+	finish_final(lease, results, n);
+	finish_again(lease, results, n);
+	ma_sql_end(&scope);
+}
+
+/* Those that end here: out of the outbox, and into the lasting record. */
+static void
+finish_final(int64 lease, const MaFinish *results, int n)
+{
+	static MaStatement stmt = {
+		"with gone as (delete from mautomate_internal.outbox o"
+		"  using unnest($2, $3, $4, $5, $6, $7, $8)"
+		"   as r(message_id, channel_id, priority, state, address, reason,"
+		"    reply)"
+		"  where o.channel_id = r.channel_id and o.priority = r.priority"
+		"  and o.message_id = r.message_id"
+		"  and o.state = 'sending' and o.lease = $1"
+		"  returning o.message_id, o.attempt, r.state, r.address, r.reason,"
+		"   r.reply)"
+		" update mautomate_internal.message m set state = g.state,"
+		"  attempts = g.attempt, address = g.address, reason = g.reason,"
+		"  reply = g.reply, sent_at = case when g.state = 'sent' then $9 end"
+		" from gone g where m.message_id = g.message_id",
+		9,
+		{INT8OID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
+		 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}};
+	static const Oid		 types[] = {INT8OID, INT4OID, INT4OID, TEXTOID,
+										TEXTOID, TEXTOID, TEXTOID};
+	static const char *const names[] = {"sent", "failed", "refused"};
+	MaColumn				 columns[lengthof(types)];
+	Datum					 values[lengthof(types) + 2];
+
+	for (int c = 0; c < lengthof(types); c++)
+		ma_column_init(&columns[c], types[c], n);
+	for (int i = 0; i < n; i++)
+	{
+		const MaFinish *r = &results[i];
+
+		if (r->state > MA_FINISH_REFUSED)
+			continue;
+		ma_column_add(&columns[0], Int64GetDatum(r->message_id), false);
+		ma_column_add(&columns[1], Int32GetDatum(r->channel_id), false);
+		ma_column_add(&columns[2], Int32GetDatum(r->priority), false);
+		ma_column_add_text(&columns[3], names[r->state]);
+		ma_column_add_text(&columns[4], r->address);
+		ma_column_add_text(&columns[5], r->reason);
+		ma_column_add_text(&columns[6], r->reply);
+	}
+	if (columns[0].n == 0)
+		return;
+	values[0] = Int64GetDatum(lease);
+	for (int c = 0; c < lengthof(types); c++)
+		values[c + 1] = ma_column_array(&columns[c]);
+	values[lengthof(types) + 1] = TimestampTzGetDatum(ma_now());
+	ma_sql_exec(&stmt, values, NULL, 0);
+}
+
+/*
+ * Those that stay in the outbox, to be tried again or set aside. No time is
+ * before the lock of this transaction: see outbox_claim.c.
+ */
+static void
+finish_again(int64 lease, const MaFinish *results, int n)
+{
+	static MaStatement stmt = {
+		"with back as (update mautomate_internal.outbox o"
+		"  set lease = null, attempt = o.attempt - r.deferred::int,"
+		"   state = case when not r.deferred then r.state"
+		"    when o.attempt = 1 then 'pending' else 'retry' end,"
+		"   due_at = case when r.state <> 'held'"
+		"    then greatest(r.due_at, $11) end,"
+		"   first_tried_at = case when o.attempt > r.deferred::int"
+		"    then o.first_tried_at end,"
+		"   deaths = case when r.deferred then abs(o.deaths) else 0 end,"
+		"   waits = case when r.deferred then r.reason end"
+		"  from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10) as r(message_id,"
+		"   channel_id, priority, state, address, reason, reply, due_at,"
+		"   deferred)"
+		"  where o.channel_id = r.channel_id and o.priority = r.priority"
+		"  and o.message_id = r.message_id"
+		"  and o.state = 'sending' and o.lease = $1"
+		"  returning o.message_id, o.attempt, r.state, r.address, r.reason,"
+		"   r.reply, r.deferred)"
+		" update mautomate_internal.message m set attempts = b.attempt,"
+		"  address = b.address, reason = b.reason, reply = b.reply,"
+		"  in_doubt = m.in_doubt + (b.state in ('in_doubt', 'held'))::int"
+		" from back b where m.message_id = b.message_id and not b.deferred",
+		11,
+		{INT8OID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
+		 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+		 BOOLARRAYOID, TIMESTAMPTZOID}};
+	static const Oid		 types[] = {INT8OID, INT4OID,		 INT4OID,
+										TEXTOID, TEXTOID,		 TEXTOID,
+										TEXTOID, TIMESTAMPTZOID, BOOLOID};
+	static const char *const names[] = {[MA_FINISH_RETRY] = "retry",
+										[MA_FINISH_IN_DOUBT] = "in_doubt",
+										[MA_FINISH_HELD] = "held",
+										[MA_FINISH_DEFERRED] = "retry"};
+	MaColumn				 columns[lengthof(types)];
+	Datum					 values[lengthof(types) + 2];
+
+	for (int c = 0; c < lengthof(types); c++)
+		ma_column_init(&columns[c], types[c], n);
+	for (int i = 0; i < n; i++)
+	{
+		const MaFinish *r = &results[i];
+
+		if (r->state <= MA_FINISH_REFUSED)
+			continue;
+		ma_column_add(&columns[0], Int64GetDatum(r->message_id), false);
+		ma_column_add(&columns[1], Int32GetDatum(r->channel_id), false);
+		ma_column_add(&columns[2], Int32GetDatum(r->priority), false);
+		ma_column_add_text(&columns[3], names[r->state]);
+		ma_column_add_text(&columns[4], r->address);
+		ma_column_add_text(&columns[5], r->reason);
+		ma_column_add_text(&columns[6], r->reply);
+		ma_column_add(&columns[7], TimestampTzGetDatum(r->due_at),
+					  r->state == MA_FINISH_HELD);
+		ma_column_add(&columns[8],
+					  BoolGetDatum(r->state == MA_FINISH_DEFERRED), false);
+	}
+	if (columns[0].n == 0)
+		return;
+	values[0] = Int64GetDatum(lease);
+	for (int c = 0; c < lengthof(types); c++)
+		values[c + 1] = ma_column_array(&columns[c]);
+	values[lengthof(types) + 1] = TimestampTzGetDatum(ma_now());
+	ma_sql_exec(&stmt, values, NULL, 0);
+}
+
+/*
+ * Notes of messages claimed under a lease that they have been written, those
+ * that were there when a process died before; see the top of this file.
+ */
+void
+ma_outbox_written(const MaLane *lane, const MaClaim *claims, int n)
+{
+	static MaStatement stmt = {
+		"update mautomate_internal.outbox set deaths = -abs(deaths)"
+		" where channel_id = $1 and priority = $2 and message_id = $3",
+		3,
+		{INT4OID, INT4OID, INT8OID}};
+	MaSqlScope scope;
+
+	ma_sql_begin(&scope);
+	ma_outbox_use_indexes();
+	for (int i = 0; i < n; i++)
+	{
+		Datum values[3] = {Int32GetDatum(lane->channel_id),
+						   Int32GetDatum(claims[i].priority),
+						   Int64GetDatum(claims[i].message_id)};
+
+		ma_sql_exec(&stmt, values, NULL, 0);
+	}
+	ma_sql_end(&scope);
+}
+
+/*
+ * Settles what processes were sending that have died; returns the number of
+ * messages. The lease is the caller's own, which is not looked at.
+ */
+int
+ma_outbox_rescue(int64 lease)
+{
+	static MaStatement stmt = {
+		"select lease from mautomate_internal.lease where lease <> $1",
+		1,
+		{INT8OID}};
+	Datum	   values[1] = {Int64GetDatum(lease)};
+	MaSqlScope scope;
+	int64	  *others;
+	bool	   isnull;
+	int		   n;
+	int		   rescued = 0;
+
+	ma_sql_begin(&scope);
+	n = (int) ma_sql_exec(&stmt, values, NULL, 0);
+	if (n > 0)
+		ma_outbox_lock();
+	others = palloc((n + 1) * sizeof(int64));
+	for (int i = 0; i < n; i++)
+		others[i] = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
+	for (int i = 0; i < n; i++)
+		if (ma_lease_inherit(MA_LEASE_SENDING, others[i]))
+			rescued += rescue_lease(others[i]);
+	ma_sql_end(&scope);
+	return rescued;
+}
+
+/*
+ * Settles one dead lease, whose number the caller has inherited. A message
+ * that was being sent over a network may have arrived.
+ */
+static int
+rescue_lease(int64 lease)
+{
+	static MaStatement stmt = {
+		"with back as (update mautomate_internal.outbox o"
+		"  set lease = null, deaths = abs(o.deaths) + 1,"
+		"   due_at = $2::timestamptz,"
+		"   state = case"
+		"    when o.deaths + 1 >= $3 or 1 - o.deaths >= $4 then 'held'"
+		"    when c.transport = 'log' then 'retry'"
+		"    when c.settings->>'in_doubt' = 'hold' then 'held'"
+		"    else 'in_doubt' end"
+		"  from mautomate_internal.channel c"
+		"  where o.lease = $1 and o.state = 'sending'"
+		"  and c.channel_id = o.channel_id"
+		"  returning o.message_id, o.attempt,"
+		"   c.transport <> 'log' as in_doubt,"
+		"   o.deaths >= case when o.state = 'held' then $3 end as again)"
+		" update mautomate_internal.message m set attempts = b.attempt,"
+		"  in_doubt = m.in_doubt + b.in_doubt::int,"
+		"  reason = 'the process that was sending it died'"
+		"   || case when b.again then ', and again' else '' end"
+		" from back b where m.message_id = b.message_id",
+		4,
+		{INT8OID, TIMESTAMPTZOID, INT4OID, INT4OID}};
+	static MaStatement forget = {
+		"delete from mautomate_internal.lease where lease = $1", 1, {INT8OID}};
+	Datum values[4] = {Int64GetDatum(lease), TimestampTzGetDatum(ma_now()),
+					   Int32GetDatum(DEATHS_WRITING),
+					   Int32GetDatum(DEATHS_WRITTEN)};
+	int	  n = (int) ma_sql_exec(&stmt, values, NULL, 0);
+
+	ma_sql_exec(&forget, values, NULL, 0);
+	return n;
+}
