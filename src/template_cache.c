@@ -53,7 +53,8 @@ static void		   renew_cache(void);
 static void		   reset_cache(void);
 static void		   load_version(MaStoredTemplate *stored);
 static void		   load_variant(MaTemplateVariant *variant, uint64 row);
-static void		   load_data(MaTemplateVariant *variant, Jsonb *data);
+static void		   load_data(MaTemplateVariant *variant, Jsonb *data,
+							 const char *owner);
 static int		   find_name(const char *name);
 static MaTemplate *parse(const char *source);
 
@@ -190,8 +191,8 @@ load_version(MaStoredTemplate *stored)
 {
 	static MaStatement stmt = {
 		"select v.version, coalesce(v.channel_id, 0), v.transactional,"
-		" v.owner, t.name, x.locale, x.subject, x.html, x.body, x.data,"
-		" x.attachments"
+		" t.name, x.locale, x.subject, x.html, x.body, x.data,"
+		" x.attachments, x.owner"
 		" from mautomate_internal.template t"
 		" join mautomate_internal.template_version v"
 		"  on v.template_id = t.template_id"
@@ -217,8 +218,7 @@ load_version(MaStoredTemplate *stored)
 	stored->version = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
 	stored->channel_id = DatumGetInt32(ma_sql_datum(0, 2, &isnull));
 	stored->transactional = DatumGetBool(ma_sql_datum(0, 3, &isnull));
-	stored->owner = ma_sql_text(0, 4);
-	stored->name = ma_sql_text(0, 5);
+	stored->name = ma_sql_text(0, 4);
 	stored->variants = palloc0(stored->nvariants * sizeof(MaTemplateVariant));
 	for (int i = 0; i < stored->nvariants; i++)
 		load_variant(&stored->variants[i], i);
@@ -234,22 +234,24 @@ load_variant(MaTemplateVariant *variant, uint64 row)
 	MaTemplateVariant *base = variant - row;
 	bool			   isnull;
 	Datum			   value;
+	char			  *owner;
 
-	variant->locale = ma_sql_text(row, 6);
-	variant->subject = parse(ma_sql_text(row, 7));
-	variant->html = parse(ma_sql_text(row, 8));
-	variant->body = parse(ma_sql_text(row, 9));
-	value = ma_sql_datum(row, 10, &isnull);
+	owner = ma_sql_text(row, 11);
+	variant->locale = ma_sql_text(row, 5);
+	variant->subject = parse(ma_sql_text(row, 6));
+	variant->html = parse(ma_sql_text(row, 7));
+	variant->body = parse(ma_sql_text(row, 8));
+	value = ma_sql_datum(row, 9, &isnull);
 	if (!isnull)
-		load_data(variant, DatumGetJsonbP(value));
+		load_data(variant, DatumGetJsonbP(value), owner);
 	else
 	{
 		variant->ndata = base->ndata;
 		variant->data = base->data;
 	}
-	value = ma_sql_datum(row, 11, &isnull);
+	value = ma_sql_datum(row, 10, &isnull);
 	if (!isnull)
-		ma_template_load_files(DatumGetJsonbPCopy(value), variant);
+		ma_template_load_files(DatumGetJsonbPCopy(value), owner, variant);
 	else
 	{
 		variant->nfiles = base->nfiles;
@@ -259,7 +261,7 @@ load_variant(MaTemplateVariant *variant, uint64 row)
 
 /* Reads {"variable": "function"}. */
 static void
-load_data(MaTemplateVariant *variant, Jsonb *data)
+load_data(MaTemplateVariant *variant, Jsonb *data, const char *owner)
 {
 	MaNode root = ma_doc_root(data);
 	char **keys = ma_doc_keys(&root, &variant->ndata);
@@ -272,6 +274,7 @@ load_data(MaTemplateVariant *variant, Jsonb *data)
 		ma_doc_get(&root, keys[i], &node);
 		variant->data[i].name = keys[i];
 		variant->data[i].function = ma_doc_text(&node);
+		variant->data[i].owner = owner;
 	}
 }
 

@@ -3,8 +3,10 @@
  *	  What functions of the application add to the data of a template.
  *
  * They are called when a message is rendered, with the rights of the role
- * that created the version of the template and not with those of the sender,
- * reading only, and not for longer than mautomate.data_timeout.
+ * that wrote the template and not with those of the sender, reading only, and
+ * not for longer than mautomate.data_timeout. What a variant takes over from
+ * another version or from the default keeps its role: nobody's functions get
+ * more rights because somebody else changes the template.
  */
 #include "postgres.h"
 
@@ -146,33 +148,6 @@ ma_template_check_data(Jsonb *data)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-/* May the current user call the functions that a variant has of its own? */
-static void
-check_variant(const MaTemplateVariant *variant, const MaTemplateVariant *base)
-{
-	if (variant == base || variant->data != base->data)
-		for (int i = 0; i < variant->ndata; i++)
-			ma_template_check_function(variant->data[i].function, InvalidOid);
-	if (variant == base || variant->files != base->files)
-		for (int i = 0; i < variant->nfiles; i++)
-			if (variant->files[i].function != NULL)
-				ma_template_check_function(variant->files[i].function,
-										   BYTEAOID);
-}
-
-/*
- * May the current user call the functions of all variants but one? A new
- * version, with that variant replaced, calls them with the rights of this
- * user.
- */
-void
-ma_template_check_others(const MaStoredTemplate *template, const char *locale)
-{
-	for (int i = 0; i < template->nvariants; i++)
-		if (strcmp(template->variants[i].locale, locale) != 0)
-			check_variant(&template->variants[i], &template->variants[0]);
-}
-
 /* The time of a function is up: cancel what runs. */
 static void
 expire(void)
@@ -252,12 +227,12 @@ run_in_time(const char *function, const char *statement, int nargs,
 }
 
 /*
- * Calls a function as the owner of the template; returns its result in the
+ * Calls a function as its user in the template; returns its result in the
  * current context.
  */
 static Datum
-call(const MaStoredTemplate *template, const char *function, bool bytes,
-	 Jsonb *data, bool *isnull)
+call(const char *owner, const char *function, bool bytes, Jsonb *data,
+	 bool *isnull)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	char		 *id = ma_json_text_of(data, "contact", "external_id");
@@ -274,7 +249,7 @@ call(const MaStoredTemplate *template, const char *function, bool bytes,
 	values[1] = JsonbPGetDatum(data);
 	ma_sql_begin(&scope);
 	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(get_role_oid(template->owner, false),
+	SetUserIdAndSecContext(get_role_oid(owner, false),
 						   context | SECURITY_LOCAL_USERID_CHANGE |
 							   SECURITY_RESTRICTED_OPERATION);
 	PushActiveSnapshot(ActiveSnapshotSet() ? GetActiveSnapshot() :
@@ -297,8 +272,7 @@ call(const MaStoredTemplate *template, const char *function, bool bytes,
 
 /* The data of a template with what its functions say. */
 Jsonb *
-ma_template_add_data(const MaStoredTemplate *template,
-					 const MaTemplateVariant *variant, Jsonb *data)
+ma_template_add_data(const MaTemplateVariant *variant, Jsonb *data)
 {
 	JsonbParseState *state = NULL;
 	JsonbValue		*added;
@@ -309,8 +283,8 @@ ma_template_add_data(const MaStoredTemplate *template,
 	for (int i = 0; i < variant->ndata; i++)
 	{
 		bool  isnull;
-		Datum value =
-			call(template, variant->data[i].function, false, data, &isnull);
+		Datum value = call(variant->data[i].owner, variant->data[i].function,
+						   false, data, &isnull);
 
 		ma_json_value(&state, variant->data[i].name,
 					  isnull ? NULL : DatumGetJsonbP(value));
@@ -321,13 +295,12 @@ ma_template_add_data(const MaStoredTemplate *template,
 							JsonbPGetDatum(JsonbValueToJsonb(added))));
 }
 
-/* The bytes that a function makes; NULL for none. */
+/* The bytes that the function of a file makes; NULL for none. */
 bytea *
-ma_template_call_bytes(const MaStoredTemplate *template, const char *function,
-					   Jsonb *data)
+ma_template_file_content(const MaTemplateFile *file, Jsonb *data)
 {
 	bool  isnull;
-	Datum value = call(template, function, true, data, &isnull);
+	Datum value = call(file->owner, file->function, true, data, &isnull);
 
 	return isnull ? NULL : DatumGetByteaP(value);
 }

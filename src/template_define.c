@@ -201,17 +201,17 @@ store(const TemplateText *text)
 		"  returning t.template_id, t.version),"
 		" now as (select * from created union all select * from changed),"
 		" stored as (insert into mautomate_internal.template_version"
-		"  (template_id, version, channel_id, transactional, owner,"
-		"   created_at, priority)"
-		"  select template_id, version, $2, $6, $8, $7, priority"
+		"  (template_id, version, channel_id, transactional, created_at,"
+		"   priority)"
+		"  select template_id, version, $2, $6, $7, priority"
 		"  from now, wanted),"
 		" said as (insert into mautomate_internal.template_variant"
 		"  (template_id, version, locale, subject, html, body, data,"
-		"   attachments)"
-		"  select template_id, version, $9, $3, $4, $5, $10, $11 from now"
+		"   attachments, owner)"
+		"  select template_id, version, $9, $3, $4, $5, $10, $11, $8 from now"
 		"  union all"
 		"  select now.template_id, now.version, x.locale, x.subject, x.html,"
-		"   x.body, x.data, x.attachments"
+		"   x.body, x.data, x.attachments, x.owner"
 		"  from now join old using (template_id)"
 		"  join mautomate_internal.template_variant x"
 		"  on x.template_id = old.template_id and x.version = old.version"
@@ -222,15 +222,12 @@ store(const TemplateText *text)
 		12,
 		{TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TIMESTAMPTZOID,
 		 TEXTOID, TEXTOID, JSONBOID, JSONBOID, INT4OID}};
-	const MaStoredTemplate *old = ma_template_lookup(text->name);
-	MemoryContext			caller = CurrentMemoryContext;
-	Datum					values[12] = {0};
-	char					nulls[] = "            ";
-	MaSqlScope				scope;
-	char				   *result;
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		  values[12] = {0};
+	char		  nulls[] = "            ";
+	MaSqlScope	  scope;
+	char		 *result;
 
-	if (old != NULL)
-		ma_template_check_others(old, text->locale);
 	values[0] = CStringGetTextDatum(text->name);
 	nulls[1] = text->channel == NULL ? 'n' : ' ';
 	if (text->channel != NULL)

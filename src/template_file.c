@@ -135,7 +135,8 @@ ma_template_check_files(Jsonb *files)
 
 /* Reads checked files into a variant, in the current context. */
 void
-ma_template_load_files(Jsonb *files, MaTemplateVariant *variant)
+ma_template_load_files(Jsonb *files, const char *owner,
+					   MaTemplateVariant *variant)
 {
 	MaNode root = ma_doc_root(files);
 
@@ -152,6 +153,7 @@ ma_template_load_files(Jsonb *files, MaTemplateVariant *variant)
 		file->type = file_text(&node, "type");
 		file->content_id = file_text(&node, "content_id");
 		file->function = file_text(&node, "function");
+		file->owner = owner;
 		if (content != NULL)
 		{
 			bytea *bytes = decode(content);

@@ -135,8 +135,7 @@ say_part(const MaTemplate *part, MaTemplatePart which, const char *locale,
 
 /* The bytes of a file; false if there are none for this person. */
 static bool
-say_content(const MaStoredTemplate *template, const MaTemplateFile *from,
-			Jsonb *data, MaMailFile *file)
+say_content(const MaTemplateFile *from, Jsonb *data, MaMailFile *file)
 {
 	bytea *content;
 
@@ -147,7 +146,7 @@ say_content(const MaStoredTemplate *template, const MaTemplateFile *from,
 		file->length = from->length;
 		return true;
 	}
-	content = ma_template_call_bytes(template, from->function, data);
+	content = ma_template_file_content(from, data);
 	if (content == NULL)
 		return false;
 	file->data = VARDATA(content);
@@ -163,7 +162,7 @@ say(const MaStoredTemplate *template, Jsonb *data, MaTemplateOptions *options,
 	char					*locale = locale_of(data);
 	const MaTemplateVariant *variant = variant_for(template, locale);
 
-	data = ma_template_add_data(template, variant, data);
+	data = ma_template_add_data(variant, data);
 	rendered->subject =
 		say_part(variant->subject, MA_PART_SUBJECT, locale, data, options);
 	rendered->body =
@@ -181,7 +180,7 @@ say(const MaStoredTemplate *template, Jsonb *data, MaTemplateOptions *options,
 		file->type = pstrdup(from->type);
 		file->content_id =
 			from->content_id == NULL ? NULL : pstrdup(from->content_id);
-		if (say_content(template, from, data, file))
+		if (say_content(from, data, file))
 			rendered->nfiles++;
 	}
 }

@@ -15,6 +15,7 @@ typedef struct MaTemplateData
 {
 	const char *name;
 	const char *function; /* schema.name(types) */
+	const char *owner;	  /* the role with whose rights it is called */
 } MaTemplateData;
 
 /* A file that goes with the message. */
@@ -24,6 +25,7 @@ typedef struct MaTemplateFile
 	const char *type;
 	const char *content_id; /* NULL: an attachment */
 	const char *function;	/* makes the content; NULL: it is in data */
+	const char *owner;		/* the role with whose rights it is called */
 	char	   *data;
 	int			length;
 } MaTemplateFile;
@@ -48,7 +50,6 @@ typedef struct MaStoredTemplate
 	int				   version;
 	int				   channel_id; /* 0: only a part of others */
 	bool			   transactional;
-	const char		  *owner; /* a role */
 	const char		  *name;
 	int				   nvariants;
 	MaTemplateVariant *variants; /* the default first */
@@ -97,15 +98,15 @@ extern Jsonb *ma_template_check_data(Jsonb *data);
 extern char	 *ma_template_check_function(const char *function, Oid result);
 extern void	  ma_template_check_others(const MaStoredTemplate *template,
 									   const char *locale);
-extern Jsonb *ma_template_add_data(const MaStoredTemplate *template,
-								   const MaTemplateVariant *variant,
+extern Jsonb *ma_template_add_data(const MaTemplateVariant *variant,
 								   Jsonb				   *data);
-extern bytea *ma_template_call_bytes(const MaStoredTemplate *template,
-									 const char *function, Jsonb *data);
+extern bytea *ma_template_file_content(const MaTemplateFile *file,
+									   Jsonb				*data);
 
 /* template_file.c */
 extern Jsonb *ma_template_check_files(Jsonb *files);
-extern void	  ma_template_load_files(Jsonb *files, MaTemplateVariant *variant);
+extern void	  ma_template_load_files(Jsonb *files, const char *owner,
+									 MaTemplateVariant *variant);
 
 /* template_say.c */
 extern void ma_template_say(int template_id, int version, Jsonb *data,

@@ -23,7 +23,6 @@ create table mautomate_internal.template_version (
   channel_id int references mautomate_internal.channel,
   transactional boolean not null,
   priority smallint not null default 0 check (priority between -9 and 9),
-  owner text not null,
   created_at timestamptz not null,
   primary key (template_id, version)
 );
@@ -31,8 +30,6 @@ comment on table mautomate_internal.template_version is
   'versions of templates; never updated, since messages name them';
 comment on column mautomate_internal.template_version.channel_id is
   'null: only other templates render it';
-comment on column mautomate_internal.template_version.owner is
-  'the role that created the version; its functions are called with the rights of this role';
 
 create table mautomate_internal.template_variant (
   template_id int not null,
@@ -43,6 +40,7 @@ create table mautomate_internal.template_variant (
   body text,
   data jsonb,
   attachments jsonb,
+  owner text not null,
   primary key (template_id, version, locale),
   foreign key (template_id, version)
     references mautomate_internal.template_version
@@ -55,6 +53,8 @@ comment on column mautomate_internal.template_variant.data is
   'variable to function; null: as in the default';
 comment on column mautomate_internal.template_variant.attachments is
   'array of files; null: as in the default';
+comment on column mautomate_internal.template_variant.owner is
+  'the role that wrote it; its functions are called with the rights of this role';
 
 select pg_catalog.pg_extension_config_dump('mautomate_internal.template', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.template_template_id_seq', '');
@@ -90,7 +90,7 @@ comment on function mautomate.create_template(text, text, text, text, text, bool
   'body is the plain text, made from html when not given; subject is required on smtp channels, and html or body everywhere. '
   'channel null: a part for other templates, {% render ''name'' %}, that cannot be sent itself. '
   'locale: a variant for contacts of this locale (fr-CA falls back to fr, then to the template without locale, which must exist); channel and transactional are one for all variants. '
-  'data: {"variable": "schema.function(text)"}; the function gets the external id, or with (text, jsonb) also the other data, must be stable, and is called at each rendering with the rights of who created this version, search_path = pg_catalog, and mautomate.data_timeout; rows become an array. '
+  'data: {"variable": "schema.function(text)"}; the function gets the external id, or with (text, jsonb) also the other data, must be stable, and is called at each rendering with the rights of who created this variant, search_path = pg_catalog, and mautomate.data_timeout; rows become an array. '
   'attachments: [{"name", "type", "content" in base64 | "function" returning bytea, "content_id" for pictures shown as cid:...}]; the name is Liquid, a null from the function leaves the file out; of a variant: null is that of the default. '
   'priority: which of the messages that are due is sent first, from -9, the last, to 9, the first; null is 0, of a variant that of the template. '
   'Messages that wait keep their version. Without a topic a template must be transactional => true. '
@@ -127,7 +127,7 @@ comment on function mautomate.preview_template(text, text, jsonb, jsonb, jsonb, 
 create view mautomate.templates as
   select t.name, c.name as channel, nullif(x.locale, '') as locale, v.version,
          x.subject, x.html, x.body, v.transactional, v.priority, x.data,
-         jsonb_array_length(x.attachments) as attachments, v.owner,
+         jsonb_array_length(x.attachments) as attachments, x.owner,
          v.created_at
   from mautomate_internal.template t
   join mautomate_internal.template_version v using (template_id, version)
