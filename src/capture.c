@@ -2,12 +2,14 @@
  * capture.c
  *	  Statement triggers on the application's tables.
  *
- * One pair of triggers per captured relation, AFTER INSERT and AFTER UPDATE
- * for each statement, with transition tables; which sources the relation has
- * is looked up when they fire. The rows never leave C until they are written
- * as ours, so the role whose statement it is needs no right of ours.
+ * AFTER INSERT, UPDATE and, where a source asks for it, DELETE for each
+ * statement, with transition tables; which sources the relation has is looked
+ * up when they fire. The rows never leave C until they are written as ours,
+ * so the role whose statement it is needs no right of ours.
  *
- * The old and the new rows of an UPDATE come in the same order.
+ * A statement fires the triggers of the table that it names and of no other,
+ * with the rows of all partitions and children: they have triggers too, and
+ * so each row is seen once, whatever table was named.
  */
 #include "postgres.h"
 
@@ -18,26 +20,42 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
-#include "capture.h"
+#include "capture_private.h"
 
 PG_FUNCTION_INFO_V1(mautomate_capture);
 
-static void			capture(TriggerData *trigdata, MaCaptured *captured);
-static int			new_reader(Tuplestorestate *store);
-static MinimalTuple next_row(Tuplestorestate *store, int reader,
-							 TupleTableSlot *slot, MaCapture *run);
+/* The rows of a statement, while they are read. */
+typedef struct Rows
+{
+	Tuplestorestate	   *store; /* NULL: there are none */
+	int					reader;
+	TupleTableSlot	   *slot; /* as the relation has them */
+	TupleTableSlot	   *as;	  /* as its parent has them; else the same */
+	TupleConversionMap *map;
+} Rows;
+
+static void capture_rows(TriggerData *trigdata, MaCaptureGroup *group,
+						 TupleDesc desc);
+static void follow_rows(TriggerData *trigdata, MaCaptureGroup *group,
+						TupleDesc desc);
+static Rows open_rows(Tuplestorestate *store, TupleDesc desc,
+					  const MaCaptureGroup *group);
+static bool next_row(Rows *rows);
+static void close_rows(Rows *rows);
+static Tuplestorestate *old_rows(TriggerData *trigdata);
 
 /* Trigger function: what the statement wrote becomes contacts and events. */
 Datum
 mautomate_capture(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	MaCaptured	*captured;
+	TriggerData		*trigdata = (TriggerData *) fcinfo->context;
+	Tuplestorestate *rows;
+	MaCaptured		*captured;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		!TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
 		!TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event) ||
-		trigdata->tg_newtable == NULL)
+		(trigdata->tg_newtable == NULL && trigdata->tg_oldtable == NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be called by a trigger of "
@@ -45,12 +63,18 @@ mautomate_capture(PG_FUNCTION_ARGS)
 						"capture"),
 				 errhint("Use mautomate.attach_contacts() or "
 						 "mautomate.attach_events().")));
-	if (tuplestore_tuple_count(trigdata->tg_newtable) == 0)
+	rows =
+		trigdata->tg_newtable ? trigdata->tg_newtable : trigdata->tg_oldtable;
+	if (tuplestore_tuple_count(rows) == 0)
 		return PointerGetDatum(NULL);
 	captured = ma_captured_acquire(trigdata->tg_relation);
 	PG_TRY();
 	{
-		capture(trigdata, captured);
+		for (int i = 0; i < captured->ngroups; i++)
+		{
+			capture_rows(trigdata, &captured->groups[i], captured->desc);
+			follow_rows(trigdata, &captured->groups[i], captured->desc);
+		}
 	}
 	PG_FINALLY();
 	{
@@ -60,60 +84,114 @@ mautomate_capture(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* Captures the rows of the statement. */
+/* Captures the rows of the statement, or of deleted ones that they are gone. */
 static void
-capture(TriggerData *trigdata, MaCaptured *captured)
+capture_rows(TriggerData *trigdata, MaCaptureGroup *group, TupleDesc desc)
 {
-	Tuplestorestate *rows = trigdata->tg_newtable;
-	Tuplestorestate *olds = trigdata->tg_oldtable;
-	TupleDesc		 desc = RelationGetDescr(trigdata->tg_relation);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	MaCapture	   *run =
-		ma_capture_begin(captured->sources, captured->nsources, desc);
-	int			 row_reader = new_reader(rows);
-	int			 old_reader = olds ? new_reader(olds) : 0;
-	MinimalTuple row;
-	MinimalTuple old = NULL;
-	bool		 more = true;
+	bool deleted = TRIGGER_FIRED_BY_DELETE(trigdata->tg_event);
+	Rows rows = open_rows(
+		deleted ? trigdata->tg_oldtable : trigdata->tg_newtable, desc, group);
+	Rows	   olds = open_rows(old_rows(trigdata), desc, group);
+	MaCapture *capture =
+		ma_capture_begin(group->sources, group->nsources, group->desc,
+						 deleted ? MA_CAPTURE_ERASE : MA_CAPTURE_ROWS);
+	MemoryContext cxt = ma_capture_context(capture);
+	bool		  more = group->nsources > 0;
 
-	while (more)
+	while (more && next_row(&rows))
 	{
-		row = next_row(rows, row_reader, slot, run);
-		if (olds != NULL)
-			old = next_row(olds, old_reader, slot, run);
-		more = row != NULL && ma_capture_add(run, row, old);
+		MemoryContext caller = MemoryContextSwitchTo(cxt);
+		MaCaptureRow  row = {0};
+
+		/* what is kept must outlive the slot: a row may be read from disk */
+		row.row = ExecCopySlotMinimalTuple(rows.as);
+		if (next_row(&olds))
+			row.old = ExecCopySlotMinimalTuple(olds.as);
+		MemoryContextSwitchTo(caller);
+		more = ma_capture_add(capture, &row);
 	}
-	ma_capture_end(run);
-	ExecDropSingleTupleTableSlot(slot);
+	ma_capture_end(capture);
+	close_rows(&rows);
+	close_rows(&olds);
 }
 
-/* A read position of our own, at the start. */
-static int
-new_reader(Tuplestorestate *store)
+/* Captures anew what points to the rows of the statement. */
+static void
+follow_rows(TriggerData *trigdata, MaCaptureGroup *group, TupleDesc desc)
 {
-	int reader = tuplestore_alloc_read_pointer(store, EXEC_FLAG_REWIND);
+	if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+		return;
+	for (int i = 0; i < group->nfollowers; i++)
+	{
+		MaViaFollow follow = {.source = &group->followers[i]};
+		Rows		rows;
+		Rows		olds;
 
-	tuplestore_select_read_pointer(store, reader);
-	tuplestore_rescan(store);
-	return reader;
+		follow.capture = ma_capture_begin(
+			follow.source, 1, follow.source->desc, MA_CAPTURE_FOLLOW);
+		rows = open_rows(trigdata->tg_newtable, desc, group);
+		olds = open_rows(old_rows(trigdata), desc, group);
+		while (follow.source->broken == NULL && next_row(&rows))
+			ma_via_follow(&follow, rows.as, next_row(&olds) ? olds.as : NULL);
+		ma_capture_end(follow.capture);
+		close_rows(&rows);
+		close_rows(&olds);
+	}
 }
 
 /*
- * The next row, a copy that the run keeps; NULL at the end. What the slot
- * holds must outlive the run's chunk: a row read back from disk is its own.
+ * The old rows of an UPDATE, if they come in the order of the new ones. They
+ * do not where a trigger of the application ate some: then no row had been
+ * there before, and what is known is told by its key.
  */
-static MinimalTuple
-next_row(Tuplestorestate *store, int reader, TupleTableSlot *slot,
-		 MaCapture *run)
+static Tuplestorestate *
+old_rows(TriggerData *trigdata)
 {
-	MemoryContext old;
-	MinimalTuple  row;
-
-	tuplestore_select_read_pointer(store, reader);
-	if (!tuplestore_gettupleslot(store, true, false, slot))
+	if (trigdata->tg_newtable == NULL || trigdata->tg_oldtable == NULL ||
+		tuplestore_tuple_count(trigdata->tg_oldtable) !=
+			tuplestore_tuple_count(trigdata->tg_newtable))
 		return NULL;
-	old = MemoryContextSwitchTo(ma_capture_context(run));
-	row = ExecCopySlotMinimalTuple(slot);
-	MemoryContextSwitchTo(old);
-	return row;
+	return trigdata->tg_oldtable;
+}
+
+/* Reads the rows from the start, with a read position of our own. */
+static Rows
+open_rows(Tuplestorestate *store, TupleDesc desc, const MaCaptureGroup *group)
+{
+	Rows rows = {.store = store, .map = group->map};
+
+	if (store == NULL)
+		return rows;
+	rows.reader = tuplestore_alloc_read_pointer(store, EXEC_FLAG_REWIND);
+	tuplestore_select_read_pointer(store, rows.reader);
+	tuplestore_rescan(store);
+	rows.slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	rows.as = rows.map == NULL ?
+				  rows.slot :
+				  MakeSingleTupleTableSlot(group->desc, &TTSOpsVirtual);
+	return rows;
+}
+
+/* Goes to the next row; false at the end. */
+static bool
+next_row(Rows *rows)
+{
+	if (rows->store == NULL)
+		return false;
+	tuplestore_select_read_pointer(rows->store, rows->reader);
+	if (!tuplestore_gettupleslot(rows->store, true, false, rows->slot))
+		return false;
+	if (rows->map != NULL)
+		(void) execute_attr_map_slot(rows->map->attrMap, rows->slot, rows->as);
+	return true;
+}
+
+static void
+close_rows(Rows *rows)
+{
+	if (rows->store == NULL)
+		return;
+	if (rows->as != rows->slot)
+		ExecDropSingleTupleTableSlot(rows->as);
+	ExecDropSingleTupleTableSlot(rows->slot);
 }

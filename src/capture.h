@@ -5,6 +5,7 @@
 #ifndef MA_CAPTURE_H
 #define MA_CAPTURE_H
 
+#include "access/tupconvert.h"
 #include "fmgr.h"
 #include "nodes/pg_list.h"
 #include "pgtime.h"
@@ -24,30 +25,52 @@ typedef enum MaOnUpdate
 /* A source as it is stored: what the rows of a relation mean, in words. */
 typedef struct MaSourceText
 {
-	char  *source;	/* its name */
-	char  *kind;	/* of the events; NULL: rows are contacts */
-	char  *contact; /* expressions; NULL where not given */
+	char  *source;	 /* its name */
+	Oid	   relation; /* the table */
+	char  *kind;	 /* of the events; NULL: rows are contacts */
+	char  *contact;	 /* expressions; NULL where not given */
 	char  *email;
 	char  *phone;
 	char  *anonymous;
 	char  *occurred_at;
 	char  *condition;
 	char  *void_when;
-	char  *on_update;  /* ignore, replace, append; NULL for contacts */
-	char  *fields;	   /* select list: attributes or properties */
-	char  *zone;	   /* of times without one; NULL: ours */
-	char  *key_prefix; /* of dedupe keys; NULL for contacts */
-	int	   nkey;	   /* columns of the primary key */
-	int16 *key;		   /* and their numbers */
-	int	   ncolumns;   /* columns when it was attached */
-	char **columns;	   /* and their names then; NULL: dropped */
+	char  *on_update;	 /* ignore, replace, append; NULL for contacts */
+	char  *on_delete;	 /* keep, erase; NULL for events */
+	char  *fields;		 /* select list: attributes or properties */
+	char  *zone;		 /* of times without one; NULL: ours */
+	char  *key_prefix;	 /* of dedupe keys; NULL for contacts */
+	Oid	   via;			 /* who it is stands in this table; InvalidOid: no */
+	char  *via_key;		 /* its foreign key, NULL: the only one */
+	Oid	   relation_was; /* the table's number when it was attached */
+	int	   nkey;		 /* columns of the primary key */
+	int16 *key;			 /* and their numbers */
+	int	   ncolumns;	 /* columns when it was attached */
+	char **columns;		 /* and their names then; NULL: dropped */
+	int	   nvia_columns; /* the same of via */
+	char **via_columns;
 } MaSourceText;
+
+/* The foreign key that leads from a row to the row that tells who it is. */
+typedef struct MaVia
+{
+	Oid		  relid; /* the table that it points to */
+	TupleDesc desc;	 /* its columns */
+	Oid		  index; /* unique, over the columns pointed to */
+	int		  nkeys;
+	int16	  from[INDEX_MAX_KEYS];		 /* columns that point */
+	int16	  to[INDEX_MAX_KEYS];		 /* columns pointed to */
+	Oid		  operators[INDEX_MAX_KEYS]; /* to = from */
+	bool	  deferrable; /* the row may come after those that point to it */
+} MaVia;
 
 /* The same, compiled. */
 typedef struct MaSource
 {
 	MaSourceText text;
 	const char	*object;  /* its name in mautomate.errors */
+	TupleDesc	 desc;	  /* of its rows */
+	MaVia		*via;	  /* NULL: the row itself tells who it is */
 	MaExpr		*contact; /* NULL where not given */
 	MaExpr		*email;
 	MaExpr		*phone;
@@ -56,37 +79,96 @@ typedef struct MaSource
 	MaExpr		*condition;
 	MaExpr		*void_when;
 	MaOnUpdate	 on_update;
+	bool		 erases; /* a deleted row erases its contact */
 	MaExpr		*fields;
 	bool		*as_text;	 /* per field: wanted as a string */
 	pg_tz		*zone;		 /* NULL: mautomate.timezone */
-	FmgrInfo	*key_output; /* per column of the key */
+	int16		*key;		 /* columns of the primary key as they are now */
+	FmgrInfo	*key_output; /* and their output functions */
 	ErrorData	*broken;	 /* why it could not be compiled, or NULL */
 } MaSource;
+
+/* What is captured as rows of one relation. */
+typedef struct MaCaptureGroup
+{
+	Oid		  relid; /* that relation: the one that changed, or a parent */
+	TupleDesc desc;	 /* its columns */
+	TupleConversionMap
+			 *map; /* from those of the one that changed; NULL: same */
+	int		  nsources;
+	MaSource *sources; /* contacts first */
+	int		  nfollowers;
+	MaSource *followers; /* whose rows point to these */
+} MaCaptureGroup;
 
 /* What is captured from one relation. */
 typedef struct MaCaptured
 {
-	Oid			  relid; /* key of the cache */
-	MemoryContext cxt;	 /* owns all of it */
-	TupleDesc	  desc;	 /* columns it was compiled for */
-	int			  nsources;
-	MaSource	 *sources; /* contacts first */
-	int			  users;   /* how many are at work with it */
-	bool		  stale;   /* free it when nobody is */
+	Oid				relid;		  /* key of the cache */
+	MemoryContext	cxt;		  /* owns all of it */
+	TupleDesc		desc;		  /* columns it was compiled for */
+	bool			is_partition; /* and whether it was one */
+	int				ngroups;
+	MaCaptureGroup *groups;
+	int				users; /* how many are at work with it */
+	bool			stale; /* free it when nobody is */
 } MaCaptured;
 
+/* A row, and what it was; of one that points elsewhere, where it points. */
+typedef struct MaCaptureRow
+{
+	MinimalTuple row;
+	MinimalTuple old;	  /* NULL: inserted */
+	MinimalTuple pointed; /* NULL: nowhere */
+	MinimalTuple old_pointed;
+} MaCaptureRow;
+
 /* capture_source.c */
-extern void		   ma_source_compile(MaSource *source, TupleDesc desc);
+extern void		   ma_source_compile(MaSource *source, Relation rel);
 extern MaCaptured *ma_captured_acquire(Relation rel);
 extern void		   ma_captured_release(MaCaptured *captured);
+extern List		  *ma_captured_as(Oid relid);
+
+/* capture_store.c */
+extern const char *ma_source_store(const MaSourceText *text);
+extern int		   ma_source_read(const Oid *relids, int n, bool followers,
+								  MaSource **sources);
+extern bool		   ma_source_same_person(const MaSourceText *a,
+										 const MaSourceText *b);
+
+/* capture_via.c */
+extern void ma_via_resolve(MaSource *source, Relation rel);
+extern bool ma_via_is_current(const MaVia *via);
+extern bool ma_via_has_index(const MaVia *via, Relation rel);
+
+/* capture_trigger.c */
+extern void ma_capture_sync(Oid relid);
 
 /* capture_run.c */
 typedef struct MaCapture MaCapture;
 
-extern MaCapture *ma_capture_begin(MaSource *sources, int n, TupleDesc desc);
-extern bool		  ma_capture_add(MaCapture *capture, MinimalTuple row,
-								 MinimalTuple old);
+/* What is done with rows. */
+typedef enum MaCaptureMode
+{
+	MA_CAPTURE_ROWS,   /* they become contacts and events */
+	MA_CAPTURE_FOLLOW, /* the same, and they bring what they point to */
+	MA_CAPTURE_ERASE   /* they are gone, and their contacts go too */
+} MaCaptureMode;
+
+extern MaCapture *ma_capture_begin(MaSource *sources, int n, TupleDesc desc,
+								   MaCaptureMode mode);
+extern bool		  ma_capture_add(MaCapture *capture, const MaCaptureRow *row);
 extern MemoryContext ma_capture_context(MaCapture *capture);
 extern void			 ma_capture_end(MaCapture *capture);
+
+/* capture_scan.c */
+extern void ma_capture_backfill(Relation rel, MaSource *source);
+extern void ma_capture_scan(Relation rel, MaCapture *capture);
+
+/* capture_attach.c */
+extern void ma_capture_arguments(FunctionCallInfo fcinfo, MaSourceText *text);
+extern void ma_capture_describe(Relation rel, MaSourceText *text);
+extern void ma_capture_prepare(Relation rel, MaSource *source);
+extern void ma_capture_check_readable(Relation rel);
 
 #endif /* MA_CAPTURE_H */

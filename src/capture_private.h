@@ -25,27 +25,55 @@ typedef struct MaCaptureRun
 	MemoryContext	cxt; /* of one chunk */
 	TupleTableSlot *row;
 	TupleTableSlot *old;
-	MinimalTuple   *rows; /* of the chunk */
-	MinimalTuple   *olds; /* their old versions, NULL: inserted */
+	TupleTableSlot *pointed; /* what they point to, for `via` */
+	TupleTableSlot *old_pointed;
+	MaCaptureRow   *rows; /* of the chunk */
 	int				nrows;
+	bool			erasing;  /* only who it is matters */
+	bool			followed; /* rows come with what they point to */
 	int				next;	  /* first row not yet evaluated */
 	MaProfile	   *profiles; /* of the rows that count */
 	MaEventRow	   *events;	  /* beside them, for events */
-	bool		   *replaces; /* beside them: instead of what is stored */
+	MaOnUpdate	   *again;	  /* beside them: what if it is in the log */
 	int				n;
 	MaProfile	   *gone_profiles; /* of events to be withdrawn */
 	MaEventRow	   *gone_events;
 	int				ngone;
+	MaProfile	   *rekeyed_profiles; /* of events whose row has another key */
+	MaEventKey	   *rekeyed;
+	int				nrekeyed;
 	MaProfile	   *known;	   /* persons whose anonymous id a row tells */
 	const char	  **anonymous; /* and that id */
 	int				nknown;
 	List		   *notes;
-	int				sure_gone;	/* ngone before the row at hand */
-	int				sure_known; /* nknown */
-	int				sure_notes; /* and the length of notes */
-	bool			careful;	/* each expression by itself */
-	bool			failed;		/* one has raised */
+	int				sure_gone;	  /* ngone before the row at hand */
+	int				sure_rekeyed; /* nrekeyed */
+	int				sure_known;	  /* nknown */
+	int				sure_notes;	  /* and the length of notes */
+	bool			careful;	  /* each expression by itself */
+	bool			failed;		  /* one has raised */
 } MaCaptureRun;
+
+/* Rows that point to one that changed, on their way. */
+typedef struct MaViaFollow
+{
+	MaSource		   *source;
+	MaCapture		   *capture;				/* takes them */
+	Datum				values[INDEX_MAX_KEYS]; /* of the key pointed to */
+	TupleTableSlot	   *row;					/* that changed */
+	TupleTableSlot	   *old;					/* NULL: it is new */
+	TupleConversionMap *map; /* from the table under way; NULL: same */
+} MaViaFollow;
+
+typedef struct MaViaReader MaViaReader;
+
+/* capture_via.c */
+extern MaViaReader *ma_via_open(const MaVia *via);
+extern MinimalTuple ma_via_fetch(MaViaReader *reader, TupleTableSlot *row);
+extern bool ma_via_points(const MaViaReader *reader, TupleTableSlot *row);
+extern void ma_via_close(MaViaReader *reader);
+extern void ma_via_follow(MaViaFollow *follow, TupleTableSlot *row,
+						  TupleTableSlot *old);
 
 /* capture_row.c */
 extern void ma_capture_evaluate(MaCaptureRun *run);

@@ -22,6 +22,7 @@
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/datum.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -42,10 +43,9 @@ static bool	 evaluate_rows(MaCaptureRun *run);
 static void	 evaluate_row(MaCaptureRun *run);
 static bool	 read_event(MaCaptureRun *run, bool has_old);
 static bool	 read_contact(MaCaptureRun *run, bool has_old);
-static bool	 identify_row(MaCaptureRun *run, TupleTableSlot *slot,
-						  MaProfile *profile);
-static bool	 is_event(MaCaptureRun *run, TupleTableSlot *slot,
-					  MaProfile *profile);
+static bool	 identify_row(MaCaptureRun *run, bool before, MaProfile *profile);
+static bool	 is_event(MaCaptureRun *run, bool before, MaProfile *profile);
+static bool	 is_now(const MaCaptureRun *run, const TupleTableSlot *slot);
 static char *text_value(MaCaptureRun *run, MaExpr *expr, TupleTableSlot *slot);
 static bool	 time_value(MaCaptureRun *run, TupleTableSlot *slot,
 						TimestampTz *result);
@@ -62,8 +62,10 @@ static Jsonb *object_of_fields(MaCaptureRun *run, const JsonbValue *values,
 							   const JsonbValue *old);
 static Datum  value_of(MaCaptureRun *run, MaExpr *expr, int i,
 					   TupleTableSlot *slot, bool *isnull);
-static char	 *row_key(MaCaptureRun *run);
-static const char *dedupe_key(MaCaptureRun *run);
+static char	 *row_key(MaCaptureRun *run, TupleTableSlot *slot);
+static const char *dedupe_key(MaCaptureRun *run, TupleTableSlot *slot);
+static void		   add_rekeyed(MaCaptureRun *run, const MaProfile *profile);
+static bool		   same_key(MaCaptureRun *run);
 static void		   note(MaCaptureRun *run, int person, ErrorData *problem);
 
 /* Evaluates a chunk, under our settings. */
@@ -74,9 +76,11 @@ ma_capture_evaluate(MaCaptureRun *run)
 
 	run->profiles = palloc0(sizeof(MaProfile) * run->nrows);
 	run->events = palloc0(sizeof(MaEventRow) * run->nrows);
-	run->replaces = palloc0(sizeof(bool) * run->nrows);
+	run->again = palloc0(sizeof(MaOnUpdate) * run->nrows);
 	run->gone_profiles = palloc0(sizeof(MaProfile) * run->nrows);
 	run->gone_events = palloc0(sizeof(MaEventRow) * run->nrows);
+	run->rekeyed_profiles = palloc0(sizeof(MaProfile) * run->nrows);
+	run->rekeyed = palloc0(sizeof(MaEventKey) * run->nrows);
 	run->known = palloc0(sizeof(MaProfile) * run->nrows);
 	run->anonymous = palloc0(sizeof(char *) * run->nrows);
 	run->next = 0;
@@ -126,6 +130,7 @@ evaluate_rows(MaCaptureRun *run)
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		run->ngone = run->sure_gone;
+		run->nrekeyed = run->sure_rekeyed;
 		run->nknown = run->sure_known;
 		run->notes = list_truncate(run->notes, run->sure_notes);
 	}
@@ -139,20 +144,33 @@ evaluate_rows(MaCaptureRun *run)
 static void
 evaluate_row(MaCaptureRun *run)
 {
-	MinimalTuple old = run->olds[run->next];
+	MaCaptureRow *row = &run->rows[run->next];
+	bool		  has_old = row->old != NULL;
 
-	ExecForceStoreMinimalTuple(run->rows[run->next], run->row, false);
-	if (old != NULL)
-		ExecForceStoreMinimalTuple(old, run->old, false);
+	ExecForceStoreMinimalTuple(row->row, run->row, false);
+	if (has_old)
+		ExecForceStoreMinimalTuple(row->old, run->old, false);
+	if (run->source->via != NULL)
+	{
+		ExecClearTuple(run->pointed);
+		ExecClearTuple(run->old_pointed);
+		if (row->pointed != NULL)
+			ExecForceStoreMinimalTuple(row->pointed, run->pointed, false);
+		if (row->old_pointed != NULL)
+			ExecForceStoreMinimalTuple(row->old_pointed, run->old_pointed,
+									   false);
+	}
 	run->failed = false;
-	run->replaces[run->n] = false;
+	run->again[run->n] = MA_ON_UPDATE_IGNORE;
 	run->sure_gone = run->ngone;
+	run->sure_rekeyed = run->nrekeyed;
 	run->sure_known = run->nknown;
 	run->sure_notes = list_length(run->notes);
 	memset(&run->profiles[run->n], 0, sizeof(MaProfile));
 	memset(&run->events[run->n], 0, sizeof(MaEventRow));
-	if (run->source->text.kind == NULL ? read_contact(run, old != NULL) :
-										 read_event(run, old != NULL))
+	if (run->erasing ? identify_row(run, false, &run->profiles[run->n]) :
+		run->source->text.kind == NULL ? read_contact(run, has_old) :
+										 read_event(run, has_old))
 		run->n++;
 	run->next++;
 }
@@ -171,22 +189,27 @@ read_event(MaCaptureRun *run, bool has_old)
 	MaProfile	before = {0};
 	bool		was;
 
-	if (!is_event(run, run->row, profile))
+	if (!is_event(run, false, profile))
 	{
 		if (!run->failed && is_void(run, run->row) &&
 			!(has_old && is_void(run, run->old)) &&
-			identify_row(run, has_old ? run->old : run->row, &before))
+			identify_row(run, has_old, &before))
 			add_gone(run, &before);
 		return false;
 	}
-	was = has_old && is_event(run, run->old, &before);
+	was = has_old && is_event(run, true, &before);
+	if (was && !same_key(run))
+		add_rekeyed(run, &before);
 	if (was && source->on_update == MA_ON_UPDATE_IGNORE)
 		return false;
 	run->failed = false;
 	event->kind = source->text.kind;
 	if (!read_content(run, run->row, event, NULL))
 		return false;
-	event->dedupe_key = dedupe_key(run);
+	event->dedupe_key = dedupe_key(run, run->row);
+	/* one that is inserted has been there before only if it is read again */
+	if (source->on_update == MA_ON_UPDATE_REPLACE || (has_old && !was))
+		run->again[run->n] = source->on_update;
 	if (!was)
 		return true;
 	if (!ma_profile_same_name(profile, &before))
@@ -203,8 +226,6 @@ read_event(MaCaptureRun *run, bool has_old)
 	}
 	if (source->on_update == MA_ON_UPDATE_APPEND)
 		event->dedupe_key = NULL;
-	else
-		run->replaces[run->n] = true;
 	return true;
 }
 
@@ -216,7 +237,37 @@ add_gone(MaCaptureRun *run, const MaProfile *profile)
 
 	run->gone_profiles[run->ngone++] = *profile;
 	event->kind = run->source->text.kind;
-	event->dedupe_key = dedupe_key(run);
+	event->dedupe_key = dedupe_key(run, run->row);
+}
+
+/* The event of the row at hand, as this person's, gets the row's new key. */
+static void
+add_rekeyed(MaCaptureRun *run, const MaProfile *profile)
+{
+	MaEventKey *key = &run->rekeyed[run->nrekeyed];
+
+	run->rekeyed_profiles[run->nrekeyed++] = *profile;
+	key->from = dedupe_key(run, run->old);
+	key->to = dedupe_key(run, run->row);
+}
+
+/* Has the row at hand the primary key that it had before? */
+static bool
+same_key(MaCaptureRun *run)
+{
+	for (int i = 0; i < run->source->text.nkey; i++)
+	{
+		int				  column = run->source->key[i];
+		Form_pg_attribute att =
+			TupleDescAttr(run->row->tts_tupleDescriptor, column - 1);
+		bool  isnull;
+		Datum now = slot_getattr(run->row, column, &isnull);
+		Datum then = slot_getattr(run->old, column, &isnull);
+
+		if (!isnull && !datum_image_eq(now, then, att->attbyval, att->attlen))
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -251,15 +302,17 @@ read_content(MaCaptureRun *run, TupleTableSlot *slot, MaEventRow *event,
 
 /* Does a row satisfy the condition, and is it somebody's, and not void? */
 static bool
-is_event(MaCaptureRun *run, TupleTableSlot *slot, MaProfile *profile)
+is_event(MaCaptureRun *run, bool before, MaProfile *profile)
 {
+	TupleTableSlot *slot = before ? run->old : run->row;
+
 	run->failed = false;
 	if (run->source->condition != NULL &&
 		!holds(run, run->source->condition, slot))
 		return false;
 	if (is_void(run, slot) || run->failed)
 		return false;
-	return identify_row(run, slot, profile) && !run->failed;
+	return identify_row(run, before, profile) && !run->failed;
 }
 
 /* Is the row void? */
@@ -280,24 +333,36 @@ holds(MaCaptureRun *run, MaExpr *condition, TupleTableSlot *slot)
 	return !isnull && DatumGetBool(value);
 }
 
-/* Whose row is it? False if nobody's, or if that cannot be told. */
+/* Is it what the row says now, and not what it said before? */
 static bool
-identify_row(MaCaptureRun *run, TupleTableSlot *slot, MaProfile *profile)
+is_now(const MaCaptureRun *run, const TupleTableSlot *slot)
 {
-	MaSource   *source = run->source;
-	const char *reason = NULL;
-	const char *anonymous;
-	char	   *text;
+	return slot == run->row || slot == run->pointed;
+}
 
+/* Whose row is (was) it? False if nobody's, or if that cannot be told. */
+static bool
+identify_row(MaCaptureRun *run, bool before, MaProfile *profile)
+{
+	MaSource	   *source = run->source;
+	TupleTableSlot *slot = before ? run->old : run->row;
+	const char	   *reason = NULL;
+	const char	   *anonymous;
+	char		   *text;
+
+	if (source->via != NULL)
+		slot = before ? run->old_pointed : run->pointed;
+	if (TTS_EMPTY(slot))
+		return false;
 	if (!read_id(run, source->contact, slot, &profile->external_id))
 		return false;
 	text = text_value(run, source->email, slot);
 	if (text != NULL && !ma_profile_set_email(profile, text, &reason) &&
-		slot == run->row)
+		is_now(run, slot))
 		note(run, run->n, ma_contact_bad_email(text, reason));
 	text = text_value(run, source->phone, slot);
 	if (text != NULL && !ma_profile_set_phone(profile, text, &reason) &&
-		slot == run->row)
+		is_now(run, slot))
 		note(run, run->n, ma_contact_bad_phone(text, reason));
 	run->failed = false;
 	if (source->anonymous == NULL ||
@@ -305,8 +370,11 @@ identify_row(MaCaptureRun *run, TupleTableSlot *slot, MaProfile *profile)
 		anonymous == NULL)
 		return ma_profile_is_named(profile);
 	if (!ma_profile_is_named(profile))
+	{
 		profile->external_id = anonymous;
-	else if (slot == run->row)
+		profile->is_id = true;
+	}
+	else if (is_now(run, slot))
 	{
 		run->known[run->nknown] = *profile;
 		run->anonymous[run->nknown++] = anonymous;
@@ -321,7 +389,7 @@ read_id(MaCaptureRun *run, MaExpr *expr, TupleTableSlot *slot, const char **id)
 	*id = text_value(run, expr, slot);
 	if (*id == NULL || strlen(*id) <= ID_MAX)
 		return !run->failed;
-	if (slot == run->row)
+	if (is_now(run, slot))
 		note(
 			run, -1,
 			ma_problem(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
@@ -344,10 +412,11 @@ read_contact(MaCaptureRun *run, bool has_old)
 	JsonbValue *values = palloc(sizeof(JsonbValue) * (n + 1));
 	JsonbValue *olds = NULL;
 
-	if (!identify_row(run, run->row, profile))
+	if (!identify_row(run, false, profile))
 		return false;
+	profile->is_id = true;
 	/* another id, or none before: as good as a new row */
-	has_old = has_old && identify_row(run, run->old, &before) &&
+	has_old = has_old && identify_row(run, true, &before) &&
 			  profile->external_id != NULL && before.external_id != NULL &&
 			  strcmp(profile->external_id, before.external_id) == 0;
 	if (has_old)
@@ -408,7 +477,7 @@ time_value(MaCaptureRun *run, TupleTableSlot *slot, TimestampTz *result)
 	if (ma_capture_time(value, ma_expr_type(source->occurred_at, 0),
 						source->zone ? source->zone : ma_timezone(), result))
 		return true;
-	if (slot == run->row)
+	if (is_now(run, slot))
 		note(run, -1,
 			 ma_problem(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE,
 						"occurred_at is out of range", NULL, NULL));
@@ -496,7 +565,7 @@ value_of(MaCaptureRun *run, MaExpr *expr, int i, TupleTableSlot *slot,
 		RollbackAndReleaseCurrentSubTransaction();
 		run->failed = true;
 		*isnull = true;
-		if (slot == run->row)
+		if (is_now(run, slot))
 			note(run, -1, problem);
 	}
 	PG_END_TRY();
@@ -505,9 +574,9 @@ value_of(MaCaptureRun *run, MaExpr *expr, int i, TupleTableSlot *slot,
 	return value;
 }
 
-/* The primary key of the row at hand as text. */
+/* The primary key of a row as text. */
 static char *
-row_key(MaCaptureRun *run)
+row_key(MaCaptureRun *run, TupleTableSlot *slot)
 {
 	MaSourceText  *text = &run->source->text;
 	StringInfoData key;
@@ -516,7 +585,7 @@ row_key(MaCaptureRun *run)
 	for (int i = 0; i < text->nkey; i++)
 	{
 		bool  isnull;
-		Datum value = slot_getattr(run->row, text->key[i], &isnull);
+		Datum value = slot_getattr(slot, run->source->key[i], &isnull);
 		char *part =
 			isnull ? "" :
 					 OutputFunctionCall(&run->source->key_output[i], value);
@@ -538,10 +607,10 @@ row_key(MaCaptureRun *run)
 
 /* Source, kind and primary key: the same row never counts twice. */
 static const char *
-dedupe_key(MaCaptureRun *run)
+dedupe_key(MaCaptureRun *run, TupleTableSlot *slot)
 {
 	const char *prefix = run->source->text.key_prefix;
-	char	   *key = row_key(run);
+	char	   *key = row_key(run, slot);
 
 	if (strlen(key) > KEY_MAX)
 	{
@@ -563,7 +632,7 @@ note(MaCaptureRun *run, int person, ErrorData *problem)
 
 	if (problem->detail == NULL && run->source->text.nkey > 0)
 		problem->detail =
-			psprintf("Primary key of the row: %s.", row_key(run));
+			psprintf("Primary key of the row: %s.", row_key(run, run->row));
 	entry->person = person;
 	entry->problem = problem;
 	run->notes = lappend(run->notes, entry);

@@ -15,6 +15,7 @@
 
 #include "capture_private.h"
 #include "contact.h"
+#include "erase.h"
 #include "error.h"
 #include "event.h"
 #include "merge.h"
@@ -23,19 +24,24 @@
 struct MaCapture
 {
 	MemoryContext cxt; /* of one chunk */
+	MaCaptureMode mode;
 	int			  nruns;
 	MaCaptureRun *runs;			  /* one per source that can be read */
-	MinimalTuple  rows[MA_CHUNK]; /* collected, in cxt */
-	MinimalTuple  olds[MA_CHUNK]; /* their old versions, NULL: inserted */
+	MaCaptureRow  rows[MA_CHUNK]; /* collected, in cxt */
 	int			  nrows;
 };
 
-static void		  flush(MaCapture *capture);
-static void		  write_chunk(MaCapture *capture);
-static void		  withdraw(MaCaptureRun *run);
-static void		  tell_anonymous(MaCapture *capture);
+static void flush(MaCapture *capture);
+static void write_chunk(MaCapture *capture);
+static void begin_run(MaCapture *capture, MaSource *source, TupleDesc desc);
+static void fetch_pointed(MaCaptureRun *run);
+static void erase_chunk(MaCapture *capture);
+static void rekey(MaCaptureRun *run);
+static void withdraw(MaCaptureRun *run);
+static void tell_anonymous(MaCapture *capture);
 static MaProfile *everybody(MaCapture *capture, int *n, int *total);
 static void		  store_events(MaCapture *capture);
+static void		  append_events(MaCaptureRun *run);
 static void		  replace_events(MaCaptureRun *run);
 
 /*
@@ -43,31 +49,43 @@ static void		  replace_events(MaCaptureRun *run);
  * not be compiled are noted and left out.
  */
 MaCapture *
-ma_capture_begin(MaSource *sources, int n, TupleDesc desc)
+ma_capture_begin(MaSource *sources, int n, TupleDesc desc, MaCaptureMode mode)
 {
 	MaCapture *capture = palloc0(sizeof(MaCapture));
 
+	capture->mode = mode;
 	capture->cxt = AllocSetContextCreate(
 		CurrentMemoryContext, "mautomate capture", ALLOCSET_DEFAULT_SIZES);
 	capture->runs = palloc0(sizeof(MaCaptureRun) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
-		MaCaptureRun *run = &capture->runs[capture->nruns];
-
 		if (sources[i].broken != NULL)
-		{
 			ma_error_note(sources[i].object, 0, sources[i].broken);
-			continue;
-		}
-		run->source = &sources[i];
-		run->cxt = capture->cxt;
-		run->rows = capture->rows;
-		run->olds = capture->olds;
-		run->row = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-		run->old = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-		capture->nruns++;
+		else if (mode != MA_CAPTURE_ERASE || sources[i].erases)
+			begin_run(capture, &sources[i], desc);
 	}
 	return capture;
+}
+
+/* Adds a source to a capture. */
+static void
+begin_run(MaCapture *capture, MaSource *source, TupleDesc desc)
+{
+	MaCaptureRun *run = &capture->runs[capture->nruns++];
+
+	run->source = source;
+	run->cxt = capture->cxt;
+	run->erasing = capture->mode == MA_CAPTURE_ERASE;
+	run->followed = capture->mode == MA_CAPTURE_FOLLOW;
+	run->rows = capture->rows;
+	run->row = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	run->old = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	if (source->via == NULL)
+		return;
+	run->pointed =
+		MakeSingleTupleTableSlot(source->via->desc, &TTSOpsMinimalTuple);
+	run->old_pointed =
+		MakeSingleTupleTableSlot(source->via->desc, &TTSOpsMinimalTuple);
 }
 
 /* Where the rows given to ma_capture_add() are to be made. */
@@ -78,16 +96,15 @@ ma_capture_context(MaCapture *capture)
 }
 
 /*
- * Takes a row, with its old version if it was updated, in the context of
- * ma_capture_context(). Returns false if nobody looks at rows.
+ * Takes a row, made in the context of ma_capture_context(). Returns false if
+ * nobody looks at rows.
  */
 bool
-ma_capture_add(MaCapture *capture, MinimalTuple row, MinimalTuple old)
+ma_capture_add(MaCapture *capture, const MaCaptureRow *row)
 {
 	if (capture->nruns == 0)
 		return false;
-	capture->rows[capture->nrows] = row;
-	capture->olds[capture->nrows++] = old;
+	capture->rows[capture->nrows++] = *row;
 	if (capture->nrows == MA_CHUNK)
 		flush(capture);
 	return true;
@@ -100,8 +117,14 @@ ma_capture_end(MaCapture *capture)
 	flush(capture);
 	for (int i = 0; i < capture->nruns; i++)
 	{
-		ExecDropSingleTupleTableSlot(capture->runs[i].row);
-		ExecDropSingleTupleTableSlot(capture->runs[i].old);
+		MaCaptureRun *run = &capture->runs[i];
+
+		ExecDropSingleTupleTableSlot(run->row);
+		ExecDropSingleTupleTableSlot(run->old);
+		if (run->pointed == NULL)
+			continue;
+		ExecDropSingleTupleTableSlot(run->pointed);
+		ExecDropSingleTupleTableSlot(run->old_pointed);
 	}
 	MemoryContextDelete(capture->cxt);
 	pfree(capture->runs);
@@ -116,10 +139,16 @@ flush(MaCapture *capture)
 
 	for (int i = 0; capture->nrows > 0 && i < capture->nruns; i++)
 	{
-		capture->runs[i].nrows = capture->nrows;
-		ma_capture_evaluate(&capture->runs[i]);
+		MaCaptureRun *run = &capture->runs[i];
+
+		run->nrows = capture->nrows;
+		if (run->source->via != NULL && !run->followed)
+			fetch_pointed(run);
+		ma_capture_evaluate(run);
 	}
-	if (capture->nrows > 0)
+	if (capture->nrows > 0 && capture->mode == MA_CAPTURE_ERASE)
+		erase_chunk(capture);
+	else if (capture->nrows > 0)
 		write_chunk(capture);
 	MemoryContextSwitchTo(old);
 	for (int i = 0; i < capture->nruns; i++)
@@ -128,11 +157,56 @@ flush(MaCapture *capture)
 
 		ExecClearTuple(run->row);
 		ExecClearTuple(run->old);
+		if (run->pointed != NULL)
+		{
+			ExecClearTuple(run->pointed);
+			ExecClearTuple(run->old_pointed);
+		}
 		run->nrows = run->n = run->ngone = run->nknown = 0;
+		run->nrekeyed = 0;
 		run->notes = NIL;
 	}
 	MemoryContextReset(capture->cxt);
 	capture->nrows = 0;
+}
+
+/*
+ * Fetches the rows that the rows of a chunk point to. Where an update changed
+ * the key, and what it pointed to is no longer there, that has moved and is
+ * what it points to now, unless it may never have been there.
+ */
+static void
+fetch_pointed(MaCaptureRun *run)
+{
+	MaViaReader *reader = ma_via_open(run->source->via);
+
+	for (int i = 0; i < run->nrows; i++)
+	{
+		MaCaptureRow *row = &run->rows[i];
+
+		ExecForceStoreMinimalTuple(row->row, run->row, false);
+		row->pointed = ma_via_fetch(reader, run->row);
+		row->old_pointed = NULL;
+		if (row->old == NULL)
+			continue;
+		ExecForceStoreMinimalTuple(row->old, run->old, false);
+		row->old_pointed = ma_via_fetch(reader, run->old);
+		if (row->old_pointed == NULL && !run->source->via->deferrable &&
+			ma_via_points(reader, run->old))
+			row->old_pointed = row->pointed;
+	}
+	ma_via_close(reader);
+}
+
+/* Erases the contacts whose rows are gone. */
+static void
+erase_chunk(MaCapture *capture)
+{
+	for (int i = 0; i < capture->nruns; i++)
+	{
+		ma_contact_erase_own(capture->runs[i].profiles, capture->runs[i].n);
+		ma_capture_write_notes(&capture->runs[i]);
+	}
 }
 
 /* Writes what the rows of a chunk say, and then what was wrong with them. */
@@ -146,12 +220,34 @@ write_chunk(MaCapture *capture)
 		if (run->source->text.kind == NULL)
 			ma_contact_store(run->profiles, run->n);
 		else
+		{
+			rekey(run);
 			withdraw(run);
+		}
 	}
 	tell_anonymous(capture);
 	store_events(capture);
 	for (int i = 0; i < capture->nruns; i++)
 		ma_capture_write_notes(&capture->runs[i]);
+}
+
+/* The events of rows that have another primary key now get it too. */
+static void
+rekey(MaCaptureRun *run)
+{
+	int known = 0;
+
+	if (run->nrekeyed == 0)
+		return;
+	ma_contact_resolve_all(run->rekeyed_profiles, run->nrekeyed, false);
+	for (int i = 0; i < run->nrekeyed; i++)
+		if (run->rekeyed_profiles[i].contact_id != 0)
+		{
+			run->rekeyed[known] = run->rekeyed[i];
+			run->rekeyed[known++].contact_id =
+				run->rekeyed_profiles[i].contact_id;
+		}
+	ma_event_rekey(run->rekeyed, known);
 }
 
 /* Takes events out of the log that the rows of a chunk no longer are. */
@@ -162,7 +258,7 @@ withdraw(MaCaptureRun *run)
 
 	if (run->ngone == 0)
 		return;
-	ma_contact_lookup(run->gone_profiles, run->ngone);
+	ma_contact_resolve_all(run->gone_profiles, run->ngone, false);
 	for (int i = 0; i < run->ngone; i++)
 		if (run->gone_profiles[i].contact_id != 0)
 		{
@@ -191,7 +287,7 @@ tell_anonymous(MaCapture *capture)
 
 	if (n == 0)
 		return;
-	ma_contact_obtain(all, total);
+	ma_contact_resolve_all(all, total, true);
 	for (int i = 0; i < total; i++)
 		states[i] = all[i].contact_id;
 	for (int i = 0; i < n; i++)
@@ -231,6 +327,7 @@ everybody(MaCapture *capture, int *n, int *total)
 		for (int j = 0; j < capture->runs[i].nknown; j++)
 		{
 			all[*total] = capture->runs[i].known[j];
+			all[*n + *total].is_id = true;
 			all[*n + (*total)++].external_id = capture->runs[i].anonymous[j];
 		}
 	*total += *n;
@@ -269,7 +366,7 @@ store_events(MaCapture *capture)
 	}
 	if (n == 0)
 		return;
-	ma_contact_obtain(profiles, n);
+	ma_contact_obtain_held(profiles, n);
 	for (int i = 0; i < n; i++)
 		events[i].contact_id = profiles[i].contact_id;
 	ma_event_store(events, n);
@@ -283,8 +380,26 @@ store_events(MaCapture *capture)
 		memcpy(run->profiles, &profiles[n], sizeof(MaProfile) * run->n);
 		memcpy(run->events, &events[n], sizeof(MaEventRow) * run->n);
 		n += run->n;
+		append_events(run);
 		replace_events(run);
 	}
+}
+
+/* Puts events into the log that were in it already, once more. */
+static void
+append_events(MaCaptureRun *run)
+{
+	MaEventRow *rows = palloc(sizeof(MaEventRow) * run->n);
+	int			n = 0;
+
+	for (int i = 0; i < run->n; i++)
+		if (run->again[i] == MA_ON_UPDATE_APPEND && !run->events[i].stored)
+		{
+			rows[n] = run->events[i];
+			rows[n++].dedupe_key = NULL;
+		}
+	if (n > 0)
+		(void) ma_event_store(rows, n);
 }
 
 /* Gives events that are in the log already what their rows say now. */
@@ -294,7 +409,7 @@ replace_events(MaCaptureRun *run)
 	int known = 0;
 
 	for (int i = 0; i < run->n; i++)
-		if (run->replaces[i] && !run->events[i].stored &&
+		if (run->again[i] == MA_ON_UPDATE_REPLACE && !run->events[i].stored &&
 			run->events[i].contact_id != 0)
 		{
 			run->events[known] = run->events[i];

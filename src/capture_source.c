@@ -6,7 +6,11 @@
  * attached: the names of then are stored by column number, and the row type
  * is given those names before compiling. So a renamed column stays what it
  * was, as in a view; a dropped one breaks the source, which is noted and
- * never raised.
+ * never raised. After a restore numbers mean nothing (dropped columns are not
+ * dumped): then columns are found by name, and a renamed one breaks it too.
+ *
+ * What is written into a partition or a child by its own name fires triggers
+ * of its own; it counts as rows of the parents that are attached.
  *
  * A backend compiles the sources of a relation when it first captures from
  * it, and again when a source or the relation's columns changed. What is in
@@ -15,10 +19,16 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tupconvert.h"
 #include "access/xact.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -40,15 +50,18 @@ typedef struct Entry
 	MaCaptured *captured;
 } Entry;
 
-static TupleDesc   named_as_then(TupleDesc desc, const MaSourceText *text);
-static MaExpr	  *compile(const char *text, Oid type, TupleDesc desc,
-						   const char *argument);
-static void		   compile_time(MaSource *source, TupleDesc desc);
-static void		   compile_fields(MaSource *source, TupleDesc desc);
-static void		   compile_key(MaSource *source, TupleDesc desc);
+static TupleDesc named_as_then(TupleDesc desc, char **names, int n);
+static void		 read_options(MaSource *source);
+static MaExpr	*compile(const char *text, Oid type, TupleDesc desc,
+						 const char *argument);
+static void		 compile_time(MaSource *source, TupleDesc desc);
+static void		 compile_fields(MaSource *source, TupleDesc desc);
+static void		 compile_key(MaSource *source, TupleDesc desc, bool restored);
+static int		 column_named(TupleDesc desc, const char *name);
 static MaCaptured *load(Relation rel);
-static void		   read_source(MaSourceText *words, uint64 row);
-static void		   compile_softly(MaSource *source, TupleDesc desc);
+static void		   load_group(MaCaptured *captured, MaCaptureGroup *group);
+static void		   compile_softly(MaSource *source, Relation rel);
+static bool		   is_current(const MaCaptured *captured, Relation rel);
 static void		   forget(Entry *entry);
 
 static MaWatch watch = {"source"};
@@ -59,54 +72,82 @@ static HTAB	  *cache = NULL;
  * current context; what is wrong with them is an error.
  */
 void
-ma_source_compile(MaSource *source, TupleDesc desc)
+ma_source_compile(MaSource *source, Relation rel)
 {
 	const MaSourceText *text = &source->text;
-	TupleDesc			row = named_as_then(desc, text);
+	bool				restored = text->relation_was != RelationGetRelid(rel);
+	TupleDesc row = named_as_then(RelationGetDescr(rel), text->columns,
+								  restored ? 0 : text->ncolumns);
+	TupleDesc who = row;
 
 	source->object = psprintf("source \"%s\"", text->source);
-	source->contact = compile(text->contact, TEXTOID, row,
+	source->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	if (OidIsValid(text->via))
+	{
+		ma_via_resolve(source, rel);
+		who = named_as_then(source->via->desc, text->via_columns,
+							restored ? 0 : text->nvia_columns);
+	}
+	source->contact = compile(text->contact, TEXTOID, who,
 							  text->kind ? "contact" : "external_id");
-	source->email = compile(text->email, TEXTOID, row, "email");
-	source->phone = compile(text->phone, TEXTOID, row, "phone");
-	source->anonymous = compile(text->anonymous, TEXTOID, row, "anonymous");
+	source->email = compile(text->email, TEXTOID, who, "email");
+	source->phone = compile(text->phone, TEXTOID, who, "phone");
+	source->anonymous = compile(text->anonymous, TEXTOID, who, "anonymous");
 	source->condition = compile(text->condition, BOOLOID, row, "condition");
 	source->void_when = compile(text->void_when, BOOLOID, row, "void_when");
-	if (text->on_update == NULL || strcmp(text->on_update, "ignore") == 0)
+	read_options(source);
+	compile_time(source, row);
+	compile_fields(source, row);
+	compile_key(source, RelationGetDescr(rel), restored);
+}
+
+/* What updates and deletes of rows do. */
+static void
+read_options(MaSource *source)
+{
+	const char *on_update = source->text.on_update;
+	const char *on_delete = source->text.on_delete;
+
+	if (on_update == NULL || strcmp(on_update, "ignore") == 0)
 		source->on_update = MA_ON_UPDATE_IGNORE;
-	else if (strcmp(text->on_update, "replace") == 0)
+	else if (strcmp(on_update, "replace") == 0)
 		source->on_update = MA_ON_UPDATE_REPLACE;
-	else if (strcmp(text->on_update, "append") == 0)
+	else if (strcmp(on_update, "append") == 0)
 		source->on_update = MA_ON_UPDATE_APPEND;
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid on_update \"%s\"", text->on_update),
+				 errmsg("invalid on_update \"%s\"", on_update),
 				 errhint("Valid values are ignore, replace and append.")));
-	compile_time(source, row);
-	compile_fields(source, row);
-	compile_key(source, row);
+	source->erases = on_delete != NULL && strcmp(on_delete, "erase") == 0;
+	if (on_delete != NULL && !source->erases && strcmp(on_delete, "keep") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid on_delete \"%s\"", on_delete),
+						errhint("Valid values are keep and erase.")));
 }
 
-/* The relation's columns with the names they had when it was attached. */
+/*
+ * The columns of a relation with the names they had when it was attached; n
+ * is how many are known of then.
+ */
 static TupleDesc
-named_as_then(TupleDesc desc, const MaSourceText *text)
+named_as_then(TupleDesc desc, char **names, int n)
 {
 	TupleDesc row = CreateTupleDescCopy(desc);
 
-	for (int i = 0; i < row->natts; i++)
+	for (int i = 0; n > 0 && i < row->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(row, i);
 
 		if (att->attisdropped)
 			continue;
-		if (i < text->ncolumns && text->columns[i] != NULL)
-			namestrcpy(&att->attname, text->columns[i]);
+		if (i < n && names[i] != NULL)
+			namestrcpy(&att->attname, names[i]);
 		else
 			/* newer than the source, under a name that may be taken */
-			for (int j = 0; j < text->ncolumns; j++)
-				if (text->columns[j] != NULL &&
-					strcmp(text->columns[j], NameStr(att->attname)) == 0)
+			for (int j = 0; j < n; j++)
+				if (names[j] != NULL &&
+					strcmp(names[j], NameStr(att->attname)) == 0)
 					namestrcpy(&att->attname, "");
 	}
 	return row;
@@ -198,25 +239,44 @@ compile_fields(MaSource *source, TupleDesc desc)
 	}
 }
 
-/* Finds the output functions of the primary key's columns. */
+/* Finds the columns of the primary key and their output functions. */
 static void
-compile_key(MaSource *source, TupleDesc desc)
+compile_key(MaSource *source, TupleDesc desc, bool restored)
 {
-	source->key_output = palloc(sizeof(FmgrInfo) * Max(source->text.nkey, 1));
-	for (int i = 0; i < source->text.nkey; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, source->text.key[i] - 1);
-		Oid				  output;
-		bool			  varlena;
+	const MaSourceText *text = &source->text;
 
-		if (att->attisdropped)
+	source->key = palloc(sizeof(int16) * Max(text->nkey, 1));
+	source->key_output = palloc(sizeof(FmgrInfo) * Max(text->nkey, 1));
+	for (int i = 0; i < text->nkey; i++)
+	{
+		int	 column = text->key[i];
+		Oid	 output;
+		bool varlena;
+
+		if (restored)
+			column = column_named(desc, text->columns[column - 1]);
+		if (column == 0 || column > desc->natts ||
+			TupleDescAttr(desc, column - 1)->attisdropped)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("a column of the primary key has been dropped"),
 					 errhint("Detach the source and attach it again.")));
-		getTypeOutputInfo(att->atttypid, &output, &varlena);
+		source->key[i] = column;
+		getTypeOutputInfo(TupleDescAttr(desc, column - 1)->atttypid, &output,
+						  &varlena);
 		fmgr_info_cxt(output, &source->key_output[i], CurrentMemoryContext);
 	}
+}
+
+/* The number of a column by its name, 0 if there is none. */
+static int
+column_named(TupleDesc desc, const char *name)
+{
+	for (int i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped &&
+			strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
+			return i + 1;
+	return 0;
 }
 
 /*
@@ -249,13 +309,31 @@ ma_captured_acquire(Relation rel)
 	entry = hash_search(cache, &relid, HASH_ENTER, &found);
 	if (!found)
 		entry->captured = NULL;
-	if (entry->captured != NULL &&
-		!equalTupleDescs(entry->captured->desc, RelationGetDescr(rel)))
+	if (entry->captured != NULL && !is_current(entry->captured, rel))
 		forget(entry);
 	if (entry->captured == NULL)
 		entry->captured = load(rel);
 	entry->captured->users++;
 	return entry->captured;
+}
+
+/* Are the tables still what they were compiled for? */
+static bool
+is_current(const MaCaptured *captured, Relation rel)
+{
+	if (!equalTupleDescs(captured->desc, RelationGetDescr(rel)) ||
+		captured->is_partition != rel->rd_rel->relispartition)
+		return false;
+	for (int i = 0; i < captured->ngroups; i++)
+	{
+		MaCaptureGroup *group = &captured->groups[i];
+
+		for (int j = 0; j < group->nsources; j++)
+			if (group->sources[j].via != NULL &&
+				!ma_via_is_current(group->sources[j].via))
+				return false;
+	}
+	return true;
 }
 
 /* Gives it back. */
@@ -280,79 +358,97 @@ forget(Entry *entry)
 		MemoryContextDelete(captured->cxt);
 }
 
-/* Reads and compiles the sources of a relation. */
+/* Reads and compiles the sources of a relation and of its parents. */
 static MaCaptured *
 load(Relation rel)
 {
-	static MaStatement stmt = {
-		"select source, kind, contact, email, phone, anonymous, occurred_at, condition,"
-		" void_when, on_update, fields, zone, key_prefix, key, columns"
-		" from mautomate_internal.source where relation = $1"
-		" order by kind is not null, source",
-		1,
-		{REGCLASSOID}};
 	MemoryContext cxt = AllocSetContextCreate(
 		CurrentMemoryContext, "mautomate sources", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 	MaCaptured	 *captured = palloc0(sizeof(MaCaptured));
-	Datum		  value = ObjectIdGetDatum(RelationGetRelid(rel));
-	MaSqlScope	  scope;
+	List		 *family = ma_captured_as(RelationGetRelid(rel));
+	ListCell	 *lc;
 
 	captured->cxt = cxt;
 	captured->relid = RelationGetRelid(rel);
 	captured->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
-	ma_sql_begin(&scope);
-	PushActiveSnapshot(GetLatestSnapshot());
-	ma_sql_read(&stmt, &value, NULL, 0);
-	MemoryContextSwitchTo(cxt);
-	captured->nsources = SPI_processed;
-	captured->sources = palloc0(sizeof(MaSource) * Max(SPI_processed, 1));
-	for (uint64 row = 0; row < SPI_processed; row++)
-		read_source(&captured->sources[row].text, row);
-	PopActiveSnapshot();
-	ma_sql_end(&scope);
-	MemoryContextSwitchTo(cxt);
-	for (int i = 0; i < captured->nsources; i++)
-		compile_softly(&captured->sources[i], RelationGetDescr(rel));
+	captured->is_partition = rel->rd_rel->relispartition;
+	captured->groups = palloc0(sizeof(MaCaptureGroup) * list_length(family));
+	foreach (lc, family)
+	{
+		MaCaptureGroup *group = &captured->groups[captured->ngroups];
+
+		group->relid = lfirst_oid(lc);
+		group->nsources =
+			ma_source_read(&group->relid, 1, false, &group->sources);
+		group->nfollowers =
+			ma_source_read(&group->relid, 1, true, &group->followers);
+		if (group->nsources + group->nfollowers == 0)
+			continue;
+		captured->ngroups++;
+		load_group(captured, group);
+	}
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(cxt, TopMemoryContext);
 	return captured;
 }
 
-/* Reads one row of the definition. */
-static void
-read_source(MaSourceText *words, uint64 row)
+/* A relation, its parents, their parents and so on, each once. */
+List *
+ma_captured_as(Oid relid)
 {
-	char **const texts[] = {
-		&words->source,		 &words->kind,		&words->contact,
-		&words->email,		 &words->phone,		&words->anonymous,
-		&words->occurred_at, &words->condition, &words->void_when,
-		&words->on_update,	 &words->fields,	&words->zone,
-		&words->key_prefix};
-	Datum *values;
-	bool  *nulls;
-	bool   isnull;
+	List	*family = list_make1_oid(relid);
+	Relation inherits = table_open(InheritsRelationId, AccessShareLock);
 
-	for (int i = 0; i < lengthof(texts); i++)
-		*texts[i] = ma_sql_text(row, i + 1);
-	deconstruct_array(DatumGetArrayTypeP(ma_sql_datum(row, 14, &isnull)),
-					  INT2OID, sizeof(int16), true, TYPALIGN_SHORT, &values,
-					  &nulls, &words->nkey);
-	words->key = palloc(sizeof(int16) * Max(words->nkey, 1));
-	for (int i = 0; i < words->nkey; i++)
-		words->key[i] = DatumGetInt16(values[i]);
-	deconstruct_array(DatumGetArrayTypeP(ma_sql_datum(row, 15, &isnull)),
-					  TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls,
-					  &words->ncolumns);
-	words->columns = palloc0(sizeof(char *) * Max(words->ncolumns, 1));
-	for (int i = 0; i < words->ncolumns; i++)
-		if (!nulls[i])
-			words->columns[i] = TextDatumGetCString(values[i]);
+	for (int i = 0; i < list_length(family); i++)
+	{
+		SysScanDesc scan;
+		ScanKeyData key;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber,
+					F_OIDEQ, ObjectIdGetDatum(list_nth_oid(family, i)));
+		scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true,
+								  NULL, 1, &key);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+			family = list_append_unique_oid(
+				family, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+		systable_endscan(scan);
+	}
+	table_close(inherits, AccessShareLock);
+	return family;
+}
+
+/* Compiles what is captured as rows of one relation. */
+static void
+load_group(MaCaptured *captured, MaCaptureGroup *group)
+{
+	Relation rel = table_open(group->relid, AccessShareLock);
+	int		 left = 0;
+
+	group->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	if (group->relid != captured->relid)
+		group->map = convert_tuples_by_name(captured->desc, group->desc);
+	for (int i = 0; i < group->nsources; i++)
+		compile_softly(&group->sources[i], rel);
+	table_close(rel, NoLock);
+	for (int i = 0; i < group->nfollowers; i++)
+	{
+		MaSource *source = &group->followers[i];
+
+		rel = try_relation_open(source->text.relation, AccessShareLock);
+		if (rel == NULL)
+			continue;
+		compile_softly(source, rel);
+		relation_close(rel, NoLock);
+		group->followers[left++] = *source;
+	}
+	group->nfollowers = left;
 }
 
 /* Compiles a source; what is wrong is kept in source->broken. */
 static void
-compile_softly(MaSource *source, TupleDesc desc)
+compile_softly(MaSource *source, Relation rel)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -361,7 +457,7 @@ compile_softly(MaSource *source, TupleDesc desc)
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
-		ma_source_compile(source, desc);
+		ma_source_compile(source, rel);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();

@@ -342,7 +342,8 @@ take_matches(MaProfile *person, const char *address, uint64 first, uint64 end)
 /*
  * Finds out who is meant by each external_id, which here may also be an
  * e-mail address or a phone number. With create, who is unknown becomes a
- * contact: by e-mail if there is an @ in it, else by external id.
+ * contact: by e-mail if there is an @ in it, else by external id. Who comes
+ * with an address and no external id is known or made known by that.
  */
 void
 ma_contact_resolve_all(MaProfile *persons, int n, bool create)
@@ -357,7 +358,8 @@ ma_contact_resolve_all(MaProfile *persons, int n, bool create)
 		const char *who = persons[i].external_id;
 		const char *reason = NULL;
 
-		if (persons[i].contact_id != 0 || who == NULL)
+		if (persons[i].contact_id != 0 || persons[i].problem != NULL ||
+			who == NULL || persons[i].is_id)
 			continue;
 		if (strchr(who, '@') == NULL)
 			(void) ma_profile_set_phone(&again[count], who, NULL);

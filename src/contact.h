@@ -36,6 +36,7 @@ typedef struct MaProfile
 	const char *external_id; /* NULL: known by an address only */
 	const char *columns[MA_CONTACT_COLUMNS]; /* new values, NULL removes */
 	uint32		given;		 /* bit 1 << column: is it given? */
+	bool		is_id;		 /* external_id is one, and never an address */
 	Jsonb	   *attributes;	 /* to merge in, a null removes; NULL: none */
 	int64		contact_id;	 /* out: who it is; 0: unknown or a problem */
 	bool		created;	 /* out: nobody knew the person before */
@@ -62,6 +63,7 @@ extern void	 ma_contact_store(MaProfile *persons, int n);
 extern bool	 ma_contact_alias(const char *anonymous_id, MaProfile *person);
 extern int64 ma_contact_resolve(const char *who, bool missing_ok);
 extern void	 ma_contact_resolve_all(MaProfile *persons, int n, bool create);
+extern void	 ma_contact_obtain_held(MaProfile *persons, int n);
 extern ErrorData *ma_contact_bad_phone(const char *phone, const char *reason);
 extern bool		  ma_profile_same_name(const MaProfile *a, const MaProfile *b);
 extern void		  ma_profile_keep_changes(MaProfile		  *profile,

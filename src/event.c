@@ -270,7 +270,8 @@ ma_event_replace(MaEventRow *rows, int n)
 		" join mautomate_internal.dedupe d on d.contact_id = u.contact_id"
 		" and d.dedupe_key = u.dedupe_key"
 		" where e.contact_id = d.contact_id and e.kind = $3"
-		" and e.event_id = d.event_id",
+		" and e.event_id = d.event_id and (e.properties is distinct from"
+		" coalesce(u.properties, '{}') or e.occurred_at <> u.occurred_at)",
 		5,
 		{INT8ARRAYOID, TEXTARRAYOID, TEXTOID, TIMESTAMPTZARRAYOID,
 		 JSONBARRAYOID}};
@@ -295,6 +296,44 @@ ma_event_replace(MaEventRow *rows, int n)
 	values[2] = CStringGetTextDatum(rows[0].kind);
 	values[3] = ma_column_array(&columns[0]);
 	values[4] = ma_column_array(&columns[1]);
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, values, NULL, 0);
+	ma_sql_end(&scope);
+}
+
+/* Gives events other dedupe keys; of those taken by another one, none. */
+void
+ma_event_rekey(const MaEventKey *keys, int n)
+{
+	/* the order makes it delete all before it inserts: keys may be swapped */
+	static MaStatement stmt = {
+		"with gone as ("
+		"delete from mautomate_internal.dedupe d"
+		" using unnest($1, $2, $3) u (contact_id, key, new_key)"
+		" where d.contact_id = u.contact_id and d.dedupe_key = u.key"
+		" returning d.contact_id, u.new_key, d.event_id)"
+		" insert into mautomate_internal.dedupe"
+		" (contact_id, dedupe_key, event_id)"
+		" select * from gone order by 1, 2 on conflict do nothing",
+		3,
+		{INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
+	MaColumn   columns[3];
+	Datum	   values[3];
+	MaSqlScope scope;
+
+	if (n == 0)
+		return;
+	ma_column_init(&columns[0], INT8OID, n);
+	ma_column_init(&columns[1], TEXTOID, n);
+	ma_column_init(&columns[2], TEXTOID, n);
+	for (int i = 0; i < n; i++)
+	{
+		ma_column_add(&columns[0], Int64GetDatum(keys[i].contact_id), false);
+		ma_column_add_text(&columns[1], keys[i].from);
+		ma_column_add_text(&columns[2], keys[i].to);
+	}
+	for (int i = 0; i < lengthof(columns); i++)
+		values[i] = ma_column_array(&columns[i]);
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, values, NULL, 0);
 	ma_sql_end(&scope);

@@ -21,9 +21,18 @@ typedef struct MaEventRow
 	bool		stored;		/* out: false if left out or repeated */
 } MaEventRow;
 
+/* An event that is known by one dedupe key, and is to be by another. */
+typedef struct MaEventKey
+{
+	int64		contact_id;
+	const char *from;
+	const char *to;
+} MaEventKey;
+
 extern int64 ma_event_store(MaEventRow *rows, int n);
 extern void	 ma_event_withdraw(MaEventRow *rows, int n);
 extern void	 ma_event_replace(MaEventRow *rows, int n);
+extern void	 ma_event_rekey(const MaEventKey *keys, int n);
 extern int64 ma_event_first(const MaEventRow *row);
 extern void	 ma_event_check_kind(const char *kind);
 

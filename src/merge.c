@@ -6,10 +6,11 @@
  * and INSERT; an event keeps its event_id. All of it happens under the rule
  * of silence: what the loser did long ago starts nothing for the survivor.
  *
- * Locks: dedupe keys, then both contacts in the order of their ids, then
- * both states likewise, as everywhere. A writer that holds a state commits
- * first and its events move too; one that comes later finds no state of the
- * loser.
+ * Locks: both contacts in the order of their ids, then dedupe keys, then both
+ * states in order, as everywhere. (A writer that found the loser by name holds
+ * it against erasure only, see contact_hold.c: that does not stop a merge.) A
+ * writer that holds a state commits first and its events move too; one that
+ * comes later finds no state of the loser.
  *
  * What the engine keeps of the loser (state, lists, scores, timers) it drops
  * itself when it sees merged_into.
@@ -228,7 +229,7 @@ move(int64 loser, int64 survivor)
 	static MaStatement lock_contacts = {
 		"select from mautomate.contact"
 		" where contact_id in ($1, $2) and merged_into is null"
-		" order by contact_id for update",
+		" order by contact_id for no key update",
 		2,
 		{INT8OID, INT8OID}};
 	static MaStatement lock_states = {
@@ -242,10 +243,10 @@ move(int64 loser, int64 survivor)
 	bool	   alive;
 
 	ma_sql_begin(&scope);
-	ma_sql_exec(&dedupe, values, NULL, 0);
 	alive = ma_sql_exec(&lock_contacts, values, NULL, 0) == 2;
 	if (alive)
 	{
+		ma_sql_exec(&dedupe, values, NULL, 0);
 		ma_sql_exec(&lock_states, values, NULL, 0);
 		/* those of writers that we have just waited for */
 		ma_sql_exec(&dedupe, values, NULL, 0);
@@ -350,7 +351,7 @@ ma_merge_lock(const int64 *contacts, int ncontacts, const int64 *states,
 {
 	static MaStatement stmts[] = {
 		{"select from mautomate.contact where contact_id = any($1)"
-		 " order by contact_id for update",
+		 " order by contact_id for no key update",
 		 1,
 		 {INT8ARRAYOID}},
 		{"select from mautomate_internal.contact_state"

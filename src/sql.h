@@ -7,7 +7,7 @@
 
 #include "executor/spi.h"
 
-#define MA_SQL_MAX_ARGS 16
+#define MA_SQL_MAX_ARGS 24
 
 /* One fixed SQL text. A static variable next to its caller. */
 typedef struct MaStatement

@@ -51,7 +51,7 @@ mautomate_track(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	person.external_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	ma_contact_resolve_all(&person, 1, true);
+	ma_contact_obtain_held(&person, 1);
 	if (person.problem != NULL)
 		ThrowErrorData(person.problem);
 	row.contact_id = person.contact_id;
@@ -78,7 +78,7 @@ mautomate_track_batch(PG_FUNCTION_ARGS)
 	n = read_batch(events, &persons, &rows);
 	if (n == 0)
 		PG_RETURN_INT64(0);
-	ma_contact_resolve_all(persons, n, true);
+	ma_contact_obtain_held(persons, n);
 	for (int i = 0; i < n; i++)
 	{
 		if (persons[i].problem != NULL)

@@ -107,3 +107,9 @@ create view mautomate.contacts as
   where merged_into is null;
 comment on view mautomate.contacts is
   'every person known, without those merged into another';
+
+create function mautomate.erase_contact(who text)
+  returns void language c volatile
+  as 'MODULE_PATHNAME', 'mautomate_erase_contact';
+comment on function mautomate.erase_contact(text) is
+  'forgets a person for good: contact, ids merged into it, events, memberships, histories, enrolments and messages not sent; of messages sent only the numbers stay, without person, address and text. A suppressed address stays suppressed, being known by hash. What other transactions write for the person is waited for and erased too; later the same id is a new person. Errors: 42704 for an unknown person';

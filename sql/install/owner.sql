@@ -27,3 +27,8 @@ $$;
 alter schema mautomate owner to mautomate_owner;
 alter schema mautomate_internal owner to mautomate_owner;
 revoke all on all routines in schema mautomate, mautomate_internal from public;
+
+-- From here on: partitions and children of attached tables.
+create event trigger mautomate_table_changed on ddl_command_end
+  when tag in ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA')
+  execute function mautomate_internal.table_changed();

@@ -291,7 +291,6 @@ select mautomate.attach_events('shop.m', 'x', 'who');
 select mautomate.attach_events('temp_visit', 'x', 'who');
 select mautomate.attach_events('shop.keyless', 'x', 'who');
 select mautomate.attach_contacts('shop.keyless', 'who');
-select mautomate.attach_events('shop.parted', 'x', 'who');
 select mautomate.attach_events('shop.part', 'x', 'who');
 select mautomate.attach_events('shop.far', 'x', 'who');
 select mautomate.attach_events('shop.seq', 'x', 'who');

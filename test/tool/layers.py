@@ -14,7 +14,7 @@ LAYERS = [
     """anniversary value vocabulary signal cell predicate document program
     workflow liquid html channel template mime transport""",
     """log_sql definition predicate_store state outbox gate""",
-    """refresh entry model contact merge attribute event""",
+    """refresh entry model contact merge erase attribute event""",
     """capture track identify kind use list score grant explain verify
     enrollment workflow_store journey delivery send letter preview
     inbound""",

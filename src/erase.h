@@ -1,0 +1,13 @@
+/*
+ * erase.h
+ *	  Forgetting persons for good.
+ */
+#ifndef MA_ERASE_H
+#define MA_ERASE_H
+
+#include "contact.h"
+
+extern int	ma_contact_erase(const int64 *contact_ids, int n);
+extern void ma_contact_erase_own(MaProfile *persons, int n);
+
+#endif /* MA_ERASE_H */
