@@ -130,28 +130,31 @@ typedef struct MaAttributeUse
 /* All definitions of one generation, compiled. */
 typedef struct MaDefinitions
 {
-	int64			generation;	  /* of all definitions in here */
-	int64			consumers_at; /* at which a consumer last changed */
-	MemoryContext	cxt;		  /* owns everything below */
-	int				nlists;
-	MaListDef	   *lists;
-	int				nscores;
-	MaScoreDef	   *scores;
-	int			   *order;		 /* consumers, each after what it needs */
-	int			   *rank;		 /* where a consumer is in it */
-	Bitmapset	  **list_users;	 /* by list: consumers that ask in_list */
-	Bitmapset	  **score_users; /* by score: consumers that ask score, tier */
-	Bitmapset	   *timed;		 /* consumers that time alone can change */
-	int				ncells;
-	int				ncounted; /* cells that somebody asks for */
-	MaCellUse	   *cells;
-	int				nkinds;
-	MaKindDef	   *kinds; /* by name */
-	int				nattributes;
-	MaAttributeUse *attributes;
-	int				nrecorded;
-	const char	  **recorded; /* attributes whose changes are remembered */
-	int				nexprs;
+	int64		  generation;	/* of all definitions in here */
+	int64		  consumers_at; /* at which a consumer last changed */
+	MemoryContext cxt;			/* owns everything below */
+	int			  nlists;
+	MaListDef	 *lists;
+	int			  nscores;
+	MaScoreDef	 *scores;
+	int			 *order;		 /* consumers, each after what it needs */
+	int			 *rank;			 /* where a consumer is in it */
+	Bitmapset	**list_users;	 /* by list: consumers that ask in_list */
+	Bitmapset	**score_users;	 /* by score: consumers that ask score, tier */
+	Bitmapset	**list_counters; /* by list: consumers that count its events */
+	Bitmapset	**score_counters; /* by score: likewise, of its tiers */
+	Bitmapset	 *count_all; /* consumers that count them of whatever list */
+	Bitmapset	 *timed;	 /* consumers that time alone can change */
+	int			  ncells;
+	int			  ncounted; /* cells that somebody asks for */
+	MaCellUse	 *cells;
+	int			  nkinds;
+	MaKindDef	 *kinds; /* by name */
+	int			  nattributes;
+	MaAttributeUse	 *attributes;
+	int				  nrecorded;
+	const char		**recorded; /* attributes whose changes are remembered */
+	int				  nexprs;
 	struct MaExprUse *exprs; /* by predicate_id; private */
 	bool  lacking; /* some expression waits for ma_definition_renew() */
 	void *entries; /* entry.c's part, NULL until it builds it */

@@ -1,6 +1,6 @@
 /*
  * definition_link.c
- *	  Links what is loaded: cells, whom they concern, and the order.
+ *	  Links what is loaded: cells, and whom they concern.
  *
  * Expressions say which signals they read. Signals about the same events
  * share a cell; a cell keeps what the most demanding of them needs. A count
@@ -19,7 +19,6 @@
 #include "value.h"
 
 static void link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer);
-static void order_consumers(MaDefinitions *definitions);
 
 /* Reads the numbers of the cells; called while the definitions are read. */
 void
@@ -290,6 +289,42 @@ find_score_index(MaDefinitions *definitions, const char *name)
 	return -1;
 }
 
+/*
+ * Who counts the events that lists and scores derive depends on them: on
+ * those that its filter names, or on all.
+ */
+static void
+link_derived(MaDefinitions *definitions, const MaSignal *signal, int consumer)
+{
+	bool lists = strcmp(signal->kind, "list_entered") == 0 ||
+				 strcmp(signal->kind, "list_left") == 0;
+	Bitmapset **counters =
+		lists ? definitions->list_counters : definitions->score_counters;
+	int		  n = lists ? definitions->nlists : definitions->nscores;
+	List	 *names = NIL;
+	ListCell *lc;
+
+	if (!lists && strcmp(signal->kind, "tier_changed") != 0)
+		return;
+	if (!ma_expr_restricts(signal->filter, lists ? "list" : "score", &names))
+	{
+		definitions->count_all =
+			bms_add_member(definitions->count_all, consumer);
+		for (int i = 0; i < n; i++)
+			counters[i] = bms_add_member(counters[i], consumer);
+		return;
+	}
+	foreach (lc, names)
+	{
+		const char *name = ((MaTextAt *) lfirst(lc))->text;
+		int			i = lists ? find_list(definitions, name) :
+								find_score_index(definitions, name);
+
+		if (i >= 0)
+			counters[i] = bms_add_member(counters[i], consumer);
+	}
+}
+
 /* Links what an expression reads; consumer is -1 for one of a workflow. */
 static void
 link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer)
@@ -311,6 +346,8 @@ link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer)
 			case MA_SLOT_SIGNAL:
 			case MA_SLOT_COMPARE:
 				link_signal(definitions, expr, i, consumer);
+				if (consumer >= 0)
+					link_derived(definitions, slot->signal, consumer);
 				if (slot->signal->recorded != NULL)
 					add_recorded(definitions, slot->signal->recorded);
 				break;
@@ -550,11 +587,14 @@ void
 ma_definition_link(MaDefinitions *definitions)
 {
 	MemoryContext old = MemoryContextSwitchTo(definitions->cxt);
-	int			  consumers = definitions->nlists + definitions->nscores;
 
 	definitions->list_users =
 		palloc0((definitions->nlists + 1) * sizeof(Bitmapset *));
 	definitions->score_users =
+		palloc0((definitions->nscores + 1) * sizeof(Bitmapset *));
+	definitions->list_counters =
+		palloc0((definitions->nlists + 1) * sizeof(Bitmapset *));
+	definitions->score_counters =
 		palloc0((definitions->nscores + 1) * sizeof(Bitmapset *));
 	for (int i = 0; i < definitions->nlists; i++)
 		link_expr(definitions, definitions->lists[i].expr, i);
@@ -572,86 +612,6 @@ ma_definition_link(MaDefinitions *definitions)
 		link_nth(definitions, &definitions->exprs[i]);
 	}
 	group_cells(definitions);
-	definitions->order = palloc((consumers + 1) * sizeof(int));
-	order_consumers(definitions);
-	definitions->rank = palloc((consumers + 1) * sizeof(int));
-	for (int i = 0; i < consumers; i++)
-		definitions->rank[definitions->order[i]] = i;
+	ma_definition_order(definitions);
 	MemoryContextSwitchTo(old);
-}
-
-/* What a consumer is called in an error message. */
-static const char *
-consumer_name(MaDefinitions *definitions, int consumer)
-{
-	if (consumer < definitions->nlists)
-		return psprintf("list \"%s\"", definitions->lists[consumer].name);
-	return psprintf("score \"%s\"",
-					definitions->scores[consumer - definitions->nlists].name);
-}
-
-/* A depth-first search: the path under way, and what is done. */
-typedef struct Visit
-{
-	MaDefinitions *definitions;
-	int			  *path;
-	int			   depth;
-	bool		  *done;
-	int			   ordered; /* filled from the end of order[] */
-} Visit;
-
-/* Refuses a cycle, naming its path. */
-static void
-refuse_cycle(Visit *visit, int consumer)
-{
-	StringInfoData path;
-	int			   start = 0;
-
-	while (visit->path[start] != consumer)
-		start++;
-	initStringInfo(&path);
-	for (int i = start; i < visit->depth; i++)
-		appendStringInfo(&path, "%s is used by ",
-						 consumer_name(visit->definitions, visit->path[i]));
-	appendStringInfoString(&path, consumer_name(visit->definitions, consumer));
-	ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-					errmsg("definitions depend on each other in a cycle"),
-					errdetail("%s.", path.data)));
-}
-
-/* Orders a consumer before all that use it. */
-static void
-visit_consumer(Visit *visit, int consumer)
-{
-	MaDefinitions *definitions = visit->definitions;
-	Bitmapset	  *users =
-		consumer < definitions->nlists ?
-				definitions->list_users[consumer] :
-				definitions->score_users[consumer - definitions->nlists];
-	int user = -1;
-
-	for (int i = 0; i < visit->depth; i++)
-		if (visit->path[i] == consumer)
-			refuse_cycle(visit, consumer);
-	if (visit->done[consumer])
-		return;
-	visit->path[visit->depth++] = consumer;
-	while ((user = bms_next_member(users, user)) >= 0)
-		visit_consumer(visit, user);
-	visit->depth--;
-	visit->done[consumer] = true;
-	definitions->order[--visit->ordered] = consumer;
-}
-
-/* Finds the order of evaluation; an error names a cycle. */
-static void
-order_consumers(MaDefinitions *definitions)
-{
-	int	  consumers = definitions->nlists + definitions->nscores;
-	Visit visit = {.definitions = definitions, .ordered = consumers};
-
-	visit.path = palloc((consumers + 1) * sizeof(int));
-	visit.done = palloc0((consumers + 1) * sizeof(bool));
-	for (int i = consumers - 1; i >= 0; i--)
-		visit_consumer(&visit, i);
 }

@@ -19,5 +19,6 @@ extern bool ma_definition_has_cells(MaDefinitions *definitions,
 									const MaExpr  *expr);
 extern void ma_definition_read_cells(MaDefinitions *definitions);
 extern void ma_definition_link(MaDefinitions *definitions);
+extern void ma_definition_order(MaDefinitions *definitions);
 
 #endif /* MA_DEFINITION_PRIVATE_H */

@@ -14,24 +14,20 @@
 #include "catalog/pg_type_d.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/varlena.h"
 
 #include "argument.h"
 #include "contact.h"
+#include "known.h"
 #include "list.h"
 #include "refresh.h"
 #include "sql.h"
 #include "use.h"
-#include "vocabulary.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(mautomate_create_list);
 PG_FUNCTION_INFO_V1(mautomate_create_static_list);
 PG_FUNCTION_INFO_V1(mautomate_drop_list);
 PG_FUNCTION_INFO_V1(mautomate_rename_list);
-
-/* Longer names are not compared: varstr_levenshtein() takes no more. */
-#define COMPARED_MAX 255
 
 /* What is stored of a list. */
 typedef struct StoredList
@@ -70,50 +66,6 @@ find_list(const char *name, StoredList *list)
 	return found;
 }
 
-/* The nearest of the names a query returns, NULL if none is near. */
-static char *
-nearest_name(MaStatement *stmt, const char *name)
-{
-	MaSqlScope scope;
-	char	  *best = NULL;
-	int		   distance = 1 + strlen(name) / 3;
-
-	ma_sql_begin(&scope);
-	ma_sql_exec(stmt, NULL, NULL, 0);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		char *known = ma_sql_text(i, 1);
-		int	  d;
-
-		if (strlen(name) > COMPARED_MAX || strlen(known) > COMPARED_MAX)
-			continue;
-		d = varstr_levenshtein_less_equal(
-			name, strlen(name), known, strlen(known), 1, 1, 1, distance, true);
-		if (d <= distance)
-		{
-			distance = d;
-			best = MemoryContextStrdup(scope.cxt, known);
-		}
-	}
-	ma_sql_end(&scope);
-	return best;
-}
-
-/* Refuses a name that nothing has. */
-static void
-unknown_object(const char *what, const char *name, MaStatement *names)
-{
-	char *nearest = nearest_name(names, name);
-
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("%s \"%s\" does not exist", what, name),
-			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) : 0));
-}
-
-static MaStatement list_names = {"select name from mautomate_internal.list",
-								 0};
-
 /* The number of a list; an error if there is none of that name. */
 int
 ma_list_id(const char *name, bool *is_static)
@@ -121,100 +73,9 @@ ma_list_id(const char *name, bool *is_static)
 	StoredList list;
 
 	if (!find_list(name, &list))
-		unknown_object("list", name, &list_names);
+		ma_known_refuse(MA_KNOWN_LIST, name);
 	*is_static = list.predicate == NULL;
 	return list.list_id;
-}
-
-/* Does a query with one text find anything? */
-static bool
-exists(MaStatement *stmt, const char *name)
-{
-	MaSqlScope scope;
-	Datum	   value = CStringGetTextDatum(name);
-	bool	   found;
-
-	ma_sql_begin(&scope);
-	found = ma_sql_exec(stmt, &value, NULL, 1) > 0;
-	ma_sql_end(&scope);
-	return found;
-}
-
-/* A kind nobody declared nor ever used may be a slip of the pen. */
-static void
-notice_kind(const char *kind)
-{
-	static MaStatement seen = {
-		"select from mautomate_internal.event_kind where kind = $1"
-		" union all select from mautomate.event where kind = $1 limit 1",
-		1,
-		{TEXTOID}};
-	static MaStatement names = {
-		"select kind from mautomate_internal.event_kind"
-		" union select kind from mautomate_internal.cell",
-		0};
-	char *nearest;
-
-	if (exists(&seen, kind))
-		return;
-	nearest = nearest_name(&names, kind);
-	if (nearest != NULL && strcmp(nearest, kind) == 0)
-		nearest = NULL;
-	ereport(NOTICE,
-			(errmsg("no event of kind \"%s\" was ever declared or seen", kind),
-			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) : 0));
-}
-
-/* Likewise an attribute. */
-static void
-notice_attribute(const char *name)
-{
-	static MaStatement seen = {
-		"select from mautomate.contact where attributes ? $1 limit 1",
-		1,
-		{TEXTOID}};
-	static MaStatement names = {
-		"select attribute from mautomate_internal.attribute", 0};
-	char *nearest;
-
-	if (OidIsValid(ma_vocabulary_attribute(name)) || exists(&seen, name))
-		return;
-	nearest = nearest_name(&names, name);
-	ereport(NOTICE,
-			(errmsg("no attribute \"%s\" was ever declared or seen", name),
-			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) : 0));
-}
-
-/*
- * Checks the names in an expression that is being defined: lists and scores
- * must exist; kinds and attributes that do not are worth a NOTICE.
- */
-void
-ma_list_check_names(const MaExpr *expr)
-{
-	static MaStatement score = {
-		"select from mautomate_internal.score where name = $1", 1, {TEXTOID}};
-	static MaStatement score_names = {
-		"select name from mautomate_internal.score", 0};
-	MaSlot *slots;
-	int		n = ma_expr_slots(expr, &slots);
-
-	for (int i = 0; i < n; i++)
-	{
-		StoredList list;
-
-		if (slots[i].kind == MA_SLOT_IN_LIST &&
-			!find_list(slots[i].object, &list))
-			unknown_object("list", slots[i].object, &list_names);
-		if ((slots[i].kind == MA_SLOT_SCORE ||
-			 slots[i].kind == MA_SLOT_TIER) &&
-			!exists(&score, slots[i].object))
-			unknown_object("score", slots[i].object, &score_names);
-		if (slots[i].signal != NULL)
-			notice_kind(slots[i].signal->kind);
-		if (slots[i].kind == MA_SLOT_ATTRIBUTE)
-			notice_attribute(slots[i].path[0]);
-	}
 }
 
 /*
@@ -275,7 +136,7 @@ mautomate_create_list(PG_FUNCTION_ARGS)
 	same = existed && strcmp(list.predicate, predicate) == 0;
 	if (same && (list.ready || !wait))
 		PG_RETURN_TEXT_P(cstring_to_text("unchanged"));
-	ma_list_check_names(expr);
+	ma_known_check(expr);
 	store_list(name, predicate, ma_predicate_register(&source), wait);
 	if (wait)
 		ma_refresh_everybody(false);

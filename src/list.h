@@ -7,7 +7,6 @@
 
 #include "definition.h"
 
-extern int	ma_list_id(const char *name, bool *is_static);
-extern void ma_list_check_names(const MaExpr *expr);
+extern int ma_list_id(const char *name, bool *is_static);
 
 #endif /* MA_LIST_H */

@@ -14,7 +14,7 @@
 #include "argument.h"
 #include "clock.h"
 #include "compat.h"
-#include "list.h"
+#include "known.h"
 #include "log_sql.h"
 #include "setting.h"
 #include "sql.h"
@@ -110,7 +110,7 @@ mautomate_preview_list(PG_FUNCTION_ARGS)
 	MaSetting	   own;
 	volatile Datum result = (Datum) 0;
 
-	ma_list_check_names(expr);
+	ma_known_check(expr);
 	ma_setting_enter(&own);
 	PG_TRY();
 	{

@@ -17,9 +17,9 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_collation_d.h"
 #include "catalog/pg_type_d.h"
 #include "executor/executor.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/bitmapset.h"
 #include "nodes/nodeFuncs.h"
@@ -30,7 +30,6 @@
 #include "parser/parse_node.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -48,6 +47,9 @@
 
 /* The longest text taken: nobody writes more by hand. */
 #define TEXT_MAX 65536
+
+/* The text being compiled, for positions of errors. */
+static const char *compiling = NULL;
 
 static MaExpr *compile_text(const MaExprSource *source, MemoryContext cxt);
 static List	  *parse(const MaExprSource *source);
@@ -73,6 +75,23 @@ transpose_position(void *arg)
 		internalerrposition(position);
 		internalerrquery(text);
 	}
+}
+
+/* Where an error is: a byte of the text, -1 if that is not known. */
+int
+ma_expr_at(int location)
+{
+	if (location < 0 || compiling == NULL)
+		return 0;
+	return errposition(pg_mbstrlen_with_len(compiling, location) + 1);
+}
+
+/* The same of an expression that is compiled. */
+int
+ma_expr_report_at(const MaExpr *expr, int location)
+{
+	internalerrquery(expr->text);
+	return internalerrposition(pg_mbstrlen_with_len(expr->text, location) + 1);
 }
 
 /* Pins every setting that could change what a text means. */
@@ -108,19 +127,23 @@ MaExpr *
 ma_expr_compile(const MaExprSource *source, MemoryContext cxt)
 {
 	ErrorContextCallback callback;
+	const char			*outer = compiling;
 	MaExpr				*expr;
 	int					 level;
 
 	if (strlen(source->text) > TEXT_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("expression is longer than %d bytes", TEXT_MAX)));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("expression is longer than %d bytes", TEXT_MAX),
+						errhint("Make lists of its parts and join them with "
+								"in_list('<list>').")));
 	callback.callback = transpose_position;
 	callback.arg = unconstify(char *, source->text);
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 	level = pin_settings();
+	compiling = source->text;
 	expr = compile_text(source, cxt);
+	compiling = outer;
 	AtEOXact_GUC(false, level);
 	error_context_stack = callback.previous;
 	return expr;
@@ -155,10 +178,14 @@ parse(const MaExprSource *source)
 		select->withClause != NULL || select->op != SETOP_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("expression expected, not a query"), errposition(1)));
+				 errmsg("expression expected, not a query"),
+				 errhint("Write a condition only, without select, from and "
+						 "where."),
+				 ma_expr_at(0)));
 	if (select->targetList == NIL)
-		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
-						errmsg("expression is empty")));
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR), errmsg("expression is empty"),
+				 errhint("Write true for everybody.")));
 	if (!source->select_list)
 	{
 		ResTarget *target = linitial_node(ResTarget, select->targetList);
@@ -170,7 +197,8 @@ parse(const MaExprSource *source)
 		if (target != NULL)
 			ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
 							errmsg("one expression expected, without a name"),
-							errposition(Max(target->location, 0) + 1)));
+							errhint("Join conditions with and, or or."),
+							ma_expr_at(target->location)));
 	}
 	return select->targetList;
 }
@@ -335,7 +363,7 @@ compile_target(MaCompile *compile, MaExpr *expr, int i, ResTarget *target)
 		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
 						errmsg("expression has no name"),
 						errhint("Write \"<expression> as <name>\"."),
-						errposition(Max(target->location, 0) + 1)));
+						ma_expr_at(target->location)));
 	pstate->p_sourcetext = source->text;
 	pstate->p_paramref_hook = resolve_param;
 	pstate->p_ref_hook_state = compile;
@@ -355,7 +383,7 @@ compile_target(MaCompile *compile, MaExpr *expr, int i, ResTarget *target)
 							errmsg("expression must be of type %s, not %s",
 								   format_type_be(source->type),
 								   format_type_be(from)),
-							errposition(Max(target->location, 0) + 1)));
+							ma_expr_at(target->location)));
 	}
 	else if (exprType(node) == UNKNOWNOID)
 		node = coerce_to_common_type(pstate, node, TEXTOID, "expression");
@@ -407,58 +435,6 @@ ma_expr_only_slot(const MaExpr *expr)
 	if (expr->ntargets != 1 || !IsA(param, Param))
 		return NULL;
 	return &expr->slots[param->paramid - 1];
-}
-
-/* The operator behind a function that compares numbers or texts. */
-static bool
-filter_operator(Oid function, MaOperator *op)
-{
-	static const struct
-	{
-		Oid		   function;
-		MaOperator op;
-	} known[] = {
-		{F_NUMERIC_LT, MA_LT}, {F_NUMERIC_LE, MA_LE}, {F_NUMERIC_EQ, MA_EQ},
-		{F_NUMERIC_NE, MA_NE}, {F_NUMERIC_GE, MA_GE}, {F_NUMERIC_GT, MA_GT},
-		{F_TEXTEQ, MA_EQ},	   {F_TEXTNE, MA_NE},
-	};
-
-	for (int i = 0; i < lengthof(known); i++)
-		if (known[i].function == function)
-		{
-			*op = known[i].op;
-			return true;
-		}
-	return false;
-}
-
-/* Is the expression event.x <op> constant, over numbers or texts? */
-bool
-ma_expr_filter(const MaExpr *expr, MaFilter *filter)
-{
-	OpExpr		 *op = (OpExpr *) expr->targets[0].expr;
-	Param		 *param;
-	Const		 *constant;
-	const MaSlot *slot;
-
-	if (expr->ntargets != 1 || !IsA(op, OpExpr) ||
-		list_length(op->args) != 2 ||
-		!filter_operator(op->opfuncid, &filter->op) ||
-		(OidIsValid(op->inputcollid) &&
-		 op->inputcollid != DEFAULT_COLLATION_OID))
-		return false;
-	param = linitial(op->args);
-	constant = lsecond(op->args);
-	if (!IsA(param, Param) || !IsA(constant, Const) || constant->constisnull)
-		return false;
-	slot = &expr->slots[param->paramid - 1];
-	if (slot->kind != MA_SLOT_EVENT || slot->type != constant->consttype)
-		return false;
-	filter->path = slot->path;
-	filter->npath = slot->npath;
-	filter->type = slot->type;
-	filter->constant = constant->constvalue;
-	return true;
 }
 
 /* May evaluating it raise an error? */

@@ -8,6 +8,7 @@
 #include "access/tupdesc.h"
 #include "executor/tuptable.h"
 #include "nodes/bitmapset.h"
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
 #include "signal.h"
@@ -90,6 +91,13 @@ typedef struct MaFilter
 	Datum	   constant;
 } MaFilter;
 
+/* A text in an expression. */
+typedef struct MaTextAt
+{
+	const char *text;
+	int			location; /* -1: not known */
+} MaTextAt;
+
 typedef struct MaExpr MaExpr;
 
 /* How an expression reads the person it is about; state.c provides it. */
@@ -128,8 +136,12 @@ extern Oid		   ma_expr_type(const MaExpr *expr, int i);
 extern Datum ma_expr_eval(MaExpr *expr, int i, MaInput *input, bool *isnull);
 extern bool	 ma_expr_holds(MaExpr *expr, MaInput *input);
 
-extern int			 ma_expr_slots(const MaExpr *expr, MaSlot **slots);
-extern bool			 ma_expr_filter(const MaExpr *expr, MaFilter *filter);
+extern int	 ma_expr_report_at(const MaExpr *expr, int location);
+extern int	 ma_expr_slots(const MaExpr *expr, MaSlot **slots);
+extern bool	 ma_expr_filter(const MaExpr *expr, MaFilter *filter);
+extern bool	 ma_expr_restricts(const MaExpr *filter, const char *property,
+							   List **texts);
+extern List *ma_expr_compared(const MaExpr *expr, int slot);
 extern const MaSlot *ma_expr_only_slot(const MaExpr *expr);
 extern bool			 ma_expr_can_raise(const MaExpr *expr);
 extern bool			 ma_expr_is_timed(const MaExpr *expr);

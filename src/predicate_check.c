@@ -128,17 +128,17 @@ refuse_function(Node *node, Oid function, const char *why)
 					format_procedure(function)),
 			 errdetail("It is %s.", why),
 			 errhint("Built-in functions that are immutable may be used."),
-			 errposition(Max(exprLocation(node), 0) + 1)));
+			 ma_expr_at(exprLocation(node))));
 }
 
 /* Refuses something with its position. */
 static void
 refuse_here(Node *node, const char *what, const char *hint)
 {
-	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					errmsg("%s cannot be used in this expression", what),
-					hint ? errhint("%s", hint) : 0,
-					errposition(Max(exprLocation(node), 0) + 1)));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s cannot be used in this expression", what),
+			 hint ? errhint("%s", hint) : 0, ma_expr_at(exprLocation(node))));
 }
 
 /* Is a function among the greedy ones? */
@@ -246,9 +246,9 @@ check_node_type(Node *node)
 			break;
 	}
 	if (what != NULL)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("%s cannot be used in this expression", what),
-						errposition(Max(exprLocation(node), 0) + 1)));
+		refuse_here(node, what,
+					"Use comparisons, and, or, not, case, coalesce and "
+					"built-in functions of one value.");
 }
 
 /* A constant time that was 'today' when it was compiled is refused. */
@@ -273,7 +273,7 @@ check_constant(Const *constant, Check *check)
 				 errmsg("a constant cannot mean the present"),
 				 errhint("Compare with now() - interval '1 day', for "
 						 "example, or use elapsed(...) or remaining(...)."),
-				 errposition(constant->location + 1)));
+				 ma_expr_at(constant->location)));
 }
 
 /* Texts that become times when they are evaluated may say 'today'. */
@@ -311,7 +311,8 @@ check_format(FuncExpr *call)
 		return;
 	format = lsecond(call->args);
 	if (!IsA(format, Const) || ((Const *) format)->constisnull)
-		refuse_here((Node *) call, "a format that is no constant", NULL);
+		refuse_here((Node *) call, "a format that is no constant",
+					"Write the format itself, such as 'YYYY-MM'.");
 	pattern = TextDatumGetCString(((Const *) format)->constvalue);
 	switch (exprType(linitial(call->args)))
 	{
@@ -375,13 +376,15 @@ check_walker(Node *node, Check *check)
 						"Its zone depends on the day.");
 		if (is_name_of_object(type))
 			refuse_here(node, "a type that names objects of the database",
-						NULL);
+						"Compare texts.");
 		if (type >= FirstUnpinnedObjectId)
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 							errmsg("type %s cannot be used in this expression",
 								   format_type_be(type)),
 							errdetail("It is not built in."),
-							errposition(Max(exprLocation(node), 0) + 1)));
+							errhint("Use text, numeric, boolean, date or "
+									"timestamptz."),
+							ma_expr_at(exprLocation(node))));
 	}
 	check_functions_in_node(node, check_function, check);
 	if (IsA(node, CoerceViaIO) || IsA(node, ArrayCoerceExpr))
@@ -392,7 +395,8 @@ check_walker(Node *node, Check *check)
 	}
 	if (IsA(node, CollateExpr) &&
 		((CollateExpr *) node)->collOid >= FirstNormalObjectId)
-		refuse_here(node, "a collation that is not built in", NULL);
+		refuse_here(node, "a collation that is not built in",
+					"Use \"C\", for example.");
 	if (IsA(node, FuncExpr))
 		check_format((FuncExpr *) node);
 	return expression_tree_walker(node, check_walker, check);

@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "guc.h"
+#include "nearest.h"
 #include "predicate_private.h"
 #include "value.h"
 #include "vocabulary.h"
@@ -90,6 +91,25 @@ find_call(const char *name)
 	return NULL;
 }
 
+/* The other names of ours. */
+static const char *const others[] = {"anniversary", "elapsed",	 "has_tag",
+									 "in_list",		"remaining", "score",
+									 "tier",		"was"};
+
+/* The name of ours nearest to one that nothing has, NULL if none is near. */
+const char *
+ma_history_nearest(const char *name)
+{
+	MaNearest nearest;
+
+	ma_nearest_begin(&nearest, name);
+	for (int i = 0; i < lengthof(calls); i++)
+		ma_nearest_offer(&nearest, calls[i].name);
+	for (int i = 0; i < lengthof(others); i++)
+		ma_nearest_offer(&nearest, others[i]);
+	return nearest.best;
+}
+
 /* Does the call have a name of ours, whatever its arguments? */
 bool
 ma_history_is_name(Node *node)
@@ -111,12 +131,10 @@ ma_history_is_call(Node *node)
 	if (find_call(name) != NULL)
 		return ((FuncCall *) node)->args != NIL &&
 			   ma_raw_string(linitial(((FuncCall *) node)->args)) != NULL;
-	return ma_raw_is_call(node, "was") || ma_raw_is_call(node, "in_list") ||
-		   ma_raw_is_call(node, "score") || ma_raw_is_call(node, "tier") ||
-		   ma_raw_is_call(node, "has_tag") ||
-		   ma_raw_is_call(node, "elapsed") ||
-		   ma_raw_is_call(node, "remaining") ||
-		   ma_raw_is_call(node, "anniversary");
+	for (int i = 0; i < lengthof(others); i++)
+		if (strcmp(name, others[i]) == 0)
+			return true;
+	return false;
 }
 
 /* Refuses arguments that a call does not take. */
@@ -124,7 +142,7 @@ void
 ma_history_wrong_call(const char *usage, int location)
 {
 	ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("wrong arguments"),
-					errhint("Write %s.", usage), errposition(location + 1)));
+					errhint("Write %s.", usage), ma_expr_at(location)));
 }
 
 /* An interval constant that a window may have: longer than nothing. */
@@ -137,7 +155,9 @@ window_constant(Node *node, Interval *span, const char *usage, int location)
 		(span->month == 0 && span->day == 0 && span->time == 0))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("within must be longer than nothing"),
-						errposition(exprLocation(node) + 1)));
+						errhint("Write how far back it reaches: within => "
+								"'30 days'."),
+						ma_expr_at(exprLocation(node))));
 	if (span->month / MONTHS_PER_YEAR + span->day / DAYS_PER_YEAR +
 			span->time / (DAYS_PER_YEAR * USECS_PER_DAY) >
 		WITHIN_MAX_YEARS)
@@ -145,7 +165,7 @@ window_constant(Node *node, Interval *span, const char *usage, int location)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("within must be at most %d years", WITHIN_MAX_YEARS),
 				 errhint("Leave it out to count all events."),
-				 errposition(exprLocation(node) + 1)));
+				 ma_expr_at(exprLocation(node))));
 }
 
 /* Compiles the filter of a call: event.x of the kind, and constants. */
@@ -265,7 +285,9 @@ named_argument(MaSignal *signal, NamedArgExpr *arg, Period *period,
 	if (period->since && period->until && period->from >= period->to)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("until must be later than since"),
-						errposition(exprLocation(value) + 1)));
+						errhint("A date means the whole day: since => "
+								"'2026-01-01', until => '2026-12-31'."),
+						ma_expr_at(exprLocation(value))));
 	return true;
 }
 
@@ -301,7 +323,9 @@ make_signal(MaCompile *compile, FuncCall *call, const Call *known)
 				 errmsg("%s asks about the history of a contact, which this "
 						"expression cannot do",
 						known->name),
-				 errposition(call->location + 1)));
+				 errhint("It reads one event or row: %s.",
+						 ma_names_allowed(compile)),
+				 ma_expr_at(call->location)));
 	if (call->agg_distinct)
 		ma_history_wrong_call("count_distinct('<kind>', '<property>'" WINDOW,
 							  call->location);
@@ -339,7 +363,7 @@ make_signal(MaCompile *compile, FuncCall *call, const Call *known)
 				 errmsg("last_value has no window"),
 				 errhint("Join %s and ever('<kind>', within => ...) by and.",
 						 known->usage),
-				 errposition(call->location + 1)));
+				 ma_expr_at(call->location)));
 	set_form(compile, signal);
 	set_conditions(compile, signal, call, &period);
 	return signal;
@@ -353,6 +377,7 @@ add_signal(MaCompile *compile, FuncCall *call, const Call *known, Node **param)
 	MaSlot	 *slot = ma_names_add_slot(compile, param, call->location);
 
 	slot->kind = MA_SLOT_SIGNAL;
+	slot->location = exprLocation(linitial(call->args));
 	slot->type = signal->type;
 	slot->signal = signal;
 	slot->text = signal_text(
@@ -372,9 +397,11 @@ object_call(MaCompile *compile, FuncCall *call, MaSlotKind kind, Oid type)
 
 	if (!(compile->source->names &
 		  (kind == MA_SLOT_TAG ? MA_NAMES_CONTACT : MA_NAMES_HISTORY)))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("%s cannot be used in this expression", name),
-						errposition(call->location + 1)));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s cannot be used in this expression", name),
+				 errhint("Names here are: %s.", ma_names_allowed(compile)),
+				 ma_expr_at(call->location)));
 	if (object == NULL || list_length(call->args) != 1 ||
 		call->agg_filter != NULL)
 		ma_history_wrong_call(psprintf("%s('<name>')", name), call->location);
@@ -448,7 +475,7 @@ ma_history_call(MaCompile *compile, FuncCall *call, Oid hint)
 						"<, <=, > or >=",
 						name),
 				 errhint("Write %s(...) > '30 days', for example.", name),
-				 errposition(call->location + 1)));
+				 ma_expr_at(call->location)));
 	slot = add_signal(compile, call, find_call(name), &param);
 	if (slot->signal->function == MA_LAST_VALUE)
 		slot->type = slot->signal->type = last_value_type(slot->signal, hint);

@@ -23,8 +23,11 @@
 #include "parser/parse_type.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
+#include "utils/catcache.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
+#include "nearest.h"
 #include "predicate_private.h"
 #include "value.h"
 #include "vocabulary.h"
@@ -47,7 +50,9 @@ ma_names_add_slot(MaCompile *compile, Node **param, int location)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("expression has more than %d names and calls",
 							   SLOTS_MAX),
-						errposition(location + 1)));
+						errhint("Make lists of its parts and join them with "
+								"in_list('<list>')."),
+						ma_expr_at(location)));
 	if (compile->nslots == compile->maxslots)
 	{
 		compile->maxslots = Max(8, 2 * compile->maxslots);
@@ -74,10 +79,9 @@ ma_names_add_slot(MaCompile *compile, Node **param, int location)
 static void
 refuse(const char *what, const char *hint, int location)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("%s cannot be used in this expression", what),
-			 hint ? errhint("%s", hint) : 0, errposition(location + 1)));
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("%s cannot be used in this expression", what),
+					hint ? errhint("%s", hint) : 0, ma_expr_at(location)));
 }
 
 /* Is the node a name of ours (contact.x, event.x, ...)? */
@@ -161,8 +165,8 @@ scope_of(MaCompile *compile, const char *name)
 }
 
 /* What may be written, for the hint of an error. */
-static char *
-allowed_names(MaCompile *compile)
+char *
+ma_names_allowed(MaCompile *compile)
 {
 	int			   names = compile->source->names;
 	StringInfoData s;
@@ -266,7 +270,9 @@ column_type(Form_pg_attribute att, int location)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("column \"%s\" has type %s, which is not built in",
 						NameStr(att->attname), format_type_be(type)),
-				 errposition(location + 1)));
+				 errhint("Give it as a built-in type, by a view or a "
+						 "generated column."),
+				 ma_expr_at(location)));
 	return type;
 }
 
@@ -276,9 +282,10 @@ rewrite_column(MaCompile *compile, ColumnRef *ref)
 {
 	const char *name = strVal(linitial(ref->fields));
 	TupleDesc	row = compile->source->row;
-	const char *nearest = NULL;
+	MaNearest	nearest;
 	Node	   *param;
 
+	ma_nearest_begin(&nearest, name);
 	for (int i = 0; i < row->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(row, i);
@@ -286,12 +293,9 @@ rewrite_column(MaCompile *compile, ColumnRef *ref)
 
 		if (att->attisdropped)
 			continue;
+		ma_nearest_offer(&nearest, NameStr(att->attname));
 		if (strcmp(NameStr(att->attname), name) != 0)
-		{
-			if (pg_strncasecmp(NameStr(att->attname), name, 3) == 0)
-				nearest = NameStr(att->attname);
 			continue;
-		}
 		slot = ma_names_add_slot(compile, &param, ref->location);
 		slot->kind = MA_SLOT_COLUMN;
 		slot->column = i;
@@ -299,11 +303,12 @@ rewrite_column(MaCompile *compile, ColumnRef *ref)
 		slot->text = MemoryContextStrdup(compile->cxt, quote_identifier(name));
 		return param;
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("column \"%s\" does not exist", name),
-			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) : 0,
-			 errposition(ref->location + 1)));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_UNDEFINED_COLUMN),
+		 errmsg("column \"%s\" does not exist", name),
+		 nearest.best ? errhint("Perhaps you meant \"%s\".", nearest.best) : 0,
+		 ma_expr_at(ref->location)));
 }
 
 /* Fills the slot of a name behind a scope. */
@@ -341,6 +346,35 @@ set_name(MaCompile *compile, MaSlot *slot, int kind, ColumnRef *ref, Oid hint)
 			   ref->location);
 }
 
+/* Refuses a name that nothing has, telling what may have been meant. */
+static void
+refuse_name(MaCompile *compile, ColumnRef *ref)
+{
+	static const char *const scopes[] = {"contact", "event", "entry",
+										 "context", "steps"};
+	const char				*first = strVal(linitial(ref->fields));
+	char					*whole = NameListToString(ref->fields);
+	const char				*meant = NULL;
+	MaNearest				 nearest;
+
+	ma_nearest_begin(&nearest, first);
+	for (int i = 0; i < lengthof(scopes); i++)
+		if (scope_of(compile, scopes[i]) >= 0)
+			ma_nearest_offer(&nearest, scopes[i]);
+	if (list_length(ref->fields) > 1 && nearest.best != NULL)
+		meant = psprintf("%s%s", nearest.best, strchr(whole, '.'));
+	else if (list_length(ref->fields) == 1 &&
+			 (compile->source->names & MA_NAMES_CONTACT) &&
+			 OidIsValid(ma_vocabulary_attribute(first)))
+		meant = psprintf("contact.%s", quote_identifier(first));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("name \"%s\" is not known here", whole),
+			 meant ? errhint("Perhaps you meant \"%s\".", meant) :
+					 errhint("Names here are: %s.", ma_names_allowed(compile)),
+			 ma_expr_at(ref->location)));
+}
+
 /* contact.x, event.x, entry.x, context.x, steps.a.x or a column. */
 static Node *
 rewrite_name(MaCompile *compile, ColumnRef *ref, Oid hint)
@@ -356,11 +390,7 @@ rewrite_name(MaCompile *compile, ColumnRef *ref, Oid hint)
 	kind =
 		list_length(ref->fields) > 1 ? scope_of(compile, strVal(first)) : -1;
 	if (kind < 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-						errmsg("name \"%s\" is not known here",
-							   NameListToString(ref->fields)),
-						errhint("Names here are: %s.", allowed_names(compile)),
-						errposition(ref->location + 1)));
+		refuse_name(compile, ref);
 	set_name(compile, ma_names_add_slot(compile, &param, ref->location), kind,
 			 ref, hint);
 	return param;
@@ -442,12 +472,37 @@ rewrite_list(MaCompile *compile, List *list, Oid hint)
 		lfirst(lc) = ma_names_rewrite(compile, lfirst(lc), hint);
 }
 
+/* Refuses a function that PostgreSQL does not have, if we have one like it. */
+static void
+check_function_name(FuncCall *call)
+{
+	const char *name = strVal(llast(call->funcname));
+	const char *nearest;
+	CatCList   *list;
+	bool		known;
+
+	if (list_length(call->funcname) > 1)
+		return;
+	list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(name));
+	known = list->n_members > 0;
+	ReleaseCatCacheList(list);
+	if (known || (nearest = ma_history_nearest(name)) == NULL)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
+					errmsg("function \"%s\" is not known here", name),
+					errhint("Perhaps you meant \"%s\".", nearest),
+					ma_expr_at(call->location)));
+}
+
 /* A call of a built-in function, or one about the history. */
 static Node *
 rewrite_call(MaCompile *compile, FuncCall *call, Oid hint)
 {
 	if (call->over != NULL)
-		refuse("a window function", NULL, call->location);
+		refuse("a window function",
+			   "count('<kind>'), sum('<kind>', '<property>') and the like "
+			   "ask about the history of a contact.",
+			   call->location);
 	if (ma_history_is_call((Node *) call))
 		return ma_history_call(compile, call, hint);
 	if (call->agg_star || call->agg_distinct || call->agg_filter != NULL ||
@@ -462,6 +517,7 @@ rewrite_call(MaCompile *compile, FuncCall *call, Oid hint)
 			   "Compare a time with now(), or use elapsed(...) or "
 			   "remaining(...).",
 			   call->location);
+	check_function_name(call);
 	rewrite_list(compile, call->args, InvalidOid);
 	return (Node *) call;
 }
@@ -488,33 +544,44 @@ rewrite_case(MaCompile *compile, CaseExpr *expr, Oid hint)
 	return (Node *) expr;
 }
 
-/* Node types that are refused by name. */
+/* Node types that are refused by name, and what to write instead. */
 static void
 refuse_node(Node *node)
 {
-	int location = Max(exprLocation(node), 0);
-
-	switch (nodeTag(node))
+	static const struct
 	{
-		case T_SubLink:
-			refuse("a subquery",
-				   "Ask about the history with count, sum, ever and the "
-				   "like, about another list with in_list('<list>').",
-				   location);
-			break;
-		case T_ParamRef:
-			refuse("a parameter", NULL, location);
-			break;
-		case T_SQLValueFunction:
-			refuse("a function of the session",
-				   "Compare a time with now(), or use elapsed(...) or "
-				   "remaining(...).",
-				   location);
-			break;
-		default:
-			refuse("this construct", NULL, location);
-			break;
-	}
+		NodeTag		tag;
+		const char *what;
+		const char *hint;
+	} refused[] = {
+		{T_SubLink, "a subquery",
+		 "Ask about the history with count, sum, ever and the like, about "
+		 "another list with in_list('<list>')."},
+		{T_ParamRef, "a parameter", "Write the value itself."},
+		{T_SQLValueFunction, "a function of the session",
+		 "Compare a time with now(), or use elapsed(...) or "
+		 "remaining(...)."},
+		{T_RowExpr, "a row",
+		 "Compare the values one by one and join them with and."},
+		{T_A_Indirection, "a subscript or field",
+		 "A value within an object is contact.<name>.<key>."},
+		{T_SetToDefault, "default", "Write the value itself."},
+		{T_GroupingFunc, "grouping", "Nothing is grouped here."},
+		{T_XmlExpr, "an XML function", "Attributes and properties are JSON."},
+		{T_XmlSerialize, "an XML function",
+		 "Attributes and properties are JSON."},
+	};
+	int location = exprLocation(node);
+
+	if (IsA(node, A_Indirection))
+		location = exprLocation(((A_Indirection *) node)->arg);
+	for (int i = 0; i < lengthof(refused); i++)
+		if (refused[i].tag == nodeTag(node))
+			refuse(refused[i].what, refused[i].hint, location);
+	refuse("this construct",
+		   "Use comparisons, and, or, not, case, coalesce and built-in "
+		   "functions.",
+		   location);
 }
 
 /*

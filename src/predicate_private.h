@@ -63,13 +63,15 @@ extern MaOperator  ma_operator_commuted(MaOperator op);
 extern Node	  *ma_names_rewrite(MaCompile *compile, Node *node, Oid hint);
 extern MaSlot *ma_names_add_slot(MaCompile *compile, Node **param,
 								 int location);
+extern char	  *ma_names_allowed(MaCompile *compile);
 extern bool	   ma_names_is_name(MaCompile *compile, Node *node);
 extern Oid	   ma_names_type(MaCompile *compile, Node *node);
 
 /* predicate_history.c: calls about the history */
-extern bool	 ma_history_is_name(Node *node);
-extern bool	 ma_history_is_call(Node *node);
-extern Oid	 ma_history_type(Node *node);
+extern bool		   ma_history_is_name(Node *node);
+extern const char *ma_history_nearest(const char *name);
+extern bool		   ma_history_is_call(Node *node);
+extern Oid		   ma_history_type(Node *node);
 extern Node *ma_history_call(MaCompile *compile, FuncCall *call, Oid hint);
 extern Node *ma_history_comparison(MaCompile *compile, A_Expr *expr);
 
@@ -90,6 +92,7 @@ extern void ma_check_tree(Node *node, const MaCompile *compile,
 						  bool *can_raise, bool *zoned);
 
 /* predicate.c */
+extern int	   ma_expr_at(int location);
 extern MaExpr *ma_expr_from_raw(const MaExprSource *source, List *targets,
 								MemoryContext cxt);
 

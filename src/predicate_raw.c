@@ -5,11 +5,15 @@
 #include "postgres.h"
 
 #include "catalog/pg_type_d.h"
+#include "nodes/nodeFuncs.h"
 #include "parser/parse_type.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 #include "predicate_private.h"
+
+/* Longer than anything one waits for. */
+#define SPAN_MAX_YEARS 1000
 
 /* The name of an unqualified call, NULL otherwise. */
 const char *
@@ -41,6 +45,51 @@ ma_raw_string(Node *node)
 	return strVal(&constant->val);
 }
 
+/* Adds to an error of interval_in() where it is, and what to write. */
+static void
+explain_interval(void *arg)
+{
+	if (geterrcode() == ERRCODE_QUERY_CANCELED)
+		return;
+	ma_expr_at(*(int *) arg);
+	errhint("Write an interval such as '30 days', '1 year' or '36 hours'.");
+}
+
+/* A string as an interval; an error, with its position, if it is none. */
+static void
+read_interval(const char *text, int location, Interval *span)
+{
+	ErrorContextCallback callback = {
+		.callback = explain_interval,
+		.arg = &location,
+		.previous = error_context_stack,
+	};
+
+	error_context_stack = &callback;
+	*span = *DatumGetIntervalP(
+		DirectFunctionCall3(interval_in, CStringGetDatum(text),
+							ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	error_context_stack = callback.previous;
+}
+
+/* Refuses what would lead out of the calendar. */
+static void
+check_length(const Interval *span, int location)
+{
+	int64 days =
+		span->month * INT64CONST(31) + span->day + span->time / USECS_PER_DAY;
+
+	if (abs(span->month) > SPAN_MAX_YEARS * 12 ||
+		abs(span->day) > SPAN_MAX_YEARS * 366 ||
+		Abs(days) > SPAN_MAX_YEARS * INT64CONST(366))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
+				 errmsg("interval is longer than %d years", SPAN_MAX_YEARS),
+				 errhint("Write a shorter one; without within all events "
+						 "count, for ever."),
+				 ma_expr_at(location)));
+}
+
 /* A string or interval constant as an interval; false if it is neither. */
 bool
 ma_raw_interval(Node *node, Interval *span)
@@ -58,9 +107,8 @@ ma_raw_interval(Node *node, Interval *span)
 	text = ma_raw_string(node);
 	if (text == NULL)
 		return false;
-	*span = *DatumGetIntervalP(
-		DirectFunctionCall3(interval_in, CStringGetDatum(text),
-							ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	read_interval(text, exprLocation(node), span);
+	check_length(span, exprLocation(node));
 	return true;
 }
 

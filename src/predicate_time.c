@@ -116,7 +116,7 @@ refuse_now(int location)
 			 errhint("Compare one time with now(), or with now() plus or "
 					 "minus one interval: contact.renewal < now() + "
 					 "interval '30 days'."),
-			 errposition(location + 1)));
+			 ma_expr_at(location)));
 }
 
 /* A constant time as a slot; false if the node is none. */
@@ -147,7 +147,7 @@ constant_time(MaCompile *compile, Node *node, Node **param)
 				 errmsg("\"%s\" is not a time", text),
 				 errhint("Write a date such as '2026-06-01', or compare "
 						 "now() with contact.<name>."),
-				 errposition(location + 1)));
+				 ma_expr_at(location)));
 	slot = ma_names_add_slot(compile, param, location);
 	slot->kind = MA_SLOT_TIME;
 	slot->type = TIMESTAMPTZOID;
@@ -178,7 +178,7 @@ time_slot(MaCompile *compile, Node *time, const char *name, int location)
 						errmsg("%s takes a kind of event, or a time such as "
 							   "contact.registered_at",
 							   name),
-						errposition(location + 1)));
+						ma_expr_at(location)));
 	inner = ((ParamRef *) param)->number - 1;
 	slot = &compile->slots[inner];
 	if (slot->type == DATEOID || slot->type == TIMESTAMPOID)
@@ -192,7 +192,7 @@ time_slot(MaCompile *compile, Node *time, const char *name, int location)
 						errmsg("%s is no time", slot->text),
 						errhint("Declare it with define_attribute(..., "
 								"'timestamptz') or 'date'."),
-						errposition(location + 1)));
+						ma_expr_at(location)));
 	return inner;
 }
 
@@ -210,7 +210,7 @@ elapsed_comparison(MaCompile *compile, MaSlotKind kind, Node *time,
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("time that passes cannot be compared by = or <>"),
-				 errhint("Use <, <=, > or >=."), errposition(location + 1)));
+				 errhint("Use <, <=, > or >=."), ma_expr_at(location)));
 	inner = time_slot(compile, time, name, location);
 	slot = ma_names_add_slot(compile, &param, location);
 	slot->kind = kind;
@@ -324,10 +324,12 @@ ma_time_anniversary(MaCompile *compile, FuncCall *call)
 	int		zone;
 
 	if (!(compile->source->names & MA_NAMES_CONTACT))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("anniversary cannot be used in this "
-							   "expression"),
-						errposition(call->location + 1)));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("anniversary cannot be used in this "
+						"expression"),
+				 errhint("Names here are: %s.", ma_names_allowed(compile)),
+				 ma_expr_at(call->location)));
 	if (list_length(call->args) != 1 || call->agg_filter != NULL ||
 		IsA(linitial(call->args), NamedArgExpr))
 		ma_history_wrong_call("anniversary(contact.<date>)", call->location);
@@ -342,7 +344,7 @@ ma_time_anniversary(MaCompile *compile, FuncCall *call)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("%s is no date", compile->slots[inner].text),
 				 errhint("Declare it with define_attribute(..., 'date')."),
-				 errposition(call->location + 1)));
+				 ma_expr_at(call->location)));
 	zone = zone_slot(compile, call->location);
 	slot = ma_names_add_slot(compile, &param, call->location);
 	slot->kind = MA_SLOT_ANNIVERSARY;
@@ -377,7 +379,7 @@ ma_time_bound(Node *node, bool is_end, const char *usage)
 				 errhint("Write a date such as '2026-12-31' or a time such "
 						 "as '2026-12-31 18:00'; for a window that slides, "
 						 "within => '30 days'."),
-				 errposition(exprLocation(node) + 1)));
+				 ma_expr_at(exprLocation(node))));
 	if (is_end && strspn(text, "0123456789-") == strlen(text))
 		t = ma_time_add(t, &day, 1, ma_timezone());
 	return t;

@@ -131,9 +131,11 @@ ma_was_call(MaCompile *compile, FuncCall *call)
 	MaSignal  *signal;
 
 	if ((compile->source->names & needed) != needed)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("was cannot be used in this expression"),
-						errposition(call->location + 1)));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("was cannot be used in this expression"),
+				 errhint("Names here are: %s.", ma_names_allowed(compile)),
+				 ma_expr_at(call->location)));
 	if (call->args != NIL)
 		attribute = attribute_of(linitial(call->args));
 	if (attribute == NULL || list_length(call->args) < 2 ||

@@ -17,7 +17,7 @@
 
 #include "argument.h"
 #include "compat.h"
-#include "list.h"
+#include "known.h"
 #include "refresh.h"
 #include "sql.h"
 #include "state.h"
@@ -78,9 +78,7 @@ score_id(const char *name)
 
 	ma_sql_begin(&scope);
 	if (ma_sql_exec(&stmt, &value, NULL, 1) == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("score \"%s\" does not exist", name),
-						errhint("create_score(name) creates it.")));
+		ma_known_refuse(MA_KNOWN_SCORE, name);
 	id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
 	ma_sql_end(&scope);
 	return id;
@@ -186,7 +184,7 @@ register_event_rule(const char *event, const char *condition)
 		appendStringInfo(&text, " filter (where %s\n)", condition);
 	}
 	source.text = text.data;
-	ma_list_check_names(ma_expr_compile(&source, CurrentMemoryContext));
+	ma_known_check(ma_expr_compile(&source, CurrentMemoryContext));
 	return ma_predicate_register(&source);
 }
 
@@ -197,7 +195,7 @@ register_condition_rule(const char *condition)
 	MaExprSource source = {
 		.text = condition, .names = MA_NAMES_PERSON, .type = BOOLOID};
 
-	ma_list_check_names(ma_expr_compile(&source, CurrentMemoryContext));
+	ma_known_check(ma_expr_compile(&source, CurrentMemoryContext));
 	return ma_predicate_register(&source);
 }
 

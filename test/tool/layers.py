@@ -10,12 +10,12 @@ import re
 # within a family everything goes.
 LAYERS = [
     """compat sql guc zone clock inval error wake arm address batch setting
-    argument lease guard columns calendar table json""",
+    argument lease guard columns calendar table json nearest""",
     """anniversary value vocabulary signal cell predicate document program
     workflow liquid html channel template mime transport""",
     """log_sql definition predicate_store state outbox gate""",
     """refresh entry model contact merge erase attribute event""",
-    """capture track identify kind use list score grant explain verify
+    """capture track identify kind use known list score grant explain verify
     enrollment workflow_store journey delivery send letter preview
     inbound""",
     """launcher worker mautomate""",

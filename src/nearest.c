@@ -1,0 +1,40 @@
+/*
+ * nearest.c
+ *	  Which of some names did somebody mean?
+ */
+#include "postgres.h"
+
+#include "utils/varlena.h"
+
+#include "nearest.h"
+
+/* Longer names are not compared: varstr_levenshtein() takes no more. */
+#define COMPARED_MAX 255
+
+/* Begins to look for the name nearest to one that does not exist. */
+void
+ma_nearest_begin(MaNearest *nearest, const char *name)
+{
+	nearest->name = name;
+	nearest->distance = 1 + strlen(name) / 3;
+	nearest->best = NULL;
+}
+
+/* Compares with a name that exists; it must live as long as the search. */
+void
+ma_nearest_offer(MaNearest *nearest, const char *known)
+{
+	int distance;
+
+	if (strlen(nearest->name) > COMPARED_MAX || strlen(known) > COMPARED_MAX ||
+		strcmp(nearest->name, known) == 0)
+		return;
+	distance = varstr_levenshtein_less_equal(
+		nearest->name, strlen(nearest->name), known, strlen(known), 1, 1, 1,
+		nearest->distance, true);
+	if (distance > nearest->distance ||
+		(distance == nearest->distance && nearest->best != NULL))
+		return;
+	nearest->distance = distance;
+	nearest->best = known;
+}
