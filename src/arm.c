@@ -26,7 +26,7 @@ PG_FUNCTION_INFO_V1(mautomate_arm);
 PG_FUNCTION_INFO_V1(mautomate_disarm);
 PG_FUNCTION_INFO_V1(mautomate_address_checked);
 
-static void		  check_email(const char *argument, const char *address);
+static char		 *normal_address(const char *argument, const char *address);
 static ArrayType *check_only(ArrayType *only);
 static void		  reload(void);
 static void		  copy_only(MaArm *into, ArrayType *only);
@@ -64,8 +64,7 @@ mautomate_arm(PG_FUNCTION_ARGS)
 		nulls[1] = 'n';
 	else
 	{
-		check_email("redirect", redirect);
-		values[1] = CStringGetTextDatum(ma_address_normalise(redirect, NULL));
+		values[1] = CStringGetTextDatum(normal_address("redirect", redirect));
 	}
 	ma_sql_begin(&scope);
 	ma_sql_exec(&first, NULL, NULL, 0);
@@ -94,18 +93,9 @@ mautomate_disarm(PG_FUNCTION_ARGS)
 Datum
 mautomate_address_checked(PG_FUNCTION_ARGS)
 {
-	char	   *address = ma_argument_text(fcinfo, 0, "address");
-	const char *reason;
+	char *address = ma_argument_text(fcinfo, 0, "address");
 
-	if (strchr(address, '@') != NULL)
-		check_email("address", address);
-	else if (ma_phone_normalise(address, &reason) == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" is neither an e-mail address nor a phone "
-						"number",
-						address),
-				 errdetail("%s", reason)));
+	(void) normal_address("address", address);
 	PG_RETURN_TEXT_P(cstring_to_text(address));
 }
 
@@ -125,17 +115,23 @@ ma_armed_ever(void)
 	return ma_arm()->ever;
 }
 
-/* Raises an error unless it is an e-mail address. */
-static void
-check_email(const char *argument, const char *address)
+/* An address in its one spelling; an error if it is none. */
+static char *
+normal_address(const char *argument, const char *address)
 {
-	const char *reason;
+	bool		is_email = strchr(address, '@') != NULL;
+	const char *reason = NULL;
+	char	   *normal = is_email ? ma_address_normalise(address, &reason) :
+									ma_phone_normalise(address, &reason);
 
-	if (!ma_address_valid(address, &reason))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("%s: \"%s\" is not an e-mail address", argument,
-							   address),
-						errdetail("%s", reason)));
+	if (normal == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s: \"%s\" is neither an e-mail address nor a phone "
+						"number",
+						argument, address),
+				 reason != NULL ? errdetail("%s", reason) : 0));
+	return normal;
 }
 
 /* The addresses in one spelling. */
@@ -156,9 +152,7 @@ check_only(ArrayType *only)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("argument \"%s\" must not hold a null", "only")));
-		address = TextDatumGetCString(elements[i]);
-		check_email("only", address);
-		address = ma_address_normalise(address, NULL);
+		address = normal_address("only", TextDatumGetCString(elements[i]));
 		elements[i] = CStringGetTextDatum(address);
 	}
 	return construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT);

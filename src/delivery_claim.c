@@ -30,7 +30,7 @@ ma_delivery_claim(MaSender *sender, int max)
 		route->claimed_count = 0;
 		if (!armed || claimed == max)
 			continue;
-		if (route->kind == MA_CHANNEL_SMTP)
+		if (route->kind != MA_CHANNEL_LOG)
 			ma_delivery_prepare(sender, route);
 		room = ma_delivery_room(route, max - claimed);
 		if (room == 0)
@@ -91,6 +91,7 @@ static void
 hand_over(MaRoute *route, const MaLetter *letter)
 {
 	MaMail	  mail = {0};
+	MaRequest request = {0};
 	MaFlight *flight;
 	bool	  found;
 
@@ -99,7 +100,20 @@ hand_over(MaRoute *route, const MaLetter *letter)
 	flight->priority = letter->priority;
 	flight->attempt = letter->attempt;
 	flight->first_tried_at = letter->first_tried_at;
-	flight->address = MemoryContextStrdup(route->cxt, letter->address);
+	flight->address = letter->address == NULL ?
+						  NULL :
+						  MemoryContextStrdup(route->cxt, letter->address);
+	if (route->kind == MA_CHANNEL_HTTP)
+	{
+		request.id = letter->message_id;
+		request.method = letter->request.method;
+		request.url = letter->request.url;
+		request.headers = letter->request.headers.data;
+		request.body = letter->request.body.data;
+		request.body_len = letter->request.body.len;
+		ma_transport_request(route->transport, &request);
+		return;
+	}
 	mail.id = letter->message_id;
 	mail.sender = letter->sender;
 	mail.recipient = letter->address;

@@ -19,7 +19,7 @@ typedef struct MaFlight
 	int			priority;
 	int			attempt;
 	TimestampTz first_tried_at;
-	char	   *address; /* in the route's context */
+	char	   *address; /* in the route's context; or NULL */
 } MaFlight;
 
 /* A channel as a sender serves it. */
@@ -30,6 +30,7 @@ typedef struct MaRoute
 	uint32			   revision; /* of the settings the transport was given */
 	int				   connections;
 	bool			   hold_in_doubt;
+	bool			   one_server;	  /* all messages go to the same */
 	bool			   hungry;		  /* there may be something to claim */
 	MemoryContext	   cxt;			  /* of transport and flights */
 	MaTransport		  *transport;	  /* NULL: not started */
@@ -72,6 +73,7 @@ extern bool ma_delivery_gone(const MaRoute *route);
 extern int	ma_delivery_room(const MaRoute *route, int max);
 extern bool ma_delivery_resting(const MaRoute *route);
 extern void ma_delivery_rest(MaRoute *route);
+extern void ma_delivery_rest_for(MaRoute *route, int seconds);
 
 /* delivery_claim.c */
 extern int	ma_delivery_claim(MaSender *sender, int max);

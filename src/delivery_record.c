@@ -20,9 +20,14 @@
 #define RETRY_SPREAD  0.2
 #define GIVE_UP_AFTER (5 * USECS_PER_DAY)
 
+/* A server may tell us to wait no longer than this. */
+#define RETRY_AFTER_MOST (USECS_PER_DAY)
+
 static void collect(MaRoute *route, TimestampTz now, MaResults *results);
 static void judge(MaRoute *route, const MaTransportResult *outcome,
 				  MaFinish *finish);
+static void wait_as_told(MaRoute *route, const MaTransportResult *outcome,
+						 MaFinish *finish, TimestampTz now);
 static void try_later(MaFinish *finish, const MaFlight *flight,
 					  TimestampTz now);
 
@@ -60,10 +65,15 @@ collect(MaRoute *route, TimestampTz now, MaResults *results)
 		if (finish->state == MA_FINISH_RETRY ||
 			finish->state == MA_FINISH_IN_DOUBT)
 			try_later(finish, flight, now);
-		finish->address = pstrdup(flight->address);
+		if (finish->state == MA_FINISH_RETRY && outcome.retry_after > 0)
+			wait_as_told(route, &outcome, finish, now);
+		if (flight->address != NULL)
+		{
+			finish->address = pstrdup(flight->address);
+			pfree(flight->address);
+		}
 		if (finish->state == MA_FINISH_DEFERRED)
 			finish->due_at = now;
-		pfree(flight->address);
 		hash_search(route->flights, &outcome.id, HASH_REMOVE, NULL);
 	}
 }
@@ -99,7 +109,9 @@ judge(MaRoute *route, const MaTransportResult *outcome, MaFinish *finish)
 		finish->reply = psprintf("%d %s", outcome->code, outcome->text);
 	else if (outcome->text != NULL && outcome->text[0] != '\0')
 		finish->reason = pstrdup(outcome->text);
-	if (outcome->outcome == MA_OUTCOME_NOT_REACHED)
+	if (outcome->provided[0] != '\0')
+		finish->provided = pstrdup(outcome->provided);
+	if (outcome->outcome == MA_OUTCOME_NOT_REACHED && route->one_server)
 		ma_delivery_rest(route);
 	else
 		route->rest = 0;
@@ -149,6 +161,22 @@ try_later(MaFinish *finish, const MaFlight *flight, TimestampTz now)
 	delay *= 1 - RETRY_SPREAD +
 			 2 * RETRY_SPREAD * pg_prng_double(&pg_global_prng_state);
 	finish->due_at = now + (TimestampTz) delay;
+}
+
+/*
+ * The server has said how long to wait: not tried again before that. If all
+ * messages go there, the others wait too, for a while.
+ */
+static void
+wait_as_told(MaRoute *route, const MaTransportResult *outcome,
+			 MaFinish *finish, TimestampTz now)
+{
+	TimestampTz until =
+		now + Min(outcome->retry_after * USECS_PER_SEC, RETRY_AFTER_MOST);
+
+	finish->due_at = Max(finish->due_at, until);
+	if (route->one_server)
+		ma_delivery_rest_for(route, outcome->retry_after);
 }
 
 /* The results are committed: the connections may go on. */

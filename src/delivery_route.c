@@ -22,6 +22,10 @@
 #define REST_MOST  (60 * USECS_PER_SEC)
 
 static void start_transport(MaSender *sender, MaRoute *route);
+static void configure(const MaChannel *channel, MaTransportConfig *config);
+static MaTransportRelay relay_of(const MaRelay *relay);
+static void configure_web(const MaChannelHttp *http, MaTransportWeb *web);
+static const char *secret_path(const char *file);
 
 /* Brings the routes in line with the channels. Needs a transaction. */
 void
@@ -53,6 +57,8 @@ ma_delivery_refresh(MaSender *sender)
 		route->kind = channels[i].transport;
 		route->connections = channels[i].connections;
 		route->hold_in_doubt = channels[i].hold_in_doubt;
+		route->one_server = channels[i].transport == MA_CHANNEL_SMTP ||
+							channels[i].http.one_server;
 		if (route->revision != channels[i].revision)
 		{
 			route->revision = channels[i].revision;
@@ -65,7 +71,7 @@ ma_delivery_refresh(MaSender *sender)
 }
 
 /*
- * Sees to it that the transport of an smtp route runs when it is needed.
+ * Sees to it that the transport of a route runs when it is needed.
  * Needs a transaction.
  */
 void
@@ -88,19 +94,10 @@ static void
 start_transport(MaSender *sender, MaRoute *route)
 {
 	const MaChannel	 *channel = ma_channel_find(route->lane.channel_id);
-	MaTransportConfig config = {0};
+	MaTransportConfig config;
 	HASHCTL			  control = {0};
 
-	config.host = channel->host;
-	config.port = channel->port;
-	config.tls = channel->tls;
-	config.insecure = !channel->verify;
-	config.ca_file = channel->ca_file;
-	config.user = channel->user;
-	config.connections = channel->connections;
-	if (channel->password_file != NULL)
-		config.password_file = psprintf("%s/%s", ma_guc_secrets_directory,
-										channel->password_file);
+	configure(channel, &config);
 	route->cxt = AllocSetContextCreate(sender->cxt, "mautomate route",
 									   ALLOCSET_DEFAULT_SIZES);
 	control.keysize = sizeof(int64);
@@ -129,6 +126,79 @@ start_transport(MaSender *sender, MaRoute *route)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(sender->step_cxt);
+}
+
+/* What the transport is told of the channel; in the current context. */
+static void
+configure(const MaChannel *channel, MaTransportConfig *config)
+{
+	int				  n = Max(channel->relay_count, 1);
+	MaTransportRelay *relays = palloc(n * sizeof(MaTransportRelay));
+
+	memset(config, 0, sizeof(*config));
+	relays[0] = relay_of(&channel->relay);
+	for (int i = 0; i < channel->relay_count; i++)
+		relays[i] = relay_of(&channel->relays[i]);
+	config->relays = relays;
+	config->relay_count = n;
+	config->helo = channel->helo;
+	config->connections = channel->connections;
+	config->connect_ms = channel->connect_ms;
+	config->reply_ms = channel->reply_ms;
+	config->final_ms = channel->final_ms;
+	config->total_ms = channel->total_ms;
+	config->idle_ms = channel->idle_ms;
+	if (channel->transport == MA_CHANNEL_HTTP)
+	{
+		config->kind = "http";
+		configure_web(&channel->http, &config->web);
+	}
+}
+
+/* A relay as the transport knows it. */
+static MaTransportRelay
+relay_of(const MaRelay *relay)
+{
+	MaTransportRelay result = {0};
+
+	result.host = relay->host;
+	result.port = relay->port;
+	result.weight = relay->weight;
+	result.tls = relay->tls;
+	result.insecure = !relay->verify;
+	result.ca_file = relay->ca_file;
+	result.user = relay->user;
+	result.auth = relay->auth;
+	result.password_file = secret_path(relay->password_file);
+	return result;
+}
+
+/* What only requests have, as the transport knows it. */
+static void
+configure_web(const MaChannelHttp *http, MaTransportWeb *web)
+{
+	web->url_file = secret_path(http->url_file);
+	web->token_file = secret_path(http->token_file);
+	web->token_header = http->token_header;
+	web->token_prefix = http->token_prefix;
+	web->sign_file = secret_path(http->sign_file);
+	web->sign_header = http->sign_header;
+	web->time_header = http->time_header;
+	web->success = http->success;
+	web->retry = http->retry;
+	web->path = http->path;
+	web->values = http->values;
+	web->retry_values = http->retry_values;
+	web->id_path = http->id_path;
+	web->allow_private = http->allow_private;
+}
+
+/* Where a secret is; NULL is none. */
+static const char *
+secret_path(const char *file)
+{
+	return file == NULL ? NULL :
+						  psprintf("%s/%s", ma_guc_secrets_directory, file);
 }
 
 /* Is there a transport that is gone and owes nothing? */
@@ -191,4 +261,14 @@ ma_delivery_rest(MaRoute *route)
 	route->rest =
 		route->rest == 0 ? REST_FIRST : Min(2 * route->rest, REST_MOST);
 	route->resting_until = GetCurrentTimestamp() + route->rest;
+}
+
+/* Leaves its server alone for so many seconds, as it has asked. */
+void
+ma_delivery_rest_for(MaRoute *route, int seconds)
+{
+	TimestampTz until =
+		GetCurrentTimestamp() + Min(seconds * USECS_PER_SEC, REST_MOST);
+
+	route->resting_until = Max(route->resting_until, until);
 }

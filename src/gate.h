@@ -9,7 +9,10 @@
 typedef struct MaRecipient
 {
 	bool		exists;		/* is there such a contact? */
-	const char *email;		/* NULL: none */
+	const char *kind;		/* of the address that the channel writes to:
+							 * "email", "phone", "none" (it needs none), else
+							 * the attribute that holds it */
+	const char *address;	/* NULL: none */
 	const char *suppressed; /* why the address is; NULL: it is not */
 } MaRecipient;
 

@@ -23,6 +23,7 @@ int	  ma_guc_soft_bounces;
 int	  ma_guc_soft_bounce_days;
 int	  ma_guc_complaints;
 char *ma_guc_stop_words;
+char *ma_guc_start_words;
 int	  ma_guc_data_timeout;
 
 static const struct config_enum_entry identity_options[] = {
@@ -99,6 +100,13 @@ define_inbound(void)
 							   "STOP, STOPALL, UNSUBSCRIBE, CANCEL, END, "
 							   "QUIT, ARRET, BAJA, ABMELDEN",
 							   PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("mautomate.start_words",
+							   "Sets the words that, alone in the first line "
+							   "of an answer, take an unsubscription back, "
+							   "separated by commas.",
+							   "In any case of letters.", &ma_guc_start_words,
+							   "START, UNSTOP", PGC_SUSET, 0, NULL, NULL,
+							   NULL);
 }
 
 /* Defines the settings; called once, when the library is loaded. */

@@ -122,8 +122,9 @@ mautomate_handle_inbound(PG_FUNCTION_ARGS)
 	MaInboundEvent event = {0};
 
 	event.text = ma_inbound_safe(body == NULL ? "" : body, MAX_TEXT);
-	event.kind = ma_inbound_is_stop(event.text) ? MA_INBOUND_UNSUBSCRIBE :
-												  MA_INBOUND_REPLY;
+	event.kind = ma_inbound_is_stop(event.text)	 ? MA_INBOUND_UNSUBSCRIBE :
+				 ma_inbound_is_start(event.text) ? MA_INBOUND_SUBSCRIBE :
+												   MA_INBOUND_REPLY;
 	if (provider_id != NULL)
 		event.dedupe_key = psprintf("inbound/%s/%s", channel, provider_id);
 	find_writer(address, channel_id, &event);

@@ -103,6 +103,8 @@ ma_inbound_result(const MaInboundEvent *event)
 	add_number(&state, "event_id", event->event_id);
 	add_bool(&state, "repeated", event->repeated);
 	add_bool(&state, "suppressed", event->suppressed);
+	if (event->kind == MA_INBOUND_SUBSCRIBE)
+		add_bool(&state, "unsuppressed", event->released);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 

@@ -29,7 +29,8 @@
 /* What is known of a message; its FROM clause follows. */
 #define TARGET_COLUMNS                                                  \
 	"select m.message_id, coalesce(p.contact_id, 0), m.channel_id,"     \
-	" p.external_id, t.name, h.name, coalesce(m.address, p.email)"      \
+	" p.external_id, t.name, h.name, coalesce(m.address,"               \
+	" mautomate_internal.recipient_address(p, h.recipient))"            \
 	" from mautomate_internal.message m"                                \
 	" join mautomate_internal.template t using (template_id)"           \
 	" join mautomate_internal.channel h on h.channel_id = m.channel_id" \
@@ -43,6 +44,7 @@ static bool		   store_event(MaInboundEvent *event);
 static const char *suppression_reason(const MaInboundEvent *event);
 static int	count_events(const MaInboundEvent *event, TimestampTz since);
 static bool suppress(const char *address, const char *reason);
+static bool release(const char *address);
 static void keep_reply(const MaInboundEvent *event);
 static void settle(const MaInboundEvent *event);
 
@@ -180,6 +182,8 @@ ma_inbound_record(MaInboundEvent *event)
 	reason = event->target.address == NULL ? NULL : suppression_reason(event);
 	if (reason != NULL)
 		event->suppressed = suppress(event->target.address, reason);
+	if (event->kind == MA_INBOUND_SUBSCRIBE && event->target.address != NULL)
+		event->released = release(event->target.address);
 	if (event->target.message_id == 0)
 		return;
 	if (event->kind == MA_INBOUND_BOUNCE ||
@@ -204,6 +208,8 @@ event_kind(MaInboundKind kind)
 			return "auto_replied";
 		case MA_INBOUND_UNSUBSCRIBE:
 			return "unsubscribed";
+		case MA_INBOUND_SUBSCRIBE:
+			return "resubscribed";
 		case MA_INBOUND_REPLY:
 			return "replied";
 		case MA_INBOUND_DELAYED:
@@ -312,6 +318,29 @@ suppress(const char *address, const char *reason)
 	added = ma_sql_exec(&stmt, values, NULL, 0) > 0;
 	ma_sql_end(&scope);
 	return added;
+}
+
+/*
+ * Lets messages go to an address again whose owner had unsubscribed; what is
+ * suppressed for another reason stays so. True if it was.
+ */
+static bool
+release(const char *address)
+{
+	static MaStatement stmt = {
+		"delete from mautomate_internal.suppression"
+		" where address_hash = mautomate_internal.address_hash($1)"
+		" and reason = 'unsubscribed'",
+		1,
+		{TEXTOID}};
+	Datum	   values[1] = {CStringGetTextDatum(address)};
+	MaSqlScope scope;
+	bool	   removed;
+
+	ma_sql_begin(&scope);
+	removed = ma_sql_exec(&stmt, values, NULL, 0) > 0;
+	ma_sql_end(&scope);
+	return removed;
 }
 
 /* Writes onto the message what came of it; it stays sent. */

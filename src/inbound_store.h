@@ -37,6 +37,7 @@ typedef struct MaInboundEvent
 	int64			event_id;	/* out: the first one's if repeated */
 	bool			repeated;	/* out: has come before */
 	bool			suppressed; /* out: now, because of it */
+	bool			released;	/* out: no more, because of it */
 } MaInboundEvent;
 
 extern bool ma_inbound_find_reference(const MaInboundReference *reference,

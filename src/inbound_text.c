@@ -39,15 +39,11 @@ ma_inbound_address(const char *header)
 	return NULL;
 }
 
-/*
- * Is the first line of a text nothing but one of the words of setting
- * mautomate.stop_words?
- */
-bool
-ma_inbound_is_stop(const char *text)
+/* Is the first line of a text nothing but one of the words of a list? */
+static bool
+is_word(const char *text, const char *list)
 {
-	const char *list = ma_guc_stop_words;
-	Size		len;
+	Size len;
 
 	text += strspn(text, " \t\r\n");
 	len = strcspn(text, "\r\n");
@@ -66,6 +62,20 @@ ma_inbound_is_stop(const char *text)
 		list += strcspn(list, ",");
 	}
 	return false;
+}
+
+/* Is it one of setting mautomate.stop_words? */
+bool
+ma_inbound_is_stop(const char *text)
+{
+	return is_word(text, ma_guc_stop_words);
+}
+
+/* Is it one of setting mautomate.start_words? */
+bool
+ma_inbound_is_start(const char *text)
+{
+	return is_word(text, ma_guc_start_words);
 }
 
 /* A copy in which ASCII letters are in lower case. */

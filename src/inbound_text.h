@@ -12,6 +12,7 @@ extern char *ma_inbound_address(const char *header);
 extern char *ma_inbound_lower(const char *text);
 extern char *ma_inbound_safe(const char *text, int max);
 extern bool	 ma_inbound_is_stop(const char *text);
+extern bool	 ma_inbound_is_start(const char *text);
 extern bool	 ma_inbound_starts(const char *text, const char *const *list);
 extern bool	 ma_inbound_contains(const char *text, const char *const *list);
 

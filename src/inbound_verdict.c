@@ -18,6 +18,7 @@ ma_inbound_kind_name(MaInboundKind kind)
 										[MA_INBOUND_AUTO_REPLY] = "auto_reply",
 										[MA_INBOUND_UNSUBSCRIBE] =
 											"unsubscribe",
+										[MA_INBOUND_SUBSCRIBE] = "subscribe",
 										[MA_INBOUND_REPLY] = "reply"};
 
 	return names[kind];

@@ -23,6 +23,7 @@ typedef enum MaInboundKind
 	MA_INBOUND_COMPLAINT,	/* somebody called it spam */
 	MA_INBOUND_AUTO_REPLY,	/* a machine answers */
 	MA_INBOUND_UNSUBSCRIBE, /* a person wants no more */
+	MA_INBOUND_SUBSCRIBE,	/* and now wants it again */
 	MA_INBOUND_REPLY		/* a person answers */
 } MaInboundKind;
 

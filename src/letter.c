@@ -23,6 +23,7 @@
 #include "clock.h"
 #include "gate.h"
 #include "letter.h"
+#include "letter_request.h"
 #include "mime.h"
 #include "outbox.h"
 #include "sql.h"
@@ -38,15 +39,21 @@ typedef struct Draft
 	bool		recorded; /* has it a lasting record? */
 	MaRecipient recipient;
 	char	   *name; /* of the person */
-	Jsonb	   *data; /* contact, context, entry, event */
+	char *template;	  /* its name */
+	Jsonb *data;	  /* contact, context, entry, event */
 } Draft;
 
 static Draft *load(const MaChannel *channel, const MaClaim *claims, int *n);
 static void	  judge(Draft *draft);
-static bool	  is_allowed(const MaArm *arm, const char *email);
+static char	 *normal_address(const MaRecipient *recipient);
+static bool	  is_allowed(const MaArm *arm, const char *address);
+static bool	  is_like(const char *kind, const char *address);
 static void	  render(const MaChannel *channel, Draft *draft);
 static void	  compose(const MaChannel *channel, const Draft *draft,
 					  const MaRendered *said);
+static void	  request(const MaChannel *channel, const Draft *draft,
+					  const MaRendered *said);
+static char	 *unique_key(const Draft *draft);
 
 /*
  * Writes the letters of n claimed messages of a channel, in the current
@@ -83,10 +90,10 @@ load(const MaChannel *channel, const MaClaim *claims, int *n)
 {
 	static MaStatement stmt = {
 		"select i.message_id, m.template_id, m.version, m.enqueued_at,"
-		" o.attempt, o.first_tried_at, p.contact_id is not null, p.email,"
+		" o.attempt, o.first_tried_at, p.contact_id is not null, a.address,"
 		" s.reason, nullif(concat_ws(' ', p.first_name, p.last_name), ''),"
 		" coalesce(m.data, '{}') || jsonb_build_object('contact',"
-		"  mautomate_internal.contact_object(p)), i.priority"
+		"  mautomate_internal.contact_object(p)), i.priority, t.name"
 		" from unnest($1, $3) i(message_id, priority)"
 		" left join mautomate_internal.message m"
 		"  on m.message_id = i.message_id"
@@ -96,14 +103,18 @@ load(const MaChannel *channel, const MaClaim *claims, int *n)
 		" left join mautomate.contact c on c.contact_id = m.contact_id"
 		" left join mautomate.contact p"
 		"  on p.contact_id = coalesce(c.merged_into, c.contact_id)"
+		" left join mautomate_internal.template t"
+		"  on t.template_id = m.template_id"
+		" cross join lateral (select"
+		"  mautomate_internal.recipient_address(p, $4) as address) a"
 		" left join mautomate_internal.suppression s"
-		"  on s.address_hash = mautomate_internal.address_hash(p.email)",
-		3,
-		{INT8ARRAYOID, INT4OID, INT4ARRAYOID}};
+		"  on s.address_hash = mautomate_internal.address_hash(a.address)",
+		4,
+		{INT8ARRAYOID, INT4OID, INT4ARRAYOID, TEXTOID}};
 	MemoryContext cxt = CurrentMemoryContext;
 	MaColumn	  id;
 	MaColumn	  priority;
-	Datum		  values[3];
+	Datum		  values[4];
 	MaSqlScope	  scope;
 	Draft		 *drafts;
 	bool		  isnull;
@@ -120,6 +131,7 @@ load(const MaChannel *channel, const MaClaim *claims, int *n)
 	values[0] = ma_column_array(&id);
 	values[1] = Int32GetDatum(channel->channel_id);
 	values[2] = ma_column_array(&priority);
+	values[3] = CStringGetTextDatum(channel->recipient);
 	*n = (int) ma_sql_exec(&stmt, values, NULL, 0);
 	MemoryContextSwitchTo(cxt);
 	drafts = palloc0((*n + 1) * sizeof(Draft));
@@ -138,11 +150,13 @@ load(const MaChannel *channel, const MaClaim *claims, int *n)
 		letter->first_tried_at =
 			DatumGetTimestampTz(ma_sql_datum(i, 6, &isnull));
 		draft->recipient.exists = DatumGetBool(ma_sql_datum(i, 7, &isnull));
-		draft->recipient.email = ma_sql_text(i, 8);
+		draft->recipient.kind = channel->recipient;
+		draft->recipient.address = ma_sql_text(i, 8);
 		draft->recipient.suppressed = ma_sql_text(i, 9);
 		draft->name = ma_sql_text(i, 10);
 		draft->data = DatumGetJsonbPCopy(ma_sql_datum(i, 11, &isnull));
 		letter->priority = DatumGetInt32(ma_sql_datum(i, 12, &isnull));
+		draft->template = ma_sql_text(i, 13);
 	}
 	ma_sql_end(&scope);
 	MemoryContextSwitchTo(cxt);
@@ -159,31 +173,53 @@ judge(Draft *draft)
 
 	if (!draft->recorded)
 		refusal = "the record of the message is gone";
-	if (refusal == NULL && !is_allowed(arm, draft->recipient.email))
+	if (refusal == NULL)
+		letter->address = normal_address(&draft->recipient);
+	if (refusal == NULL && !is_allowed(arm, letter->address))
 		refusal = "armed for other addresses only";
+	if (refusal == NULL && arm->redirect != NULL)
+	{
+		if (!is_like(draft->recipient.kind, arm->redirect))
+			refusal = "redirected to an address that the channel cannot reach";
+		letter->address = pstrdup(arm->redirect);
+	}
 	if (refusal != NULL)
 	{
 		letter->refusal = pstrdup(refusal);
-		return;
+		letter->address = NULL;
 	}
-	letter->address = arm->redirect != NULL ?
-						  pstrdup(arm->redirect) :
-						  ma_address_normalise(draft->recipient.email, NULL);
 }
 
-/* Does arm(only) allow this address? */
-static bool
-is_allowed(const MaArm *arm, const char *email)
+/* The one spelling of an address that the gate found good; NULL: none. */
+static char *
+normal_address(const MaRecipient *recipient)
 {
-	const char *address;
+	if (strcmp(recipient->kind, "email") == 0)
+		return ma_address_normalise(recipient->address, NULL);
+	if (strcmp(recipient->kind, "phone") == 0)
+		return ma_phone_normalise(recipient->address, NULL);
+	return recipient->address == NULL ? NULL : pstrdup(recipient->address);
+}
 
+/* Does arm(only) allow this address? Where there is none, it does not. */
+static bool
+is_allowed(const MaArm *arm, const char *address)
+{
 	if (arm->only_count < 0)
 		return true;
-	address = ma_address_normalise(email, NULL);
 	for (int i = 0; i < arm->only_count; i++)
-		if (pg_strcasecmp(arm->only[i], address) == 0)
+		if (address != NULL && pg_strcasecmp(arm->only[i], address) == 0)
 			return true;
 	return false;
+}
+
+/* Is that an address of this kind? */
+static bool
+is_like(const char *kind, const char *address)
+{
+	bool is_email = strchr(address, '@') != NULL;
+
+	return strcmp(kind, is_email ? "email" : "phone") == 0;
 }
 
 /* Renders one letter in a subtransaction; an error is its failure. */
@@ -203,6 +239,8 @@ render(const MaChannel *channel, Draft *draft)
 						&said);
 		if (channel->transport == MA_CHANNEL_SMTP)
 			compose(channel, draft, &said);
+		if (channel->transport == MA_CHANNEL_HTTP)
+			request(channel, draft, &said);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(cxt);
 		CurrentResourceOwner = owner;
@@ -242,10 +280,8 @@ compose(const MaChannel *channel, const Draft *draft, const MaRendered *said)
 	mail.subject = said->subject;
 	mail.text = said->body;
 	mail.html = said->html;
-	/* the same on each attempt */
-	mail.message_id = psprintf(INT64_FORMAT ".%llx@%s", letter->message_id,
-							   (unsigned long long) draft->enqueued_at,
-							   ma_address_domain(channel->from));
+	mail.message_id =
+		psprintf("%s@%s", unique_key(draft), ma_address_domain(channel->from));
 	mail.date = ma_now();
 	mail.zone = ma_timezone();
 	mail.auto_submitted = "auto-generated";
@@ -254,4 +290,29 @@ compose(const MaChannel *channel, const Draft *draft, const MaRendered *said)
 	letter->sender = pstrdup(channel->from);
 	initStringInfo(&letter->content);
 	ma_mail_compose(&mail, &letter->content);
+}
+
+/* Makes the request that carries it. */
+static void
+request(const MaChannel *channel, const Draft *draft, const MaRendered *said)
+{
+	MaLetter  *letter = draft->letter;
+	MaOutgoing outgoing = {channel};
+
+	outgoing.message_id = letter->message_id;
+	outgoing.key = unique_key(draft);
+	outgoing.attempt = letter->attempt;
+	outgoing.to = letter->address;
+	outgoing.template = draft->template;
+	outgoing.data = draft->data;
+	outgoing.said = said;
+	ma_letter_request(&outgoing, &letter->request);
+}
+
+/* By what a message is known out there, the same at each attempt. */
+static char *
+unique_key(const Draft *draft)
+{
+	return psprintf(INT64_FORMAT ".%llx", draft->letter->message_id,
+					(unsigned long long) draft->enqueued_at);
 }

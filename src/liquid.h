@@ -411,6 +411,8 @@ extern LqValue ma_liquid_text(LqRender *r, const LqValue *value);
 extern void	   ma_liquid_append(StringInfo out, const LqValue *value);
 extern void	   ma_liquid_inspect(StringInfo out, const LqValue *value);
 extern void ma_liquid_append_escaped(StringInfo out, const char *s, int len);
+extern void ma_liquid_append_url(StringInfo out, const char *s, int len,
+								 const char *space);
 extern LqValue ma_liquid_number(const LqValue *value);
 extern bool	   ma_liquid_is_integer(Numeric number, int64 *integer);
 extern Numeric ma_liquid_numeric(const LqValue *value);

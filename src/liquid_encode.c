@@ -27,18 +27,28 @@ ma_liquid_filter_url_encode(LqRender *r, const LqValue *in,
 	StringInfoData buffer;
 
 	initStringInfo(&buffer);
-	for (int i = 0; i < text.string.len; i++)
+	ma_liquid_append_url(&buffer, text.string.data, text.string.len, "+");
+	return ma_liquid_buffer(r, &buffer);
+}
+
+/*
+ * Append text so that it is one value in a URL; what becomes of a space is
+ * not the same in all of its parts.
+ */
+void
+ma_liquid_append_url(StringInfo out, const char *s, int len, const char *space)
+{
+	for (int i = 0; i < len; i++)
 	{
-		unsigned char c = text.string.data[i];
+		unsigned char c = s[i];
 
 		if (c == ' ')
-			appendStringInfoChar(&buffer, '+');
-		else if (c < 0x80 && (isalnum(c) || strchr("_.-~", c)))
-			appendStringInfoChar(&buffer, c);
+			appendStringInfoString(out, space);
+		else if (c > 0 && c < 0x80 && (isalnum(c) || strchr("_.-~", c)))
+			appendStringInfoChar(out, c);
 		else
-			appendStringInfo(&buffer, "%%%02X", c);
+			appendStringInfo(out, "%%%02X", c);
 	}
-	return ma_liquid_buffer(r, &buffer);
 }
 
 /*

@@ -196,7 +196,8 @@ ma_liquid_pipe(LqLexer *lexer)
 			pipe.optional = filter.def->fn == ma_liquid_filter_default;
 		pipe.escaped = filter.def->fn == ma_liquid_filter_raw ||
 					   filter.def->fn == ma_liquid_filter_escape ||
-					   filter.def->fn == ma_liquid_filter_escape_once;
+					   filter.def->fn == ma_liquid_filter_escape_once ||
+					   filter.def->fn == ma_liquid_filter_url_encode;
 	}
 	ma_liquid_expect_end(lexer);
 	return pipe;

@@ -214,10 +214,15 @@ put_value(LqRender *r, const LqValue *value, bool escaped)
 		ma_liquid_append(&buffer, value);
 		text = ma_liquid_buffer(r, &buffer);
 	}
-	if (r->options->escape && !escaped && !text.safe)
+	if ((r->options->escape || r->options->url) && !escaped && !text.safe)
 	{
 		initStringInfo(&buffer);
-		ma_liquid_append_escaped(&buffer, text.string.data, text.string.len);
+		if (r->options->url)
+			ma_liquid_append_url(&buffer, text.string.data, text.string.len,
+								 "%20");
+		else
+			ma_liquid_append_escaped(&buffer, text.string.data,
+									 text.string.len);
 		text = ma_liquid_buffer(r, &buffer);
 	}
 	put(r, text.string.data, text.string.len);
@@ -291,7 +296,7 @@ render_capture(LqRender *r, const LqNode *node)
 	jump = render_block(r, &node->body);
 	r->out = outer;
 	value = ma_liquid_buffer(r, &buffer);
-	value.safe = r->options->escape;
+	value.safe = r->options->escape || r->options->url;
 	assign(r, node, value);
 	return jump;
 }

@@ -100,9 +100,10 @@ typedef struct MaFinish
 	int			  channel_id;
 	int			  priority;
 	MaFinishState state;
-	const char	 *address; /* where it went */
-	const char	 *reason;  /* of our own; deferred: what it waits for */
-	const char	 *reply;   /* of the server */
+	const char	 *address;	/* where it went */
+	const char	 *reason;	/* of our own; deferred: what it waits for */
+	const char	 *reply;	/* of the server */
+	const char	 *provided; /* the id that it gave */
 	TimestampTz	  due_at;
 } MaFinish;
 

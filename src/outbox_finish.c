@@ -84,23 +84,25 @@ finish_final(int64 lease, const MaFinish *results, int n)
 {
 	static MaStatement stmt = {
 		"with gone as (delete from mautomate_internal.outbox o"
-		"  using unnest($2, $3, $4, $5, $6, $7, $8)"
+		"  using unnest($2, $3, $4, $5, $6, $7, $8, $9)"
 		"   as r(message_id, channel_id, priority, state, address, reason,"
-		"    reply)"
+		"    reply, provider_id)"
 		"  where o.channel_id = r.channel_id and o.priority = r.priority"
 		"  and o.message_id = r.message_id"
 		"  and o.state = 'sending' and o.lease = $1"
 		"  returning o.message_id, o.attempt, r.state, r.address, r.reason,"
-		"   r.reply)"
+		"   r.reply, r.provider_id)"
 		" update mautomate_internal.message m set state = g.state,"
 		"  attempts = g.attempt, address = g.address, reason = g.reason,"
-		"  reply = g.reply, sent_at = case when g.state = 'sent' then $9 end"
+		"  reply = g.reply, sent_at = case when g.state = 'sent' then $10 end,"
+		"  provider_id = coalesce(g.provider_id, m.provider_id)"
 		" from gone g where m.message_id = g.message_id",
-		9,
+		10,
 		{INT8OID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
-		 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}};
+		 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		 TIMESTAMPTZOID}};
 	static const Oid		 types[] = {INT8OID, INT4OID, INT4OID, TEXTOID,
-										TEXTOID, TEXTOID, TEXTOID};
+										TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 	static const char *const names[] = {"sent", "failed", "refused"};
 	MaColumn				 columns[lengthof(types)];
 	Datum					 values[lengthof(types) + 2];
@@ -120,6 +122,7 @@ finish_final(int64 lease, const MaFinish *results, int n)
 		ma_column_add_text(&columns[4], r->address);
 		ma_column_add_text(&columns[5], r->reason);
 		ma_column_add_text(&columns[6], r->reply);
+		ma_column_add_text(&columns[7], r->provided);
 	}
 	if (columns[0].n == 0)
 		return;

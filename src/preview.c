@@ -5,12 +5,15 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
 #include "argument.h"
+#include "channel.h"
 #include "contact.h"
 #include "json.h"
+#include "letter_request.h"
 #include "sql.h"
 #include "template_store.h"
 
@@ -18,22 +21,37 @@ PG_FUNCTION_INFO_V1(mautomate_preview_template);
 
 static Jsonb *data_of(FunctionCallInfo fcinfo);
 static void	  push_files(JsonbParseState **state, const MaRendered *said);
+static void	 push_request(JsonbParseState **state, const MaOutgoing *outgoing);
+static char *text_of(const char *utf8);
 
 /* preview_template(template, who, context, entry, event, locale) -> jsonb */
 Datum
 mautomate_preview_template(PG_FUNCTION_ARGS)
 {
-	int	   id = ma_template_named(ma_argument_text(fcinfo, 0, "template"));
-	Jsonb *data = data_of(fcinfo);
+	char			*name = ma_argument_text(fcinfo, 0, "template");
+	int				 id = ma_template_named(name);
+	Jsonb			*data = data_of(fcinfo);
 	JsonbParseState *state = NULL;
+	MaOutgoing		 outgoing = {0};
 	MaRendered		 said;
+	int				 channel_id;
 
 	ma_template_say(id, 0, data, true, &said);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	ma_json_text(&state, "subject", said.subject);
 	ma_json_text(&state, "html", said.html);
 	ma_json_text(&state, "body", said.body);
+	if (said.payload != NULL)
+		ma_json_value(&state, "payload", said.payload);
 	push_files(&state, &said);
+	channel_id = ma_template_find(id, 0)->channel_id;
+	outgoing.template = name;
+	outgoing.data = data;
+	outgoing.said = &said;
+	if (channel_id != 0)
+		outgoing.channel = ma_channel_find(channel_id);
+	if (channel_id != 0 && outgoing.channel->transport == MA_CHANNEL_HTTP)
+		push_request(&state, &outgoing);
 	PG_RETURN_JSONB_P(
 		JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
@@ -99,4 +117,35 @@ push_files(JsonbParseState **state, const MaRendered *said)
 		pushJsonbValue(state, WJB_END_OBJECT, NULL);
 	}
 	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+}
+
+/*
+ * Adds what would go over the wire, without what only files hold. The message
+ * has no number yet.
+ */
+static void
+push_request(JsonbParseState **state, const MaOutgoing *outgoing)
+{
+	MaOutgoing		copy = *outgoing;
+	MaLetterRequest request;
+
+	copy.key = "0";
+	copy.attempt = 1;
+	copy.to = ma_json_text_of(outgoing->data, "contact",
+							  outgoing->channel->recipient);
+	ma_letter_request(&copy, &request);
+	ma_json_key(state, "request");
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	ma_json_text(state, "method", request.method);
+	ma_json_text(state, "url", text_of(request.url));
+	ma_json_text(state, "headers", text_of(request.headers.data));
+	ma_json_text(state, "body", text_of(request.body.data));
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+/* A text of a request in the encoding of the database. */
+static char *
+text_of(const char *utf8)
+{
+	return pg_any_to_server(utf8, strlen(utf8), PG_UTF8);
 }

@@ -24,6 +24,7 @@ typedef struct MaTemplateOptions
 {
 	bool			escape;		/* HTML: escape each output unless its last
 								 * filter is raw */
+	bool			url;		/* a URL: likewise, as in its query */
 	bool			strict;		/* an unknown variable is an error (42703) */
 	int64			max_steps;	/* 54000 beyond it */
 	int64			max_output; /* bytes; 54000 beyond it */

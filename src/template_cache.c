@@ -192,7 +192,7 @@ load_version(MaStoredTemplate *stored)
 	static MaStatement stmt = {
 		"select v.version, coalesce(v.channel_id, 0), v.transactional,"
 		" t.name, x.locale, x.subject, x.html, x.body, x.data,"
-		" x.attachments, x.owner"
+		" x.attachments, x.owner, x.payload"
 		" from mautomate_internal.template t"
 		" join mautomate_internal.template_version v"
 		"  on v.template_id = t.template_id"
@@ -249,6 +249,9 @@ load_variant(MaTemplateVariant *variant, uint64 row)
 		variant->ndata = base->ndata;
 		variant->data = base->data;
 	}
+	value = ma_sql_datum(row, 12, &isnull);
+	variant->payload =
+		isnull ? base->payload : ma_payload_parse(DatumGetJsonbP(value));
 	value = ma_sql_datum(row, 10, &isnull);
 	if (!isnull)
 		ma_template_load_files(DatumGetJsonbPCopy(value), owner, variant);

@@ -26,6 +26,7 @@ typedef struct TemplateText
 	char			*name;
 	const MaChannel *channel;				  /* NULL: none */
 	char			*parts[MA_PART_BODY + 1]; /* NULL: none */
+	Jsonb			*payload;				  /* NULL: none */
 	bool			 transactional;
 	char			*locale;	   /* empty: the default */
 	Jsonb			*data;		   /* NULL: none */
@@ -37,6 +38,7 @@ typedef struct TemplateText
 static void	 read_arguments(FunctionCallInfo fcinfo, TemplateText *text);
 static void	 check_text(const TemplateText *text);
 static void	 check_parts(const TemplateText *text);
+static void	 check_payload(const TemplateText *text);
 static char *store(const TemplateText *text);
 
 static const char *const part_names[] = {
@@ -46,8 +48,8 @@ static const char *const part_names[] = {
 };
 
 /*
- * create_template(name, channel, subject, html, body, transactional, locale,
- * data, attachments, priority)
+ * create_template(name, channel, subject, html, body, payload, transactional,
+ * locale, data, attachments, priority)
  */
 Datum
 mautomate_create_template(PG_FUNCTION_ARGS)
@@ -98,15 +100,16 @@ read_arguments(FunctionCallInfo fcinfo, TemplateText *text)
 			ma_channel_named(ma_argument_text(fcinfo, 1, "channel"));
 	for (int i = 0; i < lengthof(text->parts); i++)
 		text->parts[i] = ma_argument_text_or_null(fcinfo, 2 + i);
-	ma_argument_not_null(fcinfo, 5, "transactional");
-	text->transactional = PG_GETARG_BOOL(5);
-	text->locale = locale_argument(fcinfo, 6);
+	text->payload = PG_ARGISNULL(5) ? NULL : PG_GETARG_JSONB_P(5);
+	ma_argument_not_null(fcinfo, 6, "transactional");
+	text->transactional = PG_GETARG_BOOL(6);
+	text->locale = locale_argument(fcinfo, 7);
 	text->data =
-		PG_ARGISNULL(7) ? NULL : ma_template_check_data(PG_GETARG_JSONB_P(7));
+		PG_ARGISNULL(8) ? NULL : ma_template_check_data(PG_GETARG_JSONB_P(8));
 	text->attachments =
-		PG_ARGISNULL(8) ? NULL : ma_template_check_files(PG_GETARG_JSONB_P(8));
-	text->has_priority = !PG_ARGISNULL(9);
-	text->priority = ma_argument_priority(fcinfo, 9);
+		PG_ARGISNULL(9) ? NULL : ma_template_check_files(PG_GETARG_JSONB_P(9));
+	text->has_priority = !PG_ARGISNULL(10);
+	text->priority = ma_argument_priority(fcinfo, 10);
 }
 
 /* Is everything there? */
@@ -120,7 +123,13 @@ check_text(const TemplateText *text)
 				 errdetail("Without a topic only transactional messages can "
 						   "be sent: nobody has consented to others."),
 				 errhint("Write transactional => true.")));
-	if (text->parts[MA_PART_HTML] == NULL && text->parts[MA_PART_BODY] == NULL)
+	if (text->payload != NULL &&
+		(text->channel == NULL || text->channel->transport == MA_CHANNEL_SMTP))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("template \"%s\" has a payload", text->name),
+						errdetail("Only what goes over HTTP has one.")));
+	if (text->parts[MA_PART_HTML] == NULL &&
+		text->parts[MA_PART_BODY] == NULL && text->payload == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("template \"%s\" says nothing", text->name),
 						errhint("Give html => ... or body => ...")));
@@ -167,6 +176,21 @@ check_parts(const TemplateText *text)
 		ma_template_free(template);
 		error_context_stack = context.previous;
 	}
+	if (text->payload != NULL)
+		check_payload(text);
+}
+
+/* Can every text of the payload be parsed? */
+static void
+check_payload(const TemplateText *text)
+{
+	ErrorContextCallback context = {.callback = name_part};
+
+	context.arg = psprintf("payload of template \"%s\"", text->name);
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	(void) ma_payload_parse(text->payload);
+	error_context_stack = context.previous;
 }
 
 /* Stores it as a version of its own, unless it is the same as the newest. */
@@ -187,8 +211,9 @@ store(const TemplateText *text)
 		"  join mautomate_internal.template_variant x"
 		"  using (template_id, version)"
 		"  where x.locale = $9 and (v.channel_id, v.transactional, x.subject,"
-		"   x.html, x.body, x.data, x.attachments, v.priority::int)"
-		"   is not distinct from ($2, $6, $3, $4, $5, $10, $11,"
+		"   x.html, x.body, x.data, x.attachments, x.payload,"
+		"   v.priority::int)"
+		"   is not distinct from ($2, $6, $3, $4, $5, $10, $11, $13,"
 		"   (select priority from wanted))),"
 		" created as ("
 		"  insert into mautomate_internal.template (name, version)"
@@ -207,11 +232,12 @@ store(const TemplateText *text)
 		"  from now, wanted),"
 		" said as (insert into mautomate_internal.template_variant"
 		"  (template_id, version, locale, subject, html, body, data,"
-		"   attachments, owner)"
-		"  select template_id, version, $9, $3, $4, $5, $10, $11, $8 from now"
+		"   attachments, owner, payload)"
+		"  select template_id, version, $9, $3, $4, $5, $10, $11, $8, $13"
+		"  from now"
 		"  union all"
 		"  select now.template_id, now.version, x.locale, x.subject, x.html,"
-		"   x.body, x.data, x.attachments, x.owner"
+		"   x.body, x.data, x.attachments, x.owner, x.payload"
 		"  from now join old using (template_id)"
 		"  join mautomate_internal.template_variant x"
 		"  on x.template_id = old.template_id and x.version = old.version"
@@ -219,12 +245,12 @@ store(const TemplateText *text)
 		" select case when exists (select from created) then 'created'"
 		"  when exists (select from changed) then 'changed'"
 		"  else 'unchanged' end",
-		12,
+		13,
 		{TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TIMESTAMPTZOID,
-		 TEXTOID, TEXTOID, JSONBOID, JSONBOID, INT4OID}};
+		 TEXTOID, TEXTOID, JSONBOID, JSONBOID, INT4OID, JSONBOID}};
 	MemoryContext caller = CurrentMemoryContext;
-	Datum		  values[12] = {0};
-	char		  nulls[] = "            ";
+	Datum		  values[13] = {0};
+	char		  nulls[] = "             ";
 	MaSqlScope	  scope;
 	char		 *result;
 
@@ -248,6 +274,8 @@ store(const TemplateText *text)
 	values[10] = JsonbPGetDatum(text->attachments);
 	nulls[11] = text->has_priority ? ' ' : 'n';
 	values[11] = Int32GetDatum(text->priority);
+	nulls[12] = text->payload == NULL ? 'n' : ' ';
+	values[12] = JsonbPGetDatum(text->payload);
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, values, nulls, 0);
 	result = MemoryContextStrdup(caller, ma_sql_text(0, 1));

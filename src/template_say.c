@@ -133,6 +133,18 @@ say_part(const MaTemplate *part, MaTemplatePart which, const char *locale,
 	return said;
 }
 
+/* The payload; NULL if there is none. Its parts are texts. */
+static Jsonb *
+say_payload(const MaPayload *payload, const char *locale, Jsonb *data,
+			MaTemplateOptions *options)
+{
+	Fetch fetch = {MA_PART_BODY, locale};
+
+	options->escape = false;
+	options->fetch_arg = &fetch;
+	return payload == NULL ? NULL : ma_payload_render(payload, data, options);
+}
+
 /* The bytes of a file; false if there are none for this person. */
 static bool
 say_content(const MaTemplateFile *from, Jsonb *data, MaMailFile *file)
@@ -169,6 +181,7 @@ say(const MaStoredTemplate *template, Jsonb *data, MaTemplateOptions *options,
 		say_part(variant->body, MA_PART_BODY, locale, data, options);
 	rendered->html =
 		say_part(variant->html, MA_PART_HTML, locale, data, options);
+	rendered->payload = say_payload(variant->payload, locale, data, options);
 	rendered->files = palloc0((variant->nfiles + 1) * sizeof(MaMailFile));
 	for (int i = 0; i < variant->nfiles; i++)
 	{

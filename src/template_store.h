@@ -8,6 +8,7 @@
 #include "nodes/pg_list.h"
 
 #include "mime.h"
+#include "payload.h"
 #include "template.h"
 
 /* A variable that a function of the application computes. */
@@ -37,6 +38,7 @@ typedef struct MaTemplateVariant
 	MaTemplate	   *subject;
 	MaTemplate	   *html;
 	MaTemplate	   *body;
+	MaPayload	   *payload;
 	int				ndata;
 	MaTemplateData *data;
 	int				nfiles;
@@ -61,6 +63,7 @@ typedef struct MaRendered
 	char	   *subject;
 	char	   *html;
 	char	   *body;
+	Jsonb	   *payload;
 	int			nfiles;
 	MaMailFile *files;
 } MaRendered;

@@ -79,8 +79,9 @@ struct MaTransport
 	int			   npending;
 	int			   nanswered; /* of them with a result */
 	int			   maxpending;
-	char		   reason[256];			  /* why it is gone */
-	char		   text[MA_TEXT_MAX + 1]; /* of the last result */
+	char		   reason[256];					  /* why it is gone */
+	char		   text[MA_TEXT_MAX + 1];		  /* of the last result */
+	char		   provided[MA_PROVIDED_MAX + 1]; /* likewise */
 	Pending		   pending[FLEXIBLE_ARRAY_MEMBER];
 };
 
@@ -98,6 +99,8 @@ static bool next_frame(MaTransport *t, char *type, const char **payload,
 					   int *len);
 static bool take_frame(MaTransport *t, char type, const char *payload, int len,
 					   MaTransportResult *result);
+static bool take_result(MaTransport *t, const char *payload, int len,
+						MaTransportResult *result);
 static bool next_owed(MaTransport *t, MaTransportResult *result);
 static Pending *find_pending(MaTransport *t, int64 id);
 
@@ -321,6 +324,44 @@ put_number(MaTransport *t, const char *name, int value)
 	put_setting(t, name, value == 0 ? NULL : digits);
 }
 
+/* What is about one relay. */
+static void
+put_relay(MaTransport *t, const MaTransportRelay *relay)
+{
+	char digits[16];
+
+	snprintf(digits, sizeof(digits), "%d", relay->weight);
+	put_setting(t, "relay", digits);
+	put_setting(t, "host", relay->host);
+	put_number(t, "port", relay->port);
+	put_setting(t, "tls", relay->tls);
+	put_number(t, "insecure", relay->insecure);
+	put_setting(t, "ca_file", relay->ca_file);
+	put_setting(t, "user", relay->user);
+	put_setting(t, "auth", relay->auth);
+	put_setting(t, "password_file", relay->password_file);
+}
+
+/* What is about requests. */
+static void
+put_web(MaTransport *t, const MaTransportWeb *web)
+{
+	put_number(t, "allow_private", web->allow_private);
+	put_setting(t, "url_file", web->url_file);
+	put_setting(t, "token_file", web->token_file);
+	put_setting(t, "token_header", web->token_header);
+	put_setting(t, "token_prefix", web->token_prefix);
+	put_setting(t, "sign_file", web->sign_file);
+	put_setting(t, "sign_header", web->sign_header);
+	put_setting(t, "time_header", web->time_header);
+	put_setting(t, "success", web->success);
+	put_setting(t, "retry", web->retry);
+	put_setting(t, "path", web->path);
+	put_setting(t, "values", web->values);
+	put_setting(t, "retry_values", web->retry_values);
+	put_setting(t, "id_path", web->id_path);
+}
+
 /* The first frame of all. */
 static void
 send_config(MaTransport *t, const MaTransportConfig *config)
@@ -328,14 +369,9 @@ send_config(MaTransport *t, const MaTransportConfig *config)
 	int start = frame_begin(t, MA_FRAME_CONFIG);
 
 	put_setting(t, "kind", config->kind);
-	put_setting(t, "host", config->host);
-	put_number(t, "port", config->port);
-	put_setting(t, "tls", config->tls);
-	put_number(t, "insecure", config->insecure);
-	put_setting(t, "ca_file", config->ca_file);
-	put_setting(t, "user", config->user);
-	put_setting(t, "auth", config->auth);
-	put_setting(t, "password_file", config->password_file);
+	for (int i = 0; i < config->relay_count; i++)
+		put_relay(t, &config->relays[i]);
+	put_web(t, &config->web);
 	put_setting(t, "helo", config->helo);
 	put_number(t, "connections", t->maxpending / 2);
 	put_number(t, "connect_ms", config->connect_ms);
@@ -343,7 +379,6 @@ send_config(MaTransport *t, const MaTransportConfig *config)
 	put_number(t, "final_ms", config->final_ms);
 	put_number(t, "total_ms", config->total_ms);
 	put_number(t, "idle_ms", config->idle_ms);
-	put_number(t, "allow_private", config->allow_private);
 	frame_end(t, start);
 }
 
@@ -590,10 +625,8 @@ static bool
 take_frame(MaTransport *t, char type, const char *payload, int len,
 		   MaTransportResult *result)
 {
-	const int head = sizeof(int64) + 1 + sizeof(uint32);
-	Pending	 *pending = NULL;
-	uint64	  id;
-	uint32	  code;
+	Pending *pending = NULL;
+	uint64	 id;
 
 	if (type == MA_FRAME_BROKEN)
 	{
@@ -605,28 +638,48 @@ take_frame(MaTransport *t, char type, const char *payload, int len,
 		memcpy(&id, payload, sizeof(id));
 		pending = find_pending(t, (int64) pg_ntoh64(id));
 	}
-	if (pending == NULL || pending->answered ||
-		(type != MA_FRAME_ENDING &&
-		 (type != MA_FRAME_RESULT || len < head ||
-		  payload[sizeof(id)] < MA_OUTCOME_SENT ||
-		  payload[sizeof(id)] > MA_OUTCOME_UNTRIED)))
-	{
-		child_gone(t, "it wrote a frame that makes no sense");
-		return false;
-	}
-	if (type == MA_FRAME_ENDING)
+	if (pending != NULL && !pending->answered && type == MA_FRAME_ENDING)
 	{
 		pending->ending = true;
 		return false;
 	}
-	memcpy(&code, payload + sizeof(id) + 1, sizeof(code));
+	if (pending == NULL || pending->answered || type != MA_FRAME_RESULT ||
+		!take_result(t, payload + sizeof(id), len - sizeof(id), result))
+	{
+		child_gone(t, "it wrote a frame that makes no sense");
+		return false;
+	}
 	pending->answered = true;
 	t->nanswered++;
 	result->id = pending->id;
-	result->outcome = (MaOutcome) payload[sizeof(id)];
-	result->code = (int) pg_ntoh32(code);
-	len = Min(len - head, MA_TEXT_MAX);
-	memcpy(t->text, payload + head, len);
+	return true;
+}
+
+/* Understands what stands behind the id of a result; false: it is none. */
+static bool
+take_result(MaTransport *t, const char *payload, int len,
+			MaTransportResult *result)
+{
+	uint32 numbers[3]; /* code, seconds, length of the id given */
+	int	   head = 1 + sizeof(numbers);
+
+	if (len < head || payload[0] < MA_OUTCOME_SENT ||
+		payload[0] > MA_OUTCOME_UNTRIED)
+		return false;
+	memcpy(numbers, payload + 1, sizeof(numbers));
+	for (int i = 0; i < 3; i++)
+		numbers[i] = pg_ntoh32(numbers[i]);
+	if (numbers[2] > MA_PROVIDED_MAX || (int) numbers[2] > len - head)
+		return false;
+	result->outcome = (MaOutcome) payload[0];
+	result->code = (int) numbers[0];
+	result->retry_after = (int) Min(numbers[1], PG_INT32_MAX);
+	memcpy(t->provided, payload + head, numbers[2]);
+	t->provided[numbers[2]] = '\0';
+	result->provided = t->provided;
+	payload += head + numbers[2];
+	len = Min(len - head - (int) numbers[2], MA_TEXT_MAX);
+	memcpy(t->text, payload, len);
 	t->text[len] = '\0';
 	result->text = t->text;
 	return true;
@@ -649,6 +702,8 @@ next_owed(MaTransport *t, MaTransportResult *result)
 						  pending->end > t->written ? MA_OUTCOME_UNTRIED :
 													  MA_OUTCOME_NOT_REACHED;
 		result->code = 0;
+		result->retry_after = 0;
+		result->provided = "";
 		result->text =
 			t->reason[0] != '\0' ? t->reason : "the transport was told to end";
 		return true;

@@ -2,7 +2,7 @@
  * transport.h
  *	  The pipe to the program mautomate-transport. Knows nothing of tables.
  *
- * One MaTransport is one child process with its connections to one mail relay
+ * One MaTransport is one child process with its connections to mail relays
  * or, of kind "http", to any web servers:
  *
  *		t = ma_transport_start(&config);
@@ -30,32 +30,59 @@
 
 typedef struct MaTransport MaTransport;
 
-/*
- * A relay and how to talk to it. Texts may be NULL, times 0: the default. Kind
- * "http" makes no use of host, port, tls, user, auth, password_file, helo and
- * final_ms.
- */
-typedef struct MaTransportConfig
+/* A relay and how to talk to it. Texts may be NULL: the default. */
+typedef struct MaTransportRelay
 {
-	const char *kind; /* "smtp" (default), "http" */
-	const char *host; /* name or address of the relay */
+	const char *host; /* name or address */
 	int			port;
+	int			weight;		   /* its share of the connections; 0: only when
+								* no other answers */
 	const char *tls;		   /* "starttls" (default, required), "smtps",
-								 * "none" */
+								* "none" */
 	bool		insecure;	   /* do not verify the certificate */
 	const char *ca_file;	   /* trust this instead of the system's */
 	const char *user;		   /* log in as; NULL: do not log in */
 	const char *auth;		   /* "plain", "login", "xoauth2"; NULL: the best
-								 * that the server offers */
+								* that the server offers */
 	const char *password_file; /* full path; read at each connection */
-	const char *helo;		   /* our name; NULL: the host's */
-	int			connections;   /* at most so many at once; 0: 4 */
-	int			connect_ms;	   /* to connect; 15 s */
-	int			reply_ms;	   /* for one reply; 60 s */
-	int			final_ms;	   /* for the reply to the end of data; 300 s */
-	int			total_ms;	   /* for a message up to there; 600 s */
-	int			idle_ms;	   /* close a connection unused for; 20 s */
-	bool		allow_private; /* http: also to private addresses */
+} MaTransportRelay;
+
+/* What only requests have. Files are full paths, read at each request. */
+typedef struct MaTransportWeb
+{
+	const char *url_file;	/* the URL of all requests */
+	const char *token_file; /* becomes a header: ... */
+	const char *token_header;
+	const char *token_prefix; /* what stands before it */
+	const char *sign_file;	  /* key of an HMAC-SHA256 of time.body */
+	const char *sign_header;
+	const char *time_header;
+	const char *success;	  /* statuses with commas between them; "2xx" */
+	const char *retry;		  /* likewise; "408,425,429,5xx" */
+	const char *path;		  /* of what in the response must be ... */
+	const char *values;		  /* ... one of these lines, NULL: not false */
+	const char *retry_values; /* or one of these to try again */
+	const char *id_path;	  /* of the id in the response */
+	bool		allow_private;
+} MaTransportWeb;
+
+/*
+ * With what to start. Texts may be NULL, times 0: the default. Kind "http"
+ * has one relay without host, that says how to log in and whom to trust.
+ */
+typedef struct MaTransportConfig
+{
+	const char			   *kind; /* "smtp" (default), "http" */
+	const MaTransportRelay *relays;
+	int						relay_count; /* 1 to MA_RELAYS_MAX */
+	MaTransportWeb			web;
+	const char			   *helo;		 /* our name; NULL: the host's */
+	int						connections; /* at most so many at once; 0: 4 */
+	int						connect_ms;	 /* to connect; 15 s */
+	int						reply_ms;	 /* for one reply; 60 s */
+	int						final_ms; /* for that to the end of data; 300 s */
+	int						total_ms; /* for a message up to there; 600 s */
+	int						idle_ms;  /* close what is unused for; 20 s */
 } MaTransportConfig;
 
 /* One message to one recipient. Everything is copied. */
@@ -84,9 +111,12 @@ typedef struct MaTransportResult
 {
 	int64		id;
 	MaOutcome	outcome;
-	int			code; /* the server's reply code; 0: none */
-	const char *text; /* reply or reason, printable ASCII; valid
-								 * until the next poll or stop */
+	int			code;		 /* the server's reply code; 0: none */
+	int			retry_after; /* seconds; 0: it did not say */
+	const char *provided;	 /* the id that it gave; "": none. Like text
+							  * printable ASCII, valid until the next poll or
+							  * stop */
+	const char *text;		 /* reply or reason */
 } MaTransportResult;
 
 extern MaTransport *ma_transport_start(const MaTransportConfig *config);
@@ -101,8 +131,8 @@ extern void ma_transport_send(MaTransport *t, const MaMail *mail);
 
 /*
  * The same for kind "http". The code of the result is the status, its text the
- * first MA_TEXT_MAX bytes of the response, what is not printable ASCII as '?':
- * 2xx is SENT; 408, 425, 429 and 5xx are TEMPORARY; any other, also a
+ * first MA_TEXT_MAX bytes of the response, what is not printable ASCII as '?';
+ * MaTransportWeb says which are SENT, which TEMPORARY; any other, also a
  * redirect, is PERMANENT. Without one it is IN_DOUBT as soon as the request
  * was written.
  */

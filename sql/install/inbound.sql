@@ -31,6 +31,7 @@ create function mautomate.handle_inbound(channel text, address text, body text,
   language c volatile as 'MODULE_PATHNAME', 'mautomate_handle_inbound';
 comment on function mautomate.handle_inbound(text, text, text, text) is
   'takes in a short message that somebody wrote: an event replied {text} of the contact with this address, with the newest message that went there in the last 30 days; '
-  'if its first line is one of mautomate.stop_words, unsubscribed, and the address is suppressed whoever has it. '
+  'if its first line is one of mautomate.stop_words, unsubscribed, and the address is suppressed whoever has it; '
+  'if it is one of mautomate.start_words, resubscribed, and the address is suppressed no more, unless for another reason. '
   'The same provider_id again changes nothing; null: nothing is known to be a repetition. Strangers never become contacts. '
   'Errors: 42704 for an unknown channel, 22023 if address is neither an e-mail address nor a phone number.';

@@ -6,7 +6,9 @@ create view mautomate.messages as
                   m.enrollment_id || '/' || m.step || '/' || m.pass)
            as idempotency_key,
          c.external_id,
-         coalesce(m.address, c.email) as address, t.name as template,
+         coalesce(m.address,
+                  mautomate_internal.recipient_address(c, h.recipient))
+           as address, t.name as template,
          m.version as template_version, w.name as workflow,
          h.name as channel,
          coalesce(o.state, m.state) as state,

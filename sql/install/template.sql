@@ -38,6 +38,7 @@ create table mautomate_internal.template_variant (
   subject text,
   html text,
   body text,
+  payload jsonb,
   data jsonb,
   attachments jsonb,
   owner text not null,
@@ -49,6 +50,8 @@ comment on table mautomate_internal.template_variant is
   'what a version of a template says in a language';
 comment on column mautomate_internal.template_variant.locale is
   'like fr or fr-CA; empty: the default, which every version has';
+comment on column mautomate_internal.template_variant.payload is
+  'JSON whose texts are Liquid; null: as in the default';
 comment on column mautomate_internal.template_variant.data is
   'variable to function; null: as in the default';
 comment on column mautomate_internal.template_variant.attachments is
@@ -78,6 +81,7 @@ create function mautomate.create_template(name text, channel text,
                                           subject text default null,
                                           html text default null,
                                           body text default null,
+                                          payload jsonb default null,
                                           transactional boolean default false,
                                           locale text default null,
                                           data jsonb default null,
@@ -85,9 +89,10 @@ create function mautomate.create_template(name text, channel text,
                                           priority int default null)
   returns text
   language c volatile as 'MODULE_PATHNAME', 'mautomate_create_template';
-comment on function mautomate.create_template(text, text, text, text, text, boolean, text, jsonb, jsonb, int) is
+comment on function mautomate.create_template(text, text, text, text, text, jsonb, boolean, text, jsonb, jsonb, int) is
   'a template in Liquid over contact, context, entry and event; returns created, changed (a new version) or unchanged. '
-  'body is the plain text, made from html when not given; subject is required on smtp channels, and html or body everywhere. '
+  'body is the plain text, made from html when not given; subject is required on smtp channels, and html, body or payload everywhere. '
+  'payload, for http channels: JSON whose texts are Liquid, {"=": "contact.tags"} in it the value itself; of a variant: null is that of the default. '
   'channel null: a part for other templates, {% render ''name'' %}, that cannot be sent itself. '
   'locale: a variant for contacts of this locale (fr-CA falls back to fr, then to the template without locale, which must exist); channel and transactional are one for all variants. '
   'data: {"variable": "schema.function(text)"}; the function gets the external id, or with (text, jsonb) also the other data, must be stable, and is called at each rendering with the rights of who created this variant, search_path = pg_catalog, and mautomate.data_timeout; rows become an array. '
@@ -121,13 +126,13 @@ create function mautomate.preview_template(template text, who text,
   returns jsonb
   language c stable as 'MODULE_PATHNAME', 'mautomate_preview_template';
 comment on function mautomate.preview_template(text, text, jsonb, jsonb, jsonb, text) is
-  'what the template says to this person, or in another locale: {"subject", "html", "body", "attachments"}; nothing is sent. '
+  'what the template says to this person, or in another locale: {"subject", "html", "body", "payload", "attachments"}, and of an http channel the request {"method", "url", "headers", "body"}, without secrets; nothing is sent. '
   'An unknown variable is an error (42703) here, and empty in what is sent.';
 
 create view mautomate.templates as
   select t.name, c.name as channel, nullif(x.locale, '') as locale, v.version,
-         x.subject, x.html, x.body, v.transactional, v.priority, x.data,
-         jsonb_array_length(x.attachments) as attachments, x.owner,
+         x.subject, x.html, x.body, x.payload, v.transactional, v.priority,
+         x.data, jsonb_array_length(x.attachments) as attachments, x.owner,
          v.created_at
   from mautomate_internal.template t
   join mautomate_internal.template_version v using (template_id, version)

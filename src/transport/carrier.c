@@ -17,6 +17,7 @@ carrier_init(Carrier *carrier, const Config *config)
 		carrier->smtp = smtp_new(config);
 	else
 		carrier->http = http_new(config);
+	carrier->has_url_file = config->web.url_file != NULL;
 	return carrier->smtp != NULL || carrier->http != NULL;
 }
 
@@ -24,8 +25,10 @@ carrier_init(Carrier *carrier, const Config *config)
 void
 carrier_send(Carrier *carrier, Job *job, Result *result)
 {
-	const char *wrong = carrier->smtp != NULL ? mail_check((Mail *) job) :
-												request_check((Request *) job);
+	const char *wrong =
+		carrier->smtp != NULL ?
+			mail_check((Mail *) job) :
+			request_check((Request *) job, carrier->has_url_file);
 
 	if (wrong != NULL)
 	{

@@ -15,6 +15,7 @@ typedef struct Carrier
 {
 	Smtp *smtp; /* KIND_SMTP, else NULL */
 	Http *http; /* KIND_HTTP, else NULL */
+	bool  has_url_file;
 } Carrier;
 
 extern bool carrier_init(Carrier *carrier, const Config *config);

@@ -1,9 +1,9 @@
 /*
  * config.c
- *	  Reads the configuration frame and the password file.
+ *	  Reads the configuration frame and files with secrets.
  *
- * A password is never an argument, in the environment or in a frame, and is
- * read again at each connection, so that changing the file is enough.
+ * A secret is never an argument, in the environment or in a frame, and is read
+ * again at each connection or request, so that changing the file is enough.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,21 +25,49 @@ typedef struct Setting
 } Setting;
 
 static const char *set_kind(Config *config, const char *value);
-static const char *set_tls(Config *config, const char *value);
+static const char *set_tls(Relay *relay, const char *value);
+static const char *begin_relay(Config *config, const char *value);
 static const char *check(const Config *config);
+
+/* Stores the value of a text or number; it becomes its own or is freed. */
+static const char *
+store(const Setting *setting, char *value)
+{
+	const char *wrong = NULL;
+	char	   *end;
+	long		number;
+
+	if (setting->text != NULL)
+	{
+		free(*setting->text);
+		*setting->text = value;
+		return NULL;
+	}
+	errno = 0;
+	number = strtol(value, &end, 10);
+	if (errno != 0 || end == value || *end != '\0' || number < 0 ||
+		number > INT32_MAX)
+		wrong = "setting is not a whole number";
+	else
+		*setting->number = (int) number;
+	free(value);
+	return wrong;
+}
 
 /* Fills one setting in; the value becomes its own or is freed. */
 static const char *
 assign(Config *config, const char *name, char *value)
 {
+	Relay		 *relay = &config->relays[config->relay_count - 1];
+	Web			 *web = &config->web;
 	const Setting settings[] = {
-		{"host", &config->host, NULL},
-		{"port", NULL, &config->port},
-		{"insecure", NULL, &config->insecure},
-		{"ca_file", &config->ca_file, NULL},
-		{"user", &config->user, NULL},
-		{"auth", &config->auth, NULL},
-		{"password_file", &config->password_file, NULL},
+		{"host", &relay->host, NULL},
+		{"port", NULL, &relay->port},
+		{"insecure", NULL, &relay->insecure},
+		{"ca_file", &relay->ca_file, NULL},
+		{"user", &relay->user, NULL},
+		{"auth", &relay->auth, NULL},
+		{"password_file", &relay->password_file, NULL},
 		{"helo", &config->helo, NULL},
 		{"connections", NULL, &config->connections},
 		{"connect_ms", NULL, &config->connect_ms},
@@ -47,38 +75,51 @@ assign(Config *config, const char *name, char *value)
 		{"final_ms", NULL, &config->final_ms},
 		{"total_ms", NULL, &config->total_ms},
 		{"idle_ms", NULL, &config->idle_ms},
-		{"allow_private", NULL, &config->allow_private},
+		{"allow_private", NULL, &web->allow_private},
+		{"url_file", &web->url_file, NULL},
+		{"token_file", &web->token_file, NULL},
+		{"token_header", &web->token_header, NULL},
+		{"token_prefix", &web->token_prefix, NULL},
+		{"sign_file", &web->sign_file, NULL},
+		{"sign_header", &web->sign_header, NULL},
+		{"time_header", &web->time_header, NULL},
+		{"success", &web->success, NULL},
+		{"retry", &web->retry, NULL},
+		{"path", &web->path, NULL},
+		{"values", &web->values, NULL},
+		{"retry_values", &web->retry_values, NULL},
+		{"id_path", &web->id_path, NULL},
 	};
 	const char *wrong = "unknown setting";
 
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		if (strcmp(name, settings[i].name) == 0)
+			return store(&settings[i], value);
 	if (strcmp(name, "tls") == 0)
-		wrong = set_tls(config, value);
+		wrong = set_tls(relay, value);
 	else if (strcmp(name, "kind") == 0)
 		wrong = set_kind(config, value);
-	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-	{
-		char *end;
-		long  number;
-
-		if (strcmp(name, settings[i].name) != 0)
-			continue;
-		if (settings[i].text != NULL)
-		{
-			free(*settings[i].text);
-			*settings[i].text = value;
-			return NULL;
-		}
-		errno = 0;
-		number = strtol(value, &end, 10);
-		wrong = NULL;
-		if (errno != 0 || end == value || *end != '\0' || number < 0 ||
-			number > INT32_MAX)
-			wrong = "setting is not a whole number";
-		else
-			*settings[i].number = (int) number;
-	}
+	else if (strcmp(name, "relay") == 0)
+		wrong = begin_relay(config, value);
 	free(value);
 	return wrong;
+}
+
+/* What follows is about another relay, of that weight. */
+static const char *
+begin_relay(Config *config, const char *value)
+{
+	Relay *relay;
+
+	/* the first one is there from the beginning */
+	if (config->relays[config->relay_count - 1].host != NULL)
+		config->relay_count++;
+	if (config->relay_count > MA_RELAYS_MAX)
+		return "too many relays";
+	relay = &config->relays[config->relay_count - 1];
+	relay->port = 25;
+	relay->weight = atoi(value);
+	return relay->weight < 0 ? "a weight is negative" : NULL;
 }
 
 /* Understands the setting kind. */
@@ -96,14 +137,14 @@ set_kind(Config *config, const char *value)
 
 /* Understands the setting tls. */
 static const char *
-set_tls(Config *config, const char *value)
+set_tls(Relay *relay, const char *value)
 {
 	static const char *const names[] = {"starttls", "smtps", "none"};
 
 	for (int i = 0; i < 3; i++)
 		if (strcmp(value, names[i]) == 0)
 		{
-			config->tls = (Tls) i;
+			relay->tls = (Tls) i;
 			return NULL;
 		}
 	return "tls must be starttls, smtps or none";
@@ -119,7 +160,9 @@ config_read(Frame *frame, Config *config)
 	const char *wrong = NULL;
 
 	memset(config, 0, sizeof(*config));
-	config->port = 25;
+	config->relay_count = 1;
+	config->relays[0].port = 25;
+	config->relays[0].weight = 1;
 	config->connections = 4;
 	config->connect_ms = 15 * 1000;
 	config->reply_ms = 60 * 1000;
@@ -140,30 +183,41 @@ config_read(Frame *frame, Config *config)
 			wrong = assign(config, name, value);
 		free(name);
 	}
-	config->public_only = config->kind == KIND_HTTP && !config->allow_private;
+	config->public_only =
+		config->kind == KIND_HTTP && !config->web.allow_private;
 	return wrong != NULL ? wrong : check(config);
 }
 
 /* Is the relay's address whole, and fit to become part of an URL? */
 static const char *
-check_smtp(const Config *config)
+check_relay(const Relay *relay)
 {
 	static const char host_chars[] =
 		"abcdefghijklmnopqrstuvwxyz"
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:";
 
-	if (config->host == NULL || config->host[0] == '\0')
+	if (relay->host == NULL || relay->host[0] == '\0')
 		return "host is missing";
-	if (config->host[strspn(config->host, host_chars)] != '\0')
+	if (relay->host[strspn(relay->host, host_chars)] != '\0')
 		return "host is neither a name nor an address";
-	if (config->port < 1 || config->port > 65535)
+	if (relay->port < 1 || relay->port > 65535)
 		return "port must be 1 to 65535";
-	if (config->user != NULL && config->password_file == NULL)
-		return "password_file is missing";
-	if (config->auth != NULL && strcmp(config->auth, "plain") != 0 &&
-		strcmp(config->auth, "login") != 0 &&
-		strcmp(config->auth, "xoauth2") != 0)
+	if (relay->auth != NULL && strcmp(relay->auth, "plain") != 0 &&
+		strcmp(relay->auth, "login") != 0 &&
+		strcmp(relay->auth, "xoauth2") != 0)
 		return "auth must be plain, login or xoauth2";
+	return NULL;
+}
+
+/* Has every file what belongs to it? */
+static const char *
+check_web(const Web *web)
+{
+	if (web->token_file != NULL && web->token_header == NULL)
+		return "token_header is missing";
+	if (web->sign_file != NULL &&
+		(web->sign_header == NULL || web->time_header == NULL))
+		return "sign_header or time_header is missing";
 	return NULL;
 }
 
@@ -176,29 +230,55 @@ check(const Config *config)
 	if (config->connect_ms == 0 || config->reply_ms == 0 ||
 		config->final_ms == 0 || config->total_ms == 0 || config->idle_ms == 0)
 		return "a time limit is zero";
-	return config->kind == KIND_SMTP ? check_smtp(config) : NULL;
+	for (int i = 0; i < config->relay_count; i++)
+	{
+		const Relay *relay = &config->relays[i];
+
+		if (relay->user != NULL && relay->password_file == NULL)
+			return "password_file is missing";
+		if (config->kind == KIND_SMTP && check_relay(relay) != NULL)
+			return check_relay(relay);
+	}
+	return config->kind == KIND_HTTP ? check_web(&config->web) : NULL;
 }
 
 void
 config_free(Config *config)
 {
-	free(config->host);
-	free(config->ca_file);
-	free(config->user);
-	free(config->auth);
-	free(config->password_file);
+	Web *web = &config->web;
+
+	for (int i = 0; i < config->relay_count; i++)
+	{
+		free(config->relays[i].host);
+		free(config->relays[i].ca_file);
+		free(config->relays[i].user);
+		free(config->relays[i].auth);
+		free(config->relays[i].password_file);
+	}
+	free(web->url_file);
+	free(web->token_file);
+	free(web->token_header);
+	free(web->token_prefix);
+	free(web->sign_file);
+	free(web->sign_header);
+	free(web->time_header);
+	free(web->success);
+	free(web->retry);
+	free(web->path);
+	free(web->values);
+	free(web->retry_values);
+	free(web->id_path);
 	free(config->helo);
 }
 
 /*
- * Reads the password: the file without the ends of its last line. False, and
+ * Reads a secret: the file without the ends of its last line. False, and
  * errno tells why, if there is none to read.
  */
 bool
-config_password(const Config *config, char password[CONFIG_PASSWORD_MAX + 1])
+config_secret(const char *file, char secret[CONFIG_SECRET_MAX + 1])
 {
-	int			fd = open(config->password_file,
-						  O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int			fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat status;
 	ssize_t		len = -1;
 	int			saved_errno;
@@ -208,16 +288,16 @@ config_password(const Config *config, char password[CONFIG_PASSWORD_MAX + 1])
 	if (fstat(fd, &status) == 0)
 	{
 		errno = EINVAL;
-		if (S_ISREG(status.st_mode) && status.st_size <= CONFIG_PASSWORD_MAX)
-			len = read(fd, password, CONFIG_PASSWORD_MAX);
+		if (S_ISREG(status.st_mode) && status.st_size <= CONFIG_SECRET_MAX)
+			len = read(fd, secret, CONFIG_SECRET_MAX);
 	}
 	saved_errno = errno;
 	close(fd);
 	errno = saved_errno;
 	if (len < 0)
 		return false;
-	while (len > 0 && (password[len - 1] == '\n' || password[len - 1] == '\r'))
+	while (len > 0 && (secret[len - 1] == '\n' || secret[len - 1] == '\r'))
 		len--;
-	password[len] = '\0';
+	secret[len] = '\0';
 	return true;
 }

@@ -24,18 +24,46 @@ typedef enum Kind
 	KIND_HTTP  /* any web server: the requests say which */
 } Kind;
 
-/* Never changes after it was read. Texts are NULL where not given. */
-typedef struct Config
+/* One relay; of kind http the first one, without host, says how to log in. */
+typedef struct Relay
 {
-	Kind  kind;
 	char *host;
 	int	  port;
+	int	  weight; /* its share of the connections; 0: none of its own */
 	Tls	  tls;
 	int	  insecure; /* do not verify the certificate */
 	char *ca_file;
 	char *user;
 	char *auth; /* plain, login, xoauth2 */
 	char *password_file;
+} Relay;
+
+/* What only requests have. */
+typedef struct Web
+{
+	int	  allow_private; /* also to private addresses */
+	char *url_file;		 /* the URL of all, in a file */
+	char *token_file;	 /* a header: ... */
+	char *token_header;	 /* ... its name */
+	char *token_prefix;	 /* ... what stands before the token */
+	char *sign_file;	 /* the key of the signature */
+	char *sign_header;
+	char *time_header;
+	char *success;		/* statuses with commas between them */
+	char *retry;		/* likewise */
+	char *path;			/* of what in the response must be ... */
+	char *values;		/* ... one of these lines */
+	char *retry_values; /* or one of these to try later */
+	char *id_path;		/* of the id that the server gave */
+} Web;
+
+/* Never changes after it was read. Texts are NULL where not given. */
+typedef struct Config
+{
+	Kind  kind;
+	Relay relays[MA_RELAYS_MAX];
+	int	  relay_count;
+	Web	  web;
 	char *helo;
 	int	  connections;
 	int	  connect_ms;
@@ -43,15 +71,14 @@ typedef struct Config
 	int	  final_ms;
 	int	  total_ms;
 	int	  idle_ms;
-	int	  allow_private; /* http: also to private addresses */
-	bool  public_only;	 /* computed: no private address */
+	bool  public_only; /* computed: no private address */
 } Config;
 
 extern const char *config_read(Frame *frame, Config *config);
 extern void		   config_free(Config *config);
 
-#define CONFIG_PASSWORD_MAX 4096
-extern bool config_password(const Config *config,
-							char		  password[CONFIG_PASSWORD_MAX + 1]);
+#define CONFIG_SECRET_MAX 4096
+extern bool config_secret(const char *file,
+						  char		  secret[CONFIG_SECRET_MAX + 1]);
 
 #endif /* CONFIG_H */

@@ -15,8 +15,9 @@
 #include "frame.h"
 #include "alloc.h"
 
-/* Length, type, id, outcome, code: what stands before a text. */
-#define HEAD_MAX 18
+/* Length, type, id, outcome, code, seconds, id given: what stands before a
+ * text. */
+#define HEAD_MAX (26 + MA_PROVIDED_MAX)
 
 static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -180,17 +181,20 @@ frame_write_ending(int fd, int64_t id)
 
 /* Says how a message ended. */
 void
-frame_write_result(int fd, int64_t id, MaOutcome outcome, int code,
-				   const char *text)
+frame_write_result(int fd, int64_t id, const Result *result)
 {
-	char  head[HEAD_MAX];
-	char *to;
+	size_t len = strlen(result->provided);
+	char   head[HEAD_MAX];
+	char  *to;
 
 	head[4] = MA_FRAME_RESULT;
 	to = put_id(head + 5, id);
-	*to++ = (char) outcome;
-	to = put_number(to, (uint32_t) code);
-	write_frame(fd, head, (size_t) (to - head), text);
+	*to++ = (char) result->outcome;
+	to = put_number(to, (uint32_t) result->code);
+	to = put_number(to, (uint32_t) result->retry_after);
+	to = put_number(to, (uint32_t) len);
+	memcpy(to, result->provided, len);
+	write_frame(fd, head, (size_t) (to + len - head), result->text);
 }
 
 /* Says why the program ends at once. */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "protocol.h"
+#include "result.h"
 
 /* Buffered input of frames. */
 typedef struct FrameReader
@@ -43,8 +44,7 @@ extern bool	 frame_take_bytes(Frame *frame, const char **bytes, size_t *len);
 extern char *frame_take_string(Frame *frame);
 
 extern void frame_write_ending(int fd, int64_t id);
-extern void frame_write_result(int fd, int64_t id, MaOutcome outcome, int code,
-							   const char *text);
+extern void frame_write_result(int fd, int64_t id, const Result *result);
 extern void frame_write_broken(int fd, const char *text);
 
 #endif /* FRAME_H */

@@ -19,7 +19,6 @@
 #include "handle.h"
 #include "private.h"
 
-static void			 set_tls_options(Handle *handle);
 static curl_socket_t on_open(void *arg, curlsocktype purpose,
 							 struct curl_sockaddr *address);
 static int			 on_close(void *arg, curl_socket_t fd);
@@ -71,25 +70,31 @@ handle_init(Handle *handle, const Config *config, const char *protocols)
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, handle);
-	set_tls_options(handle);
+	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	handle_trust(handle, &config->relays[0]);
 	return true;
 }
 
-/* Certificates are verified, if not told otherwise. */
-static void
-set_tls_options(Handle *handle)
+/*
+ * Whose certificates are good for the next connection; all are verified, if
+ * not told otherwise.
+ */
+void
+handle_trust(Handle *handle, const Relay *relay)
 {
-	CURL		 *curl = handle->curl;
-	const Config *config = handle->config;
+	CURL *curl = handle->curl;
+	char *file = NULL;
+	char *folder = NULL;
 
-	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, config->insecure ? 0L : 1L);
-	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, config->insecure ? 0L : 2L);
-	if (config->ca_file != NULL)
-	{
-		curl_easy_setopt(curl, CURLOPT_CAINFO, config->ca_file);
-		curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
-	}
+	/* the system's own, which another relay may have replaced */
+	curl_easy_getinfo(curl, CURLINFO_CAINFO, &file);
+	curl_easy_getinfo(curl, CURLINFO_CAPATH, &folder);
+	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, relay->insecure ? 0L : 1L);
+	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, relay->insecure ? 0L : 2L);
+	curl_easy_setopt(curl, CURLOPT_CAINFO,
+					 relay->ca_file != NULL ? relay->ca_file : file);
+	curl_easy_setopt(curl, CURLOPT_CAPATH,
+					 relay->ca_file != NULL ? NULL : folder);
 }
 
 /* Something new is to be sent: nothing of the last counts any more. */

@@ -31,6 +31,7 @@ typedef struct Handle
 
 extern bool		   handle_init(Handle *handle, const Config *config,
 							   const char *protocols);
+extern void		   handle_trust(Handle *handle, const Relay *relay);
 extern void		   handle_begin(Handle *handle);
 extern void		   handle_wait(Handle *handle, int ms);
 extern bool		   handle_is_open(const Handle *handle);

@@ -193,16 +193,17 @@ pool_ack(int64_t id)
 bool
 pool_finish(void)
 {
-	struct timespec limit = after_ms(MA_DRAIN_MS);
-	int				late = 0;
+	static const Result untried = {.outcome = MA_OUTCOME_UNTRIED,
+								   .text = "the transport was told to end"};
+	struct timespec		limit = after_ms(MA_DRAIN_MS);
+	int					late = 0;
 
 	pthread_mutex_lock(&pool.lock);
 	pool.ending = true;
 	for (Job *job = pool.first; job != NULL; job = pool.first)
 	{
 		pool.first = job->next;
-		frame_write_result(STDOUT_FILENO, job->id, MA_OUTCOME_UNTRIED, 0,
-						   "the transport was told to end");
+		frame_write_result(STDOUT_FILENO, job->id, &untried);
 		carrier_free_job(pool.config, job);
 	}
 	for (int i = 0; i < pool.config->connections; i++)
@@ -271,7 +272,7 @@ wait_for_job(Connection *connection)
 static void
 deliver(Connection *connection, Job *job)
 {
-	Result	result;
+	Result	result = {0};
 	int64_t id = job->id;
 
 	carrier_send(&connection->carrier, job, &result);
@@ -281,6 +282,5 @@ deliver(Connection *connection, Job *job)
 	pthread_mutex_lock(&pool.lock);
 	connection->state = ANSWERED;
 	pthread_mutex_unlock(&pool.lock);
-	frame_write_result(STDOUT_FILENO, id, result.outcome, result.code,
-					   result.text);
+	frame_write_result(STDOUT_FILENO, id, &result);
 }

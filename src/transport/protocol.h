@@ -6,7 +6,8 @@
  * are in network order; a string is its length (32 bits) and its bytes.
  *
  * The sender begins with one CONFIG: pairs of strings, name and value, up to
- * the end of the frame. Then it sends MAIL (or, if it is of kind "http",
+ * the end of the frame; what is about a relay is about the one that the last
+ * "relay", whose value is its weight, has begun. Then it sends MAIL (or, if it is of kind "http",
  * REQUEST, and all that is said here of MAIL) and ACK. The end of its input
  * means: finish what has begun, within DRAIN_MS, and end.
  *
@@ -31,6 +32,12 @@
 /* From the end of the input to the end of the program, at most. */
 #define MA_DRAIN_MS 1500
 
+/* The id that a gateway gave a message is not longer. */
+#define MA_PROVIDED_MAX 255
+
+/* More relays than this are refused. */
+#define MA_RELAYS_MAX 16
+
 /* More connections than this are refused. */
 #define MA_CONNECTIONS_MAX 512
 
@@ -42,7 +49,9 @@ typedef enum MaFrameType
 	MA_FRAME_REQUEST = 'Q', /* to it: id, method, URL, headers, body */
 	MA_FRAME_ACK = 'A',		/* to it: id; its result is committed */
 	MA_FRAME_ENDING = 'E',	/* from it: id; may now be in doubt */
-	MA_FRAME_RESULT = 'R',	/* from it: id, outcome byte, code, text */
+	MA_FRAME_RESULT = 'R',	/* from it: id, outcome byte, code, seconds to
+							 * wait before another try (0: not said), id
+							 * that the server gave it, rest: text */
 	MA_FRAME_BROKEN = 'B'	/* from it: text; why it ends at once */
 } MaFrameType;
 

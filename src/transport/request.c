@@ -55,8 +55,8 @@ request_free(Request *request)
 }
 
 /* An http or https URL without user, and nothing in it but visible ASCII? */
-static bool
-is_url(const char *url)
+bool
+request_is_url(const char *url)
 {
 	CURLU *parsed = curl_url();
 	char  *scheme = NULL;
@@ -110,10 +110,10 @@ add_line(Request *request, const char *line)
 
 /*
  * Makes the request safe for the wire. Returns why it can never be sent, or
- * NULL. What libcurl would add by itself and the caller did not is left out.
+ * NULL. The URL is not looked at if it is in a file. What libcurl would add by itself and the caller did not is left out.
  */
 const char *
-request_check(Request *request)
+request_check(Request *request, bool has_url_file)
 {
 	bool  has_type = false;
 	char *rest = NULL;
@@ -121,7 +121,7 @@ request_check(Request *request)
 	if (request->method[0] == '\0' || strlen(request->method) > METHOD_MAX ||
 		request->method[strspn(request->method, token_chars)] != '\0')
 		return "the method is not valid";
-	if (!is_url(request->url))
+	if (!has_url_file && !request_is_url(request->url))
 		return "the URL is not a valid http or https URL";
 	for (char *line = strtok_r(request->headers, "\n", &rest); line != NULL;
 		 line = strtok_r(NULL, "\n", &rest))

@@ -24,7 +24,8 @@ typedef struct Request
 } Request;
 
 extern Request	  *request_read(Frame *frame);
-extern const char *request_check(Request *request);
+extern const char *request_check(Request *request, bool has_url_file);
+extern bool		   request_is_url(const char *url);
 extern void		   request_free(Request *request);
 
 #endif /* REQUEST_H */

@@ -10,7 +10,9 @@
 typedef struct Result
 {
 	MaOutcome outcome;
-	int		  code; /* of the reply; 0: none */
+	int		  code;							 /* of the reply; 0: none */
+	unsigned  retry_after;					 /* seconds; 0: not said */
+	char	  provided[MA_PROVIDED_MAX + 1]; /* id the server gave it */
 	char	  text[MA_TEXT_MAX + 1];
 } Result;
 

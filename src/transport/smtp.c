@@ -24,6 +24,7 @@
 
 #include "alloc.h"
 #include "handle.h"
+#include "relay.h"
 #include "reply.h"
 #include "smtp.h"
 
@@ -46,6 +47,7 @@ struct Smtp
 {
 	const Config *config;
 	Handle		  handle;
+	int			  relay;  /* of the connection or the next try; -1: none */
 	Reply		  reply;  /* to the last command */
 	Mail		 *mail;	  /* now being sent */
 	size_t		  offset; /* of the body given to libcurl */
@@ -55,8 +57,10 @@ struct Smtp
 };
 
 static void		set_options(Smtp *smtp);
-static void		set_url(Smtp *smtp);
-static bool		set_login(Smtp *smtp);
+static void		set_url(Smtp *smtp, const Relay *relay);
+static bool		set_login(Smtp *smtp, const Relay *relay);
+static bool		choose_relay(Smtp *smtp, unsigned *tried);
+static void		try_once(Smtp *smtp, Mail *mail, Result *result);
 static CURLcode perform(Smtp *smtp, Mail *mail);
 static void		judge(Smtp *smtp, CURLcode rc, Result *result);
 static int	  on_debug(CURL *curl, curl_infotype type, char *data, size_t len,
@@ -77,19 +81,16 @@ smtp_new(const Config *config)
 		return NULL;
 	}
 	set_options(smtp);
-	set_url(smtp);
+	smtp->relay = -1;
 	return smtp;
 }
 
-/* The options that never change, but for the address. */
+/* The options that never change. */
 static void
 set_options(Smtp *smtp)
 {
 	CURL *curl = smtp->handle.curl;
 
-	curl_easy_setopt(curl, CURLOPT_USE_SSL,
-					 smtp->config->tls == TLS_NONE ? (long) CURLUSESSL_NONE :
-													 (long) CURLUSESSL_ALL);
 	curl_easy_setopt(curl, CURLOPT_VERBOSE, 1L);
 	curl_easy_setopt(curl, CURLOPT_DEBUGFUNCTION, on_debug);
 	curl_easy_setopt(curl, CURLOPT_DEBUGDATA, smtp);
@@ -101,44 +102,47 @@ set_options(Smtp *smtp)
 
 /* The address of the relay; its path is the name we greet with. */
 static void
-set_url(Smtp *smtp)
+set_url(Smtp *smtp, const Relay *relay)
 {
-	const Config *config = smtp->config;
-	bool		  is_ipv6 = strchr(config->host, ':') != NULL;
-	char		 *helo = curl_easy_escape(smtp->handle.curl,
-								  config->helo != NULL ? config->helo : "", 0);
-	char		  url[2048];
+	const char *name = smtp->config->helo != NULL ? smtp->config->helo : "";
+	bool		is_ipv6 = strchr(relay->host, ':') != NULL;
+	CURL	   *curl = smtp->handle.curl;
+	char	   *helo = curl_easy_escape(curl, name, 0);
+	char		url[2048];
 
 	snprintf(url, sizeof(url), "%s://%s%s%s:%d/%s",
-			 config->tls == TLS_SMTPS ? "smtps" : "smtp", is_ipv6 ? "[" : "",
-			 config->host, is_ipv6 ? "]" : "", config->port,
+			 relay->tls == TLS_SMTPS ? "smtps" : "smtp", is_ipv6 ? "[" : "",
+			 relay->host, is_ipv6 ? "]" : "", relay->port,
 			 helo != NULL ? helo : "");
 	curl_free(helo);
-	curl_easy_setopt(smtp->handle.curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_USE_SSL,
+					 relay->tls == TLS_NONE ? (long) CURLUSESSL_NONE :
+											  (long) CURLUSESSL_ALL);
 }
 
 /* User and password for a new connection; false if there is no password. */
 static bool
-set_login(Smtp *smtp)
+set_login(Smtp *smtp, const Relay *relay)
 {
-	const Config *config = smtp->config;
-	char		  password[CONFIG_PASSWORD_MAX + 1];
-	CURL		 *curl = smtp->handle.curl;
+	const char *auth = relay->auth;
+	bool		is_token = auth != NULL && strcmp(auth, "xoauth2") == 0;
+	char		password[CONFIG_SECRET_MAX + 1] = "";
+	bool		log_in = relay->user != NULL;
+	CURL	   *curl = smtp->handle.curl;
 
-	if (config->user == NULL)
-		return true;
-	if (!config_password(config, password))
+	if (log_in && !config_secret(relay->password_file, password))
 		return false;
-	curl_easy_setopt(curl, CURLOPT_USERNAME, config->user);
-	if (config->auth != NULL && strcmp(config->auth, "xoauth2") == 0)
-		curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, password);
-	else
-		curl_easy_setopt(curl, CURLOPT_PASSWORD, password);
-	if (config->auth != NULL)
-		curl_easy_setopt(curl, CURLOPT_LOGIN_OPTIONS,
-						 strcmp(config->auth, "plain") == 0 ? "AUTH=PLAIN" :
-						 strcmp(config->auth, "login") == 0 ? "AUTH=LOGIN" :
-															  "AUTH=XOAUTH2");
+	curl_easy_setopt(curl, CURLOPT_USERNAME, relay->user);
+	curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER,
+					 log_in && is_token ? password : NULL);
+	curl_easy_setopt(curl, CURLOPT_PASSWORD,
+					 log_in && !is_token ? password : NULL);
+	curl_easy_setopt(curl, CURLOPT_LOGIN_OPTIONS,
+					 auth == NULL				? NULL :
+					 is_token					? "AUTH=XOAUTH2" :
+					 strcmp(auth, "plain") == 0 ? "AUTH=PLAIN" :
+												  "AUTH=LOGIN");
 	explicit_bzero(password, sizeof(password));
 	return true;
 }
@@ -153,30 +157,74 @@ smtp_is_open(const Smtp *smtp)
 /*
  * Sends one message and says how it went. A connection that the server has
  * closed while it rested, or closes now because it had enough of it (421),
- * says nothing about the message: then it goes over a new one at once.
+ * says nothing about the message: then it goes over a new one at once. A relay
+ * to which no connection can be made is somebody else's turn.
  */
 void
 smtp_send(Smtp *smtp, Mail *mail, Result *result)
 {
-	for (int attempt = 0; attempt < 2; attempt++)
-	{
-		bool	 was_open = smtp_is_open(smtp);
-		CURLcode rc;
+	unsigned tried = 0;
+	bool	 renewed = false;
+	bool	 again = true;
 
-		if (!was_open && !set_login(smtp))
+	while (again)
+	{
+		bool was_open = smtp_is_open(smtp);
+
+		if (!was_open && !choose_relay(smtp, &tried))
+			return; /* the last one's result stands */
+		try_once(smtp, mail, result);
+		again = result->outcome == MA_OUTCOME_NOT_REACHED &&
+				smtp->stage <= STAGE_HELLO;
+		if (was_open)
 		{
-			result->outcome = MA_OUTCOME_NOT_REACHED;
-			result->code = 0;
-			snprintf(result->text, sizeof(result->text),
-					 "cannot read the password file: %s", strerror(errno));
-			return;
+			again = !renewed && smtp->handle.aborted == NULL &&
+					(result->outcome == MA_OUTCOME_NOT_REACHED ||
+					 result->code == 421);
+			renewed = true;
 		}
-		rc = perform(smtp, mail);
-		judge(smtp, rc, result);
-		if (!was_open || smtp->handle.aborted != NULL ||
-			(result->outcome != MA_OUTCOME_NOT_REACHED && result->code != 421))
-			return;
+		else if (again)
+			relay_failed(smtp->relay);
+		else
+			relay_works(smtp->relay);
 	}
+}
+
+/* Makes ready for a connection to a relay not tried yet; false: none left. */
+static bool
+choose_relay(Smtp *smtp, unsigned *tried)
+{
+	const Relay *relay;
+
+	if (smtp->relay >= 0)
+		relay_leave(smtp->relay);
+	smtp->relay = relay_choose(smtp->config, *tried);
+	if (smtp->relay < 0)
+		return false;
+	*tried |= 1u << smtp->relay;
+	relay = &smtp->config->relays[smtp->relay];
+	handle_trust(&smtp->handle, relay);
+	set_url(smtp, relay);
+	return true;
+}
+
+/* One try, over the connection that is open or a new one. */
+static void
+try_once(Smtp *smtp, Mail *mail, Result *result)
+{
+	const Relay *relay = &smtp->config->relays[smtp->relay];
+
+	if (!smtp_is_open(smtp) && !set_login(smtp, relay))
+	{
+		smtp->stage = STAGE_CONNECT;
+		smtp->handle.aborted = NULL;
+		result->outcome = MA_OUTCOME_NOT_REACHED;
+		result->code = 0;
+		snprintf(result->text, sizeof(result->text),
+				 "cannot read the password file: %s", strerror(errno));
+		return;
+	}
+	judge(smtp, perform(smtp, mail), result);
 }
 
 /* Hands the message to libcurl and waits for the end. */
@@ -377,6 +425,8 @@ smtp_quit(Smtp *smtp)
 void
 smtp_free(Smtp *smtp)
 {
+	if (smtp->relay >= 0)
+		relay_leave(smtp->relay);
 	handle_free(&smtp->handle);
 	free(smtp);
 }

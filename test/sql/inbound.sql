@@ -155,6 +155,14 @@ set mautomate.stop_words = 'basta, enough';
 select mautomate.handle_inbound('inb', '+44 20 7946 0004', 'STOP', 'in-4') ->> 'kind' as kind;
 select mautomate.handle_inbound('inb', '+44 20 7946 0004', E' Enough!\nBye', 'in-5') ->> 'kind' as kind;
 reset mautomate.stop_words;
+-- who has unsubscribed may come back, others may not
+select mautomate.handle_inbound('inb', '+44 20 7946 0001', 'STOP') - 'event_id';
+select mautomate.handle_inbound('inb', '+44 20 7946 0001', ' start! ') - 'event_id';
+select mautomate.handle_inbound('inb', '+44 20 7946 0001', 'START', 'again') - 'event_id';
+select mautomate.unsuppress('+44 20 7946 0001');
+select mautomate.suppress('+44 20 7946 0001', 'complaint');
+select mautomate.handle_inbound('inb', '+44 20 7946 0001', 'UNSTOP') - 'event_id';
+select mautomate.unsuppress('+44 20 7946 0001');
 select mautomate.handle_inbound('inb', 'nobody', 'STOP');
 select count(*) from mautomate.contact
   where email ~ 'stranger@example.com' or phone ~ '4420794600(02|03|04)';

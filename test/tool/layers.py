@@ -12,7 +12,7 @@ LAYERS = [
     """compat sql guc zone clock inval error wake arm address batch setting
     argument lease guard columns calendar table json nearest""",
     """anniversary value vocabulary signal cell predicate document program
-    workflow liquid html channel template mime transport""",
+    workflow liquid html channel template mime transport payload""",
     """log_sql definition predicate_store state outbox gate""",
     """refresh entry model contact merge erase attribute event""",
     """capture track identify kind use known list score grant explain verify

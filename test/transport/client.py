@@ -49,10 +49,12 @@ class Result:
     """A RESULT frame."""
 
     def __init__(self, payload):
-        number, outcome, self.code = struct.unpack("!qBI", payload[:13])
+        number, outcome, self.code, self.retry_after, length = struct.unpack(
+            "!qBIII", payload[:21])
         self.id = number
         self.outcome = OUTCOMES[outcome]
-        self.text = payload[13:].decode("ascii")
+        self.provided = payload[21:21 + length].decode("ascii")
+        self.text = payload[21 + length:].decode("ascii")
         self.time = time.monotonic()
 
     def __repr__(self):
@@ -72,11 +74,17 @@ class Transport:
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
         if config is None:
-            settings.setdefault("host", "127.0.0.1")
-            settings.setdefault("tls", "none")
+            relays = settings.pop("relays", None)
+            if relays is None:
+                settings.setdefault("host", "127.0.0.1")
+                settings.setdefault("tls", "none")
+            pairs = list(settings.items())
+            for relay in relays or ():
+                pairs.append(("relay", relay.pop("weight", 1)))
+                pairs += {"host": "127.0.0.1", "tls": "none",
+                          **relay}.items()
             config = frame(b"C", b"".join(
-                string(name) + string(str(value))
-                for name, value in settings.items()))
+                string(name) + string(str(value)) for name, value in pairs))
         self.write(config)
 
     def read(self):

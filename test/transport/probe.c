@@ -36,11 +36,11 @@ static MaTransport *transport = NULL;
 static MaTransportConfig
 config_for(int port, int connections)
 {
-	MaTransportConfig config = {0};
+	static MaTransportRelay relay = {.host = "127.0.0.1", .tls = "none",
+		.weight = 1};
+	MaTransportConfig config = {.relays = &relay, .relay_count = 1};
 
-	config.host = "127.0.0.1";
-	config.port = port;
-	config.tls = "none";
+	relay.port = port;
 	config.connections = connections;
 	return config;
 }
@@ -206,7 +206,9 @@ probe_pump(PG_FUNCTION_ARGS)
 Datum
 probe_request(PG_FUNCTION_ARGS)
 {
-	MaTransportConfig config = {.kind = "http", .allow_private = true};
+	MaTransportRelay relay = {0};
+	MaTransportConfig config = {.kind = "http", .relays = &relay,
+		.relay_count = 1, .web.allow_private = true};
 	char	   *body = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	MaRequest	request = {1, "POST", text_to_cstring(PG_GETARG_TEXT_PP(0)),
 		"Content-Type: text/plain\nX-Two: 2", body, strlen(body)};

@@ -406,6 +406,54 @@ def reads_the_password_at_each_connection():
 # --- connections ----------------------------------------------------------
 
 @test
+def goes_to_another_relay_where_one_does_not_answer():
+    with socket.socket() as closed, Sink() as good, \
+            Sink("--fault", "banner=421") as bad, \
+            Sink("--auth", "me:secret") as strict:
+        closed.bind(("127.0.0.1", 0))           # it does not listen
+        secret = path("password")
+        with open(secret, "w") as file:
+            file.write("wrong")
+        relays = [{"port": closed.getsockname()[1], "weight": 100},
+                  {"port": bad.port, "weight": 50},
+                  {"port": strict.port, "user": "me", "weight": 20,
+                   "password_file": secret},
+                  {"port": good.port, "weight": 0}]
+        with Transport(relays=relays, connections=1) as transport:
+            results = [transport.one(number) for number in range(5)]
+    equal([r.outcome for r in results], ["sent"] * 5)
+    equal((good.end(), good.connections), (5, 1))
+    equal((bad.end(), strict.end()), (0, 0))
+
+
+@test
+def says_why_none_of_the_relays_answers():
+    with Sink("--fault", "banner=554:no") as one, \
+            Sink("--fault", "banner=554:neither") as other:
+        with Transport(relays=[{"port": one.port, "weight": 2},
+                               {"port": other.port}]) as transport:
+            result = transport.one()
+    equal((result.outcome, result.text), ("not_reached", "greeting: neither"))
+    one.end(), other.end()
+    equal((one.connections, other.connections), (1, 1))
+
+
+@test
+def uses_relays_by_weight():
+    with Sink("--final-latency", "200") as heavy, \
+            Sink("--final-latency", "200") as light:
+        with Transport(relays=[{"port": light.port, "weight": 1},
+                               {"port": heavy.port, "weight": 3}],
+                       connections=8) as transport:
+            for number in range(8):
+                transport.send(number)
+            for _ in range(8):
+                equal(transport.result().outcome, "sent")
+    equal((heavy.end(), light.end()), (6, 2))
+    equal((heavy.connections, light.connections), (6, 2))
+
+
+@test
 def uses_as_few_connections_as_needed():
     results, sink = attempt(count=20, connections=4)
     equal({result.outcome for result in results}, {"sent"})

@@ -13,6 +13,9 @@
 #include <unistd.h>
 
 #include "../../src/transport/config.h"
+#include "../../src/transport/json.h"
+#include "../../src/transport/sha256.h"
+#include "../../src/transport/relay.h"
 #include "../../src/transport/frame.h"
 #include "../../src/transport/mail.h"
 #include "../../src/transport/private.h"
@@ -49,16 +52,17 @@ test_frames(void)
 	FrameReader *reader = calloc(1, sizeof(*reader));
 	Frame		frame;
 	int64_t		id;
-	char		long_text[2 * MA_TEXT_MAX];
+	Result		taken = {MA_OUTCOME_SENT, 250, 9, "id", "ok"};
+	Result		refused = {.outcome = MA_OUTCOME_PERMANENT, .code = 550};
 
-	memset(long_text, 'x', sizeof(long_text) - 1);
-	long_text[sizeof(long_text) - 1] = '\0';
+	memset(refused.text, 'x', MA_TEXT_MAX);
+	memset(refused.provided, 'y', MA_PROVIDED_MAX);
 	if (pipe(ends) != 0)
 		exit(1);
 	reader->fd = ends[0];
 	frame_write_ending(ends[1], INT64_MIN + 5);
-	frame_write_result(ends[1], -1, MA_OUTCOME_SENT, 250, "ok");
-	frame_write_result(ends[1], 7, MA_OUTCOME_PERMANENT, 550, long_text);
+	frame_write_result(ends[1], -1, &taken);
+	frame_write_result(ends[1], 7, &refused);
 	frame_write_broken(ends[1], "");
 	if (write(ends[1], "\0\0\0\6C\0", 6) != 6)
 		exit(1);
@@ -69,11 +73,12 @@ test_frames(void)
 	   frame.taken == frame.len && !frame_take_id(&frame, &id), "ENDING");
 	free(frame.payload);
 	ok(frame_read(reader, &frame) == FRAME_READ && frame.type == 'R' &&
-	   frame_take_id(&frame, &id) && id == -1 && frame.len == 15 &&
-	   memcmp(frame.payload + 8, "\1\0\0\0\372ok", 7) == 0, "RESULT");
+	   frame_take_id(&frame, &id) && id == -1 && frame.len == 25 &&
+	   memcmp(frame.payload + 8, "\1\0\0\0\372\0\0\0\11\0\0\0\2idok",
+			  17) == 0, "RESULT");
 	free(frame.payload);
 	ok(frame_read(reader, &frame) == FRAME_READ &&
-	   frame.len == 13 + MA_TEXT_MAX, "a long text is cut");
+	   frame.len == 21 + MA_PROVIDED_MAX + MA_TEXT_MAX, "the longest result");
 	free(frame.payload);
 	ok(frame_read(reader, &frame) == FRAME_READ && frame.type == 'B' &&
 	   frame.len == 0, "BROKEN");
@@ -271,19 +276,134 @@ static void
 test_password(void)
 {
 	char		name[] = "/tmp/ma_unit.XXXXXX";
-	char		password[CONFIG_PASSWORD_MAX + 1];
-	Config		config = {.password_file = name};
+	char		password[CONFIG_SECRET_MAX + 1];
 	int			fd = mkstemp(name);
 
-	ok(fd >= 0 && config_password(&config, password) &&
+	ok(fd >= 0 && config_secret(name, password) &&
 	   strcmp(password, "") == 0, "an empty password");
-	ok(write(fd, " a b \r\n", 7) == 7 && config_password(&config, password) &&
+	ok(write(fd, " a b \r\n", 7) == 7 && config_secret(name, password) &&
 	   strcmp(password, " a b ") == 0, "a password and its line end");
-	ok(ftruncate(fd, CONFIG_PASSWORD_MAX + 1) == 0 &&
-	   !config_password(&config, password), "a file too long for a password");
+	ok(ftruncate(fd, CONFIG_SECRET_MAX + 1) == 0 &&
+	   !config_secret(name, password), "a file too long for a password");
 	close(fd);
 	unlink(name);
-	ok(!config_password(&config, password), "no password file");
+	ok(!config_secret(name, password), "no password file");
+}
+
+/* Does the HMAC of a text come out as that? */
+static void
+is_hmac(const char *key, size_t key_len, const char *text, const char *expected)
+{
+	uint8_t		digest[SHA256_BYTES];
+	char		hex[2 * SHA256_BYTES + 1];
+	Sha256		hash;
+
+	hmac_begin(&hash, key, key_len);
+	for (const char *c = text; *c != '\0'; c++)
+		sha256_add(&hash, c, 1);
+	hmac_end(&hash, key, key_len, digest);
+	for (int i = 0; i < SHA256_BYTES; i++)
+		sprintf(hex + 2 * i, "%02x", digest[i]);
+	ok(strcmp(hex, expected) == 0, expected);
+}
+
+/* The test cases 1, 2, 3 and 6 of RFC 4231. */
+static void
+test_signature(void)
+{
+	char		key[131];
+	char		text[51] = {0};
+
+	memset(key, 0x0b, 20);
+	is_hmac(key, 20, "Hi There", "b0344c61d8db38535ca8afceaf0bf12b"
+			"881dc200c9833da726e9376c2e32cff7");
+	is_hmac("Jefe", 4, "what do ya want for nothing?",
+			"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+	memset(key, 0xaa, sizeof(key));
+	memset(text, 0xdd, 50);
+	is_hmac(key, 20, text, "773ea91e36800e46854db8ebd09181a7"
+			"2959098b3ef8c122d9635514ced565fe");
+	is_hmac(key, 131, "Test Using Larger Than Block-Size Key - Hash Key First",
+			"60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
+/* Is that what the path leads to in the text? NULL: nothing. */
+static void
+is_value(const char *text, const char *path, const char *expected)
+{
+	char		value[JSON_VALUE_MAX + 1];
+	char	   *copy = malloc(strlen(text) + 1);
+	char		name[400];
+	bool		found;
+
+	/* of its own length, so that a sanitizer sees what is read behind it */
+	memcpy(copy, text, strlen(text));
+	found = json_find(copy, strlen(text), path, value);
+	snprintf(name, sizeof(name), "%s in %.200s", path, text);
+	ok(expected == NULL ? !found : found && strcmp(value, expected) == 0,
+	   name);
+	free(copy);
+}
+
+/* Values of JSON, and of what is none. */
+static void
+test_json(void)
+{
+	const char *text = " {\"a\": [{\"id\": \"x\\\"\\u00e9\\n\"}, 7, [true]],"
+		" \"b\": {\"c\": null, \"d\": -1.5e3}, \"status\": \"0\"} ";
+	char		deep[400];
+	char		longer[400] = "[\"";
+
+	is_value(text, "status", "0");
+	is_value(text, "$.a[0].id", "x\"\303\251\n");
+	is_value(text, "a.1", "7");
+	is_value(text, "a.2.0", "true");
+	is_value(text, "b.d", "-1.5e3");
+	is_value(text, "b.c", NULL);
+	is_value(text, "b", NULL);
+	is_value(text, "a.3", NULL);
+	is_value(text, "a.x", NULL);
+	is_value(text, "b.c.d", NULL);
+	is_value("\"only\"", "$", "only");
+	is_value("", "a", NULL);
+	is_value("{", "a", NULL);
+	is_value("{\"a\"", "a", NULL);
+	is_value("{\"a\":", "a", NULL);
+	is_value("{\"a\": \"b", "a", NULL);
+	is_value("{\"a\": \"b\\", "a", NULL);
+	is_value("{\"a\": \"\\u12", "a", NULL);
+	is_value("{\"b\": 1 \"a\": 2}", "a", NULL);
+	is_value("<html>", "a", NULL);
+	is_value("{\"a\": \"\\u0000\\ud83d\"}", "a", "??");
+	memset(deep, '[', sizeof(deep) - 1);
+	deep[sizeof(deep) - 1] = '\0';
+	is_value(deep, "1", NULL);
+	memset(longer + 2, 'x', 300);
+	strcpy(longer + 302, "\", 1]");
+	is_value(longer, "0", NULL);
+	is_value(longer, "1", "1");
+}
+
+/* Which of three relays so many connections go to. */
+static void
+test_relays(void)
+{
+	Config		config = {.relay_count = 3};
+	int			used[3] = {0};
+
+	config.relays[0].weight = 3;
+	config.relays[1].weight = 1;
+	for (int i = 0; i < 8; i++)
+		used[relay_choose(&config, 0)]++;
+	ok(used[0] == 6 && used[1] == 2, "connections by weight, none of weight 0");
+	relay_failed(0);
+	ok(relay_choose(&config, 0) == 1, "not the one that failed");
+	relay_failed(1);
+	ok(relay_choose(&config, 0) == 2, "then the one of weight 0");
+	ok(relay_choose(&config, 1u << 2) == 0, "else who has rested longest");
+	relay_works(0);
+	ok(relay_choose(&config, 0) == 0, "who works again is chosen again");
+	ok(relay_choose(&config, 7) == -1, "nobody is left");
 }
 
 int
@@ -296,6 +416,9 @@ main(void)
 	test_private_addresses();
 	test_replies();
 	test_password();
+	test_signature();
+	test_json();
+	test_relays();
 	printf("1..%d\n", number);
 	return failures > 0;
 }

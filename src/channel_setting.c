@@ -1,0 +1,747 @@
+/*
+ * channel_setting.c
+ *	  The settings of channels, read and checked.
+ *
+ * They are read by one function, both when a channel is defined, where a
+ * mistake is told, and when it is loaded. What is in them can be seen by
+ * whoever may see definitions: a secret is never among them, only the bare
+ * name of the file that holds it.
+ */
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "address.h"
+#include "channel_setting.h"
+#include "compat.h"
+#include "guc.h"
+#include "payload.h"
+
+/* What a setting is, and so where it is stored. */
+typedef enum SettingType
+{
+	SETTING_TEXT,	  /* char * */
+	SETTING_HOST,	  /* char * */
+	SETTING_FILE,	  /* char *, a bare name */
+	SETTING_TOKEN,	  /* char *, a method or the name of a header */
+	SETTING_CHOICE,	  /* char *, one of choices */
+	SETTING_ADDRESS,  /* char *, an e-mail address */
+	SETTING_INT,	  /* int */
+	SETTING_SPAN,	  /* int, ms */
+	SETTING_BOOL,	  /* bool */
+	SETTING_POLICY,	  /* bool: "hold" or "resend" */
+	SETTING_STATUSES, /* char *, with commas between them */
+	SETTING_VALUES,	  /* char *, with LF between them */
+	SETTING_URL,	  /* MaTemplate * */
+	SETTING_FORM,	  /* MaPayload *, of texts */
+	SETTING_BODY,	  /* MaPayload * or MaTemplate * */
+	SETTING_HEADERS,  /* two arrays */
+	SETTING_RELAYS,	  /* read later, when the rest is known */
+	SETTING_OBJECT,	  /* settings of its own, in table */
+	SETTING_NOTHING	  /* read elsewhere */
+} SettingType;
+
+/* Which transports a setting is for. */
+#define SMTP (1 << MA_CHANNEL_SMTP)
+#define HTTP (1 << MA_CHANNEL_HTTP)
+
+/* A setting. */
+typedef struct Setting
+{
+	const char			 *name; /* NULL ends a table */
+	SettingType			  type;
+	int					  transports;
+	size_t				  offset;	/* in MaChannel or MaRelay */
+	int					  min;		/* of an int */
+	int					  max;		/* likewise */
+	const char			 *choices;	/* as the hint shows them */
+	const struct Setting *settings; /* of an object */
+} Setting;
+
+#define CHANNEL(field) offsetof(MaChannel, field)
+#define TLS_CHOICES	   "\"starttls\", \"smtps\" or \"none\""
+#define AUTH_CHOICES   "\"plain\", \"login\" or \"xoauth2\""
+
+/* What each relay can have of its own. */
+static const Setting relay_settings[] = {
+	{"host", SETTING_HOST, SMTP, offsetof(MaRelay, host)},
+	{"port", SETTING_INT, SMTP, offsetof(MaRelay, port), 1, 65535},
+	{"weight", SETTING_INT, SMTP, offsetof(MaRelay, weight), 0, 1000},
+	{"tls", SETTING_CHOICE, SMTP, offsetof(MaRelay, tls), 0, 0, TLS_CHOICES},
+	{"verify", SETTING_BOOL, SMTP, offsetof(MaRelay, verify)},
+	{"ca_file", SETTING_TEXT, SMTP, offsetof(MaRelay, ca_file)},
+	{"user", SETTING_TEXT, SMTP, offsetof(MaRelay, user)},
+	{"auth", SETTING_CHOICE, SMTP, offsetof(MaRelay, auth), 0, 0,
+	 AUTH_CHOICES},
+	{"password_file", SETTING_FILE, SMTP, offsetof(MaRelay, password_file)},
+	{NULL}};
+
+static const Setting token_settings[] = {
+	{"file", SETTING_FILE, HTTP, CHANNEL(http.token_file)},
+	{"header", SETTING_TOKEN, HTTP, CHANNEL(http.token_header)},
+	{"prefix", SETTING_TEXT, HTTP, CHANNEL(http.token_prefix)},
+	{NULL}};
+
+static const Setting sign_settings[] = {
+	{"file", SETTING_FILE, HTTP, CHANNEL(http.sign_file)},
+	{"header", SETTING_TOKEN, HTTP, CHANNEL(http.sign_header)},
+	{"time_header", SETTING_TOKEN, HTTP, CHANNEL(http.time_header)},
+	{NULL}};
+
+static const Setting success_settings[] = {
+	{"status", SETTING_STATUSES, HTTP, CHANNEL(http.success)},
+	{"path", SETTING_TEXT, HTTP, CHANNEL(http.path)},
+	{"equals", SETTING_VALUES, HTTP, CHANNEL(http.values)},
+	{NULL}};
+
+static const Setting retry_settings[] = {
+	{"status", SETTING_STATUSES, HTTP, CHANNEL(http.retry)},
+	{"equals", SETTING_VALUES, HTTP, CHANNEL(http.retry_values)},
+	{NULL}};
+
+static const Setting channel_settings[] = {
+	{"preset", SETTING_NOTHING, HTTP},
+	{"url", SETTING_URL, HTTP, CHANNEL(http.url)},
+	{"url_file", SETTING_FILE, HTTP, CHANNEL(http.url_file)},
+	{"method", SETTING_TOKEN, HTTP, CHANNEL(http.method)},
+	{"headers", SETTING_HEADERS, HTTP},
+	{"body", SETTING_BODY, HTTP},
+	{"form", SETTING_FORM, HTTP, CHANNEL(http.form)},
+	{"to", SETTING_TEXT, HTTP, CHANNEL(recipient)},
+	{"from", SETTING_TEXT, HTTP, CHANNEL(from)},
+	{"token", SETTING_OBJECT, HTTP, 0, 0, 0, NULL, token_settings},
+	{"sign", SETTING_OBJECT, HTTP, 0, 0, 0, NULL, sign_settings},
+	{"success", SETTING_OBJECT, HTTP, 0, 0, 0, NULL, success_settings},
+	{"retry", SETTING_OBJECT, HTTP, 0, 0, 0, NULL, retry_settings},
+	{"provider_id", SETTING_TEXT, HTTP, CHANNEL(http.id_path)},
+	{"allow_private", SETTING_BOOL, HTTP, CHANNEL(http.allow_private)},
+	{"host", SETTING_HOST, SMTP, CHANNEL(relay.host)},
+	{"port", SETTING_INT, SMTP, CHANNEL(relay.port), 1, 65535},
+	{"relays", SETTING_RELAYS, SMTP},
+	{"tls", SETTING_CHOICE, SMTP, CHANNEL(relay.tls), 0, 0, TLS_CHOICES},
+	{"verify", SETTING_BOOL, SMTP | HTTP, CHANNEL(relay.verify)},
+	{"ca_file", SETTING_TEXT, SMTP | HTTP, CHANNEL(relay.ca_file)},
+	{"user", SETTING_TEXT, SMTP | HTTP, CHANNEL(relay.user)},
+	{"auth", SETTING_CHOICE, SMTP, CHANNEL(relay.auth), 0, 0, AUTH_CHOICES},
+	{"password_file", SETTING_FILE, SMTP | HTTP, CHANNEL(relay.password_file)},
+	{"helo", SETTING_HOST, SMTP, CHANNEL(helo)},
+	{"from", SETTING_ADDRESS, SMTP, CHANNEL(from)},
+	{"from_name", SETTING_TEXT, SMTP, CHANNEL(from_name)},
+	{"reply_to", SETTING_ADDRESS, SMTP, CHANNEL(reply_to)},
+	{"connections", SETTING_INT, SMTP | HTTP, CHANNEL(connections), 1, 512},
+	{"in_doubt", SETTING_POLICY, SMTP | HTTP, CHANNEL(hold_in_doubt)},
+	{"connect_timeout", SETTING_SPAN, SMTP | HTTP, CHANNEL(connect_ms)},
+	{"reply_timeout", SETTING_SPAN, SMTP | HTTP, CHANNEL(reply_ms)},
+	{"final_timeout", SETTING_SPAN, SMTP, CHANNEL(final_ms)},
+	{"timeout", SETTING_SPAN, SMTP | HTTP, CHANNEL(total_ms)},
+	{"idle_timeout", SETTING_SPAN, SMTP | HTTP, CHANNEL(idle_ms)},
+	{NULL}};
+
+/* Where in the settings the reader is. */
+typedef struct Place
+{
+	MaChannel  *channel;
+	const char *key; /* as errors show it */
+} Place;
+
+static void			  read_object(MaChannel *channel, const char *prefix,
+								  const Setting *settings, void *base,
+								  JsonbContainer *object);
+static const Setting *find_setting(const Place *place, const Setting *settings,
+								   const char *name);
+static void			  read_setting(const Place *place, const Setting *setting,
+								   void *base, JsonbValue *value);
+static bool read_text(const Place *place, const Setting *setting, char **field,
+					  JsonbValue *value);
+static void read_http(const Place *place, const Setting *setting, void *field,
+					  JsonbValue *value);
+static void read_relays(MaChannel *channel, Jsonb *settings);
+static char			   *text_of(const Place *place, JsonbValue *value);
+static int				int_of(const Place *place, const Setting *setting,
+							   JsonbValue *value);
+static int				span_of(const Place *place, JsonbValue *value);
+static char			   *address_of(const Place *place, JsonbValue *value);
+static char			   *list_of(const Place *place, const Setting *setting,
+								JsonbValue *value);
+static MaTemplate	   *template_of(const Place *place, const char *text);
+static void				read_headers(const Place *place, JsonbValue *value);
+static bool				is_host(const char *host);
+static bool				is_token(const char *text);
+static bool				is_choice(const char *choices, const char *text);
+pg_noreturn static void wrong_setting(const Place *place,
+									  const char  *expected);
+static void				check_smtp(const MaChannel *channel);
+static void				check_http(const MaChannel *channel);
+static void check_login(const MaChannel *channel, const MaRelay *relay);
+static void check_secrets(const MaChannel *channel);
+static void warn_plain(const MaChannel *channel, const char *hint);
+
+/* Fills in the settings, defaults first; a key or value that is wrong is an
+ * error. */
+void
+ma_channel_read(MaChannel *channel, Jsonb *settings)
+{
+	channel->settings = settings;
+	channel->recipient = "email";
+	channel->relay.port = 25;
+	channel->relay.weight = 1;
+	channel->relay.verify = true;
+	channel->connections = 4;
+	channel->http.method = "POST";
+	channel->http.one_server = true; /* as far as is known */
+	channel->http.token_header = "Authorization";
+	channel->http.sign_header = "X-Signature";
+	channel->http.time_header = "X-Timestamp";
+	read_object(channel, "", channel_settings, channel, &settings->root);
+	if (channel->transport == MA_CHANNEL_SMTP)
+		read_relays(channel, settings);
+	if (channel->http.token_prefix == NULL &&
+		pg_strcasecmp(channel->http.token_header, "Authorization") == 0)
+		channel->http.token_prefix = "Bearer ";
+}
+
+/* What is required, and what goes together; warns of what is unsafe. */
+void
+ma_channel_check(const MaChannel *channel)
+{
+	if (channel->transport == MA_CHANNEL_SMTP)
+		check_smtp(channel);
+	if (channel->transport == MA_CHANNEL_HTTP)
+		check_http(channel);
+}
+
+/* Reads the settings of one object. */
+static void
+read_object(MaChannel *channel, const char *prefix, const Setting *settings,
+			void *base, JsonbContainer *object)
+{
+	JsonbIterator	  *it = JsonbIteratorInit(object);
+	JsonbIteratorToken token;
+	JsonbValue		   value;
+
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		const char *name;
+		Place		place = {channel};
+
+		if (token != WJB_KEY)
+			continue;
+		name = pnstrdup(value.val.string.val, value.val.string.len);
+		place.key = psprintf("%s%s", prefix, name);
+		(void) JsonbIteratorNext(&it, &value, true);
+		read_setting(&place, find_setting(&place, settings, name), base,
+					 &value);
+	}
+}
+
+/* The setting of this name; unknown is the user's error. */
+static const Setting *
+find_setting(const Place *place, const Setting *settings, const char *name)
+{
+	int			   transport = 1 << place->channel->transport;
+	StringInfoData known;
+
+	initStringInfo(&known);
+	for (const Setting *s = settings; s->name != NULL; s++)
+	{
+		if (!(s->transports & transport))
+			continue;
+		if (strcmp(s->name, name) == 0)
+			return s;
+		appendStringInfo(&known, "%s%s", known.len > 0 ? ", " : "", s->name);
+	}
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("unknown setting \"%s\" of channel \"%s\"",
+						   place->key, place->channel->name),
+					known.len > 0 ? errhint("Settings are %s.", known.data) :
+									errhint("Channels of transport log have "
+											"no settings.")));
+}
+
+/* Stores one setting. */
+static void
+read_setting(const Place *place, const Setting *setting, void *base,
+			 JsonbValue *value)
+{
+	void *field = (char *) base + setting->offset;
+
+	if (read_text(place, setting, (char **) field, value))
+		return;
+	switch (setting->type)
+	{
+		case SETTING_INT:
+			*(int *) field = int_of(place, setting, value);
+			break;
+		case SETTING_SPAN:
+			*(int *) field = span_of(place, value);
+			break;
+		case SETTING_BOOL:
+			if (value->type != jbvBool)
+				wrong_setting(place, "true or false");
+			*(bool *) field = value->val.boolean;
+			break;
+		case SETTING_POLICY:
+			*(bool *) field = strcmp(text_of(place, value), "hold") == 0;
+			if (!is_choice("\"resend\" or \"hold\"", text_of(place, value)))
+				wrong_setting(place, "\"resend\" or \"hold\"");
+			break;
+		case SETTING_OBJECT:
+			if (value->type != jbvBinary ||
+				!JsonContainerIsObject(value->val.binary.data))
+				wrong_setting(place, "an object");
+			read_object(place->channel, psprintf("%s.", place->key),
+						setting->settings, base, value->val.binary.data);
+			break;
+		default:
+			read_http(place, setting, field, value);
+			break;
+	}
+}
+
+/* Stores one that is a text of some kind; false if it is not of these. */
+static bool
+read_text(const Place *place, const Setting *setting, char **field,
+		  JsonbValue *value)
+{
+	if (setting->type == SETTING_ADDRESS)
+		*field = address_of(place, value);
+	else if (setting->type == SETTING_STATUSES ||
+			 setting->type == SETTING_VALUES)
+		*field = list_of(place, setting, value);
+	else if (setting->type > SETTING_CHOICE)
+		return false;
+	else
+		*field = text_of(place, value);
+	if (setting->type == SETTING_HOST && !is_host(*field))
+		wrong_setting(place, "the name or address of a server");
+	if (setting->type == SETTING_TOKEN && !is_token(*field))
+		wrong_setting(place, "one word of ASCII");
+	if (setting->type == SETTING_CHOICE &&
+		!is_choice(setting->choices, *field))
+		wrong_setting(place, setting->choices);
+	if (setting->type == SETTING_FILE &&
+		(strchr(*field, '/') != NULL || (*field)[0] == '.'))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("setting \"%s\" of channel \"%s\" must be a bare file "
+						"name",
+						place->key, place->channel->name),
+				 errhint("The file is looked for in the directory of setting "
+						 "mautomate.secrets_directory.")));
+	return true;
+}
+
+/* Stores one that only requests have. */
+static void
+read_http(const Place *place, const Setting *setting, void *field,
+		  JsonbValue *value)
+{
+	MaChannelHttp *http = &place->channel->http;
+	bool		   is_json = value->type == jbvBinary;
+	char		  *text;
+
+	switch (setting->type)
+	{
+		case SETTING_URL:
+			text = text_of(place, value);
+			if (strncmp(text, "http://", 7) != 0 &&
+				strncmp(text, "https://", 8) != 0 &&
+				strncmp(text, "{{", 2) != 0)
+				wrong_setting(place, "an http or https URL");
+			http->one_server =
+				strstr(text, "{{") == NULL && strstr(text, "{%") == NULL;
+			*(MaTemplate **) field = template_of(place, text);
+			break;
+		case SETTING_BODY:
+			if (is_json)
+				http->body = ma_payload_parse(JsonbValueToJsonb(value));
+			else if (value->type == jbvString)
+				http->text =
+					template_of(place, pnstrdup(value->val.string.val,
+												value->val.string.len));
+			else
+				wrong_setting(place, "a text, an object or an array");
+			break;
+		case SETTING_FORM:
+			if (!is_json || !JsonContainerIsObject(value->val.binary.data))
+				wrong_setting(place, "an object");
+			*(MaPayload **) field = ma_payload_parse(JsonbValueToJsonb(value));
+			break;
+		case SETTING_HEADERS:
+			read_headers(place, value);
+			break;
+		default: /* nothing to read, or later */
+			break;
+	}
+}
+
+/* The relays, each over what is set for the whole channel. */
+static void
+read_relays(MaChannel *channel, Jsonb *settings)
+{
+	JsonbValue *list =
+		getKeyJsonValueFromContainer(&settings->root, "relays", 6, NULL);
+	Place place = {channel, "relays"};
+	int	  n;
+
+	channel->relays = &channel->relay;
+	channel->relay_count = 1;
+	if (list == NULL)
+		return;
+	n = list->type == jbvBinary &&
+				JsonContainerIsArray(list->val.binary.data) ?
+			JsonContainerSize(list->val.binary.data) :
+			0;
+	if (n < 1 || n > 16)
+		wrong_setting(&place, "an array of 1 to 16 objects");
+	channel->relays = palloc(n * sizeof(MaRelay));
+	channel->relay_count = n;
+	for (int i = 0; i < n; i++)
+	{
+		JsonbValue *relay =
+			getIthJsonbValueFromContainer(list->val.binary.data, i);
+
+		if (relay->type != jbvBinary ||
+			!JsonContainerIsObject(relay->val.binary.data))
+			wrong_setting(&place, "an array of 1 to 16 objects");
+		channel->relays[i] = channel->relay;
+		read_object(channel, psprintf("relays[%d].", i), relay_settings,
+					&channel->relays[i], relay->val.binary.data);
+	}
+}
+
+/* A value that is a text: not empty, no control characters. */
+static char *
+text_of(const Place *place, JsonbValue *value)
+{
+	char *text;
+
+	if (value->type != jbvString || value->val.string.len == 0)
+		wrong_setting(place, "a text");
+	text = pnstrdup(value->val.string.val, value->val.string.len);
+	for (char *p = text; *p != '\0'; p++)
+		if ((unsigned char) *p < ' ' || *p == 0x7f)
+			wrong_setting(place, "a text without control characters");
+	return text;
+}
+
+/* A value that is a whole number within the setting's bounds. */
+static int
+int_of(const Place *place, const Setting *setting, JsonbValue *value)
+{
+	char *expected =
+		psprintf("a whole number from %d to %d", setting->min, setting->max);
+	Numeric number;
+	bool	error = false;
+	int32	result;
+
+	if (value->type != jbvNumeric)
+		wrong_setting(place, expected);
+	number = value->val.numeric;
+	if (!DatumGetBool(DirectFunctionCall2(
+			numeric_eq, NumericGetDatum(number),
+			DirectFunctionCall2(numeric_trunc, NumericGetDatum(number),
+								Int32GetDatum(0)))))
+		wrong_setting(place, expected);
+	result = numeric_int4_opt_error(number, &error);
+	if (error || result < setting->min || result > setting->max)
+		wrong_setting(place, expected);
+	return result;
+}
+
+/* A value that is an interval, like "15 s"; in ms. */
+static int
+span_of(const Place *place, JsonbValue *value)
+{
+	Interval *span = DatumGetIntervalP(DirectFunctionCall3(
+		interval_in, CStringGetDatum(text_of(place, value)),
+		ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+
+	if (span->month != 0 || span->day != 0 || span->time < 1000 ||
+		span->time > USECS_PER_DAY)
+		wrong_setting(place, "an interval like \"15 s\", at most 24 hours");
+	return (int) (span->time / 1000);
+}
+
+/* A value that is an e-mail address, in its one spelling. */
+static char *
+address_of(const Place *place, JsonbValue *value)
+{
+	char	   *text = text_of(place, value);
+	const char *reason;
+
+	if (!ma_address_valid(text, &reason))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("setting \"%s\" of channel \"%s\": \"%s\" is not an "
+						"e-mail address",
+						place->key, place->channel->name, text),
+				 errdetail("%s", reason)));
+	return ma_address_normalise(text, NULL);
+}
+
+/* Appends one value of a list; false if it cannot be one. */
+static bool
+add_value(StringInfo list, const Setting *setting, const JsonbValue *value)
+{
+	char *text;
+
+	if (value->type == jbvNumeric)
+		text = DatumGetCString(DirectFunctionCall1(
+			numeric_out, NumericGetDatum(value->val.numeric)));
+	else if (value->type == jbvBool)
+		text = value->val.boolean ? "true" : "false";
+	else if (value->type == jbvString)
+		text = pnstrdup(value->val.string.val, value->val.string.len);
+	else
+		return false;
+	if (setting->type == SETTING_STATUSES &&
+		(strlen(text) != 3 || text[0] < '1' || text[0] > '5' ||
+		 (strspn(text, "0123456789") != 3 && strcmp(text + 1, "xx") != 0)))
+		return false;
+	if (list->len > 0)
+		appendStringInfoChar(list,
+							 setting->type == SETTING_STATUSES ? ',' : '\n');
+	appendStringInfoString(list, text);
+	return strchr(text, '\n') == NULL;
+}
+
+/* A value that is a list of statuses or values, or one of them. */
+static char *
+list_of(const Place *place, const Setting *setting, JsonbValue *value)
+{
+	const char *expected =
+		setting->type == SETTING_STATUSES ?
+			"a list of statuses like [200, \"5xx\"]" :
+			"a text, a number, true, false or a list of them";
+	StringInfoData list;
+
+	initStringInfo(&list);
+	if (value->type != jbvBinary)
+	{
+		if (!add_value(&list, setting, value))
+			wrong_setting(place, expected);
+		return list.data;
+	}
+	if (!JsonContainerIsArray(value->val.binary.data) ||
+		JsonContainerSize(value->val.binary.data) == 0)
+		wrong_setting(place, expected);
+	for (uint32 i = 0; i < JsonContainerSize(value->val.binary.data); i++)
+		if (!add_value(
+				&list, setting,
+				getIthJsonbValueFromContainer(value->val.binary.data, i)))
+			wrong_setting(place, expected);
+	return list.data;
+}
+
+/* Error context: which setting. */
+static void
+name_place(void *arg)
+{
+	const Place *place = arg;
+
+	errcontext("setting \"%s\" of channel \"%s\"", place->key,
+			   place->channel->name);
+}
+
+/* A text that is Liquid, parsed. */
+static MaTemplate *
+template_of(const Place *place, const char *text)
+{
+	ErrorContextCallback context = {.callback = name_place,
+									.arg = unconstify(Place *, place)};
+	MaTemplate *template;
+
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	template = ma_template_parse(text, CurrentMemoryContext);
+	error_context_stack = context.previous;
+	return template;
+}
+
+/* An object of headers and their values. */
+static void
+read_headers(const Place *place, JsonbValue *value)
+{
+	MaChannelHttp	  *http = &place->channel->http;
+	JsonbIterator	  *it;
+	JsonbIteratorToken token;
+	JsonbValue		   item;
+	int				   max;
+
+	if (value->type != jbvBinary ||
+		!JsonContainerIsObject(value->val.binary.data))
+		wrong_setting(place, "an object");
+	max = JsonContainerSize(value->val.binary.data) + 1;
+	http->header_names = palloc(max * sizeof(char *));
+	http->header_values = palloc(max * sizeof(MaTemplate *));
+	it = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		int	  n = http->header_count;
+		Place inner = {place->channel};
+
+		if (token != WJB_KEY)
+			continue;
+		http->header_names[n] =
+			pnstrdup(item.val.string.val, item.val.string.len);
+		inner.key = psprintf("%s.%s", place->key, http->header_names[n]);
+		if (!is_token(http->header_names[n]))
+			wrong_setting(&inner, "named by one word of ASCII");
+		(void) JsonbIteratorNext(&it, &item, true);
+		http->header_values[n] = template_of(&inner, text_of(&inner, &item));
+		http->header_count++;
+	}
+}
+
+/* The error of a setting that is not what it must be. */
+static void
+wrong_setting(const Place *place, const char *expected)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("setting \"%s\" of channel \"%s\" must be %s",
+						   place->key, place->channel->name, expected)));
+}
+
+/* What is required of an smtp channel, and what goes together. */
+static void
+check_smtp(const MaChannel *channel)
+{
+	const char *missing = channel->from == NULL ? "from" : NULL;
+	bool		plain = false;
+
+	for (int i = 0; i < channel->relay_count; i++)
+	{
+		const MaRelay *relay = &channel->relays[i];
+
+		if (relay->host == NULL)
+			missing = "host";
+		check_login(channel, relay);
+		plain = plain || (relay->user != NULL && relay->tls != NULL &&
+						  strcmp(relay->tls, "none") == 0);
+	}
+	if (missing != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("channel \"%s\" needs setting \"%s\"",
+							   channel->name, missing),
+						errhint("Write settings like '{\"host\": "
+								"\"mail.example.com\", \"from\": "
+								"\"shop@example.com\"}'.")));
+	if (plain)
+		warn_plain(channel, "Use \"tls\": \"starttls\" or \"smtps\".");
+}
+
+/* What is required of an http channel, and what goes together. */
+static void
+check_http(const MaChannel *channel)
+{
+	const MaChannelHttp *http = &channel->http;
+	JsonbValue			 url;
+
+	if ((http->url == NULL) == (http->url_file == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("channel \"%s\" needs setting \"url\" or \"url_file\"",
+						channel->name),
+				 errhint("Write settings like '{\"preset\": \"webhook\", "
+						 "\"url\": \"https://example.com/hook\"}'.")));
+	if ((http->body != NULL || http->text != NULL) && http->form != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("channel \"%s\" has both \"body\" and \"form\"",
+							   channel->name)));
+	if ((http->values != NULL || http->retry_values != NULL) &&
+		http->path == NULL)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("channel \"%s\" needs setting \"success.path\"",
+					channel->name),
+			 errdetail("Something must be equal, and nothing says what.")));
+	if (http->allow_private && !superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("only superusers may let channel \"%s\" reach private "
+						"addresses",
+						channel->name)));
+	check_login(channel, &channel->relay);
+	if (http->token_file != NULL || http->sign_file != NULL ||
+		http->url_file != NULL)
+		check_secrets(channel);
+	if ((http->token_file != NULL || channel->relay.user != NULL) &&
+		http->url != NULL &&
+		getKeyJsonValueFromContainer(&channel->settings->root, "url", 3,
+									 &url) != NULL &&
+		url.val.string.len > 7 &&
+		strncmp(url.val.string.val, "http://", 7) == 0)
+		warn_plain(channel, "Use an https URL.");
+}
+
+/* User and password file go together. */
+static void
+check_login(const MaChannel *channel, const MaRelay *relay)
+{
+	if ((relay->user == NULL) != (relay->password_file == NULL))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("channel \"%s\" needs both \"user\" and "
+							   "\"password_file\", or neither",
+							   channel->name)));
+	if (relay->user != NULL)
+		check_secrets(channel);
+}
+
+/* Is it said where secrets are? */
+static void
+check_secrets(const MaChannel *channel)
+{
+	if (ma_guc_secrets_directory[0] == '\0')
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("setting mautomate.secrets_directory is empty"),
+						errdetail("Channel \"%s\" has a file with a secret.",
+								  channel->name),
+						errhint("Put the directory of such files into "
+								"postgresql.conf.")));
+}
+
+/* Warns that a secret can be read on its way. */
+static void
+warn_plain(const MaChannel *channel, const char *hint)
+{
+	ereport(WARNING, (errmsg("channel \"%s\" sends its password unencrypted",
+							 channel->name),
+					  errhint("%s", hint)));
+}
+
+/* Can this be a host name or an address, and nothing more? */
+static bool
+is_host(const char *host)
+{
+	size_t length = strlen(host);
+
+	return length <= 253 && host[0] != '-' &&
+		   strspn(host, "abcdefghijklmnopqrstuvwxyz"
+						"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:") == length;
+}
+
+/* Is it a token of HTTP? */
+static bool
+is_token(const char *text)
+{
+	return *text != '\0' &&
+		   text[strspn(text, "abcdefghijklmnopqrstuvwxyz"
+							 "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+							 "0123456789!#$%&'*+-.^_`|~")] == '\0';
+}
+
+/* Is a text one of those that stand in quotes? */
+static bool
+is_choice(const char *choices, const char *text)
+{
+	return strchr(text, '"') == NULL &&
+		   strstr(choices, psprintf("\"%s\"", text)) != NULL;
+}

@@ -1,0 +1,272 @@
+# Messages on their way over HTTP: what is sent, what an answer means, where
+# no request may go.
+use strict;
+use warnings;
+
+use Digest::SHA qw(hmac_sha256_hex);
+use IPC::Run;
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+my $secrets = PostgreSQL::Test::Utils::tempdir;
+$node->init(extra => ['--encoding=UTF8']);
+$node->append_conf('postgresql.conf',
+	"mautomate.secrets_directory = '$secrets'");
+$node->start;
+
+my $out = "$secrets/out.json";
+my ($in, $said) = ('', '');
+my $web = IPC::Run::start(
+	[ 'python3', 'test/transport/web.py', '--until-eof', '--out', $out ],
+	'<', \$in, '>', \$said, IPC::Run::timeout(300));
+$web->pump until $said =~ /port (\d+)\n/;
+my $url = "http://127.0.0.1:$1";
+my $tried = 0;
+
+sub value { return $node->safe_psql('postgres', shift); }
+
+# Writes a file with a secret.
+sub secret
+{
+	my ($name, $text) = @_;
+	open my $file, '>', "$secrets/$name" or die $!;
+	print $file $text;
+	close $file;
+}
+
+# The channel has these settings from now on.
+sub channel
+{
+	my ($name, %settings) = @_;
+	my $json = JSON::PP->new->canonical->encode(
+		{ allow_private => JSON::PP::true, %settings });
+	$json =~ s/'/''/g;
+	return value("select mautomate.create_channel('$name', 'http', '$json')");
+}
+
+# Sends one message to Ann; its number.
+sub send_one
+{
+	my ($template, $context) = @_;
+	$context //= '{}';
+	$tried += () = requests();
+	my $id = value(
+		"select mautomate.send('ann', '$template', \$\$$context\$\$)");
+	value('call mautomate.deliver()');
+	return $id;
+}
+
+# What the server has seen since.
+sub requests
+{
+	return () unless -e $out;
+	my @all = map { decode_json($_) } split /\n/, slurp_file($out);
+	my @new = splice @all, $tried;
+	return @new;
+}
+
+# What became of a message.
+sub became
+{
+	my $id = shift;
+	return value("select state, reply from mautomate.messages
+		where message_id = $id");
+}
+
+value('create extension mautomate');
+value(q[select mautomate.arm();
+	select mautomate.identify('ann', 'ann@example.com', '+33 6 12 34 56 78',
+		'{"first_name": "An\"n é", "likes": ["a", 1], "device": "d/1?x=2"}');
+	select mautomate.identify('bob', 'bob@example.com')]);
+
+# a webhook: the whole message, signed
+secret('key', "s3cret\n");
+channel('hook', preset => 'webhook', url => "$url/hook",
+	sign => { file => 'key' });
+value(q[select mautomate.create_template('hook', 'hook', subject => 'For {{ contact.first_name }}',
+	body => 'Hi {{ contact.first_name }}', payload => '{"n": {"=": "context.n"}}',
+	transactional => true)]);
+my $id = send_one('hook', '{"n": 7}');
+my ($got) = requests();
+is(became($id), 'sent|200 ', 'webhook: sent');
+is("$got->{method} $got->{path}", 'POST /hook', 'posted');
+my $body = JSON::PP->new->decode($got->{body});
+is($body->{id}, $id, 'with its number');
+is($body->{text}, "Hi An\"n \x{e9}", 'a text, safely quoted');
+is($body->{n}, 7, 'the payload over it, values as they are');
+is_deeply($body->{contact}{likes}, [ 'a', 1 ], 'the contact');
+is($got->{headers}{'content-type'}, 'application/json', 'as JSON');
+is($got->{headers}{'idempotency-key'}, $body->{key}, 'Idempotency-Key');
+my $time = $got->{headers}{'x-timestamp'};
+cmp_ok(abs($time - time), '<', 60, 'when it was sent');
+utf8::encode(my $bytes = $got->{body});
+is($got->{headers}{'x-signature'},
+	'sha256=' . hmac_sha256_hex("$time.$bytes", 's3cret'), 'signed');
+
+# an SMS gateway; its id of the message, by which it calls back
+secret('token', 'abc');
+channel('sms', preset => 'sms', from => 'Shop', token => { file => 'token' },
+	url => "$url/sms?body={\"id\":\"m-77\"}");
+value(q[select mautomate.create_template('sms', 'sms',
+	body => 'Code {{ context.code }}', transactional => true)]);
+$id = send_one('sms', '{"code": "x\"}\n"}');
+($got) = requests();
+is_deeply(JSON::PP->new->decode($got->{body}),
+	{ from => 'Shop', to => '+33612345678', text => "Code x\"}\n" },
+	'SMS: to the phone number');
+is($got->{headers}{authorization}, 'Bearer abc', 'with the token');
+is(value("select address from mautomate.messages where message_id = $id"),
+	'+33612345678', 'the address is the phone number');
+is(value(q[select mautomate.handle_status('sms', 'm-77', 'delivered') ->> 'message_id']),
+	$id, 'a callback with the id of the gateway finds the message');
+is(value(q[select mautomate.handle_status('sms', 'm-77', 'hard_bounce') ->> 'suppressed']),
+	'true', 'a dead number is suppressed');
+is(value(q[select reason from mautomate.messages where message_id = ] . send_one('sms')),
+	'suppressed: hard bounce', 'and sent nothing any more');
+value(q[select mautomate.unsuppress('+33612345678')]);
+value(q[select mautomate.handle_inbound('sms', '+33612345678', 'Stop')]);
+is(became(send_one('sms')), 'refused|', 'STOP is obeyed');
+value(q[select mautomate.handle_inbound('sms', '+33612345678', 'START')]);
+is(became(send_one('sms')), 'sent|200 {"id":"m-77"}', 'and so is START');
+value(q[select mautomate.send('bob', 'sms')]);
+value('call mautomate.deliver()');
+is(value(q[select reason from mautomate.messages where external_id = 'bob']),
+	'no phone number', 'who has none is sent none');
+
+# the token is read again for each request
+secret('token', "new\n");
+send_one('sms');
+($got) = requests();
+is($got->{headers}{authorization}, 'Bearer new', 'a new token is used at once');
+unlink "$secrets/token";
+$id = send_one('sms');
+is(value("select state, reason from mautomate.messages where message_id = $id"),
+	'retry|cannot read the file of the token: No such file or directory',
+	'without it nothing is sent');
+is(scalar(requests()), 0, 'really nothing');
+secret('token', "new\n");
+
+# URLs, headers, forms, other addresses
+channel('push', url => "$url/{{ contact.device }}/{{ message.to | raw }}",
+	to => 'device', method => 'PUT', form => { a => '{{ contact.first_name }}',
+		b => { '=' => 'contact.likes' }, c => { '=' => 'contact.nothing' } },
+	headers => { 'X-Name' => '{{ contact.first_name }}', 'X-None' => '{{ contact.none }}' },
+	user => 'me', password_file => 'key');
+value(q[select mautomate.create_template('push', 'push', body => 'x',
+	transactional => true)]);
+$id = send_one('push');
+($got) = requests();
+is($got->{path}, '/d%2F1%3Fx%3D2/d/1?x=2', 'outputs in URLs are encoded');
+is($got->{body}, 'a=An%22n+%C3%A9&b=%5B%22a%22%2C+1%5D', 'a form');
+is($got->{headers}{authorization}, 'Basic bWU6czNjcmV0', 'user and password');
+is(exists $got->{headers}{'x-none'}, '', 'an empty header is none');
+value(q[select mautomate.identify('ann', attributes => '{"first_name": "a\nX-Evil: 1"}')]);
+$id = send_one('push');
+is(value("select state, reason from mautomate.messages where message_id = $id"),
+	'failed|header "X-Name" holds a control character',
+	'a line end in a header is refused');
+is(scalar(requests()), 0, 'and never sent');
+secret('hidden', "$url/very-secret\n");
+channel('chat', preset => 'slack', url_file => 'hidden');
+value(q[select mautomate.create_template('chat', 'chat', body => 'Ann & Bob',
+	transactional => true)]);
+is(became(send_one('chat')), 'sent|200 ', 'chat: sent');
+($got) = requests();
+is("$got->{path} $got->{body}", '/very-secret {"text": "Ann & Bob"}',
+	'to an URL in a file');
+channel('toot', preset => 'mastodon', url => "$url/api/v1/statuses?body={\"id\":\"114\"}",
+	token => { file => 'token' });
+value(q[select mautomate.create_template('toot', 'toot', body => 'New!',
+	payload => '{"visibility": "unlisted"}', transactional => true)]);
+$id = send_one('toot');
+($got) = requests();
+is($got->{body}, '{"status": "New!", "visibility": "unlisted"}', 'a post');
+is(value(q[select mautomate.handle_status('toot', '114', 'delivered') ->> 'message_id']),
+	$id, 'known by its id');
+
+# what the answers mean
+my %waits;
+for my $case (
+	[ 'status=201&body=fine',          {}, 'sent|201 fine' ],
+	[ 'status=404&body=nobody',        {}, 'failed|404 nobody' ],
+	[ 'status=500',                    {}, 'retry|500 ' ],
+	[ 'status=429&header=Retry-After:7200', {}, 'retry|429 ' ],
+	[ 'status=302&header=Location:http://127.0.0.1/', {},
+		'failed|302 a redirect, and they are not followed' ],
+	[ 'close',                         {}, 'in_doubt|' ],
+	[ 'status=404',  { retry => { status => [404] } }, 'retry|404 ' ],
+	[ 'status=409',  { success => { status => [ 200, 409 ] } }, 'sent|409 ' ],
+	[ 'body={"ok":true}',  { success => { path => 'ok' } }, 'sent|200 {"ok":true}' ],
+	[ 'body={"ok":false}', { success => { path => 'ok' } }, 'failed|200 {"ok":false}' ],
+	[ 'body={}',           { success => { path => 'ok' } }, 'failed|200 {}' ],
+	[ 'body={"m":[{"s":"0"}]}', { success => { path => '$.m[0].s', equals => 0 } },
+		'sent|200 {"m":[{"s":"0"}]}' ],
+	[ 'body={"m":[{"s":9}]}', { success => { path => 'm.0.s', equals => '0' },
+			retry => { equals => [ 1, 9 ] } }, 'retry|200 {"m":[{"s":9}]}' ])
+{
+	my ($query, $settings, $expected) = @$case;
+	channel('case', url => "$url/case?$query", %$settings);
+	value(q[select mautomate.create_template('case', 'case', body => 'x',
+		transactional => true)]);
+	$id = send_one('case');
+	is(became($id), $expected, "$query: $expected");
+	is(scalar(requests()), 1, 'asked once');
+	$waits{$query} = value("select extract(epoch from due_at - mautomate.clock())::int
+		from mautomate.messages where message_id = $id");
+}
+cmp_ok($waits{'status=429&header=Retry-After:7200'}, '>', 7100,
+	'Retry-After is honoured');
+cmp_ok($waits{'status=500'}, '<', 90, 'without one it is a minute or so');
+value(q[select mautomate.cancel_message(message_id) from mautomate.messages
+	where due_at is not null]);
+
+# the same request again: the same key
+channel('case', url => "$url/again?status=503&times=1");
+$id = send_one('case');
+value(q[select mautomate.set_clock(mautomate.clock() + '10 minutes')]);
+value('call mautomate.deliver()');
+is(became($id), 'sent|200 ', 'sent at the second try');
+my @both = requests();
+is(scalar(@both), 2, 'two requests');
+is($both[0]{headers}{'idempotency-key'}, $both[1]{headers}{'idempotency-key'},
+	'with one key');
+
+# no request goes to a private address
+my $port = $url =~ s/.*://r;
+for my $host ('127.0.0.1', '127.1', '0x7f000001', '2130706433', 'localhost',
+	'[::1]', '[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '0.0.0.0')
+{
+	channel('case', url => "http://$host:$port/private",
+		allow_private => JSON::PP::false);
+	$id = send_one('case');
+	is(value("select state, reason from mautomate.messages where message_id = $id"),
+		'failed|the address is private or reserved', "not to $host");
+}
+is(scalar(grep { $_->{path} =~ /private/ } requests()), 0, 'none arrived');
+value('create role marketing; create role boss');
+value(q[select mautomate.grant_access('boss', 'admin')]);
+my ($rc, $stdout, $stderr) = $node->psql('postgres', qq[set role boss;
+	select mautomate.create_channel('x', 'http', '{"url": "$url", "allow_private": true}')]);
+like($stderr, qr/only superusers may let channel "x" reach private addresses/,
+	'an admin cannot allow them');
+
+# trying things out: nothing goes where it should not
+value(q[select mautomate.arm("only" => '{+33612345678}')]);
+is(became(send_one('sms')), 'sent|200 {"id":"m-77"}', 'armed for a number');
+is(became(send_one('chat')), 'refused|', 'but not for where no number leads');
+value(q[select mautomate.arm(redirect => '+33 6 99 99 99 99')]);
+send_one('sms');
+($got) = requests();
+is(JSON::PP->new->decode($got->{body})->{to}, '+33699999999', 'redirected');
+value(q[select mautomate.arm(redirect => 'me@example.com')]);
+is(value('select reason from mautomate.messages where message_id = '
+		. send_one('sms')),
+	'redirected to an address that the channel cannot reach',
+	'no mail becomes an SMS');
+
+$node->stop;
+$web->finish;
+done_testing();
