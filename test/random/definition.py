@@ -20,8 +20,9 @@ def number(alias, name):
     """A JSON value as a number; null where it is none."""
     value = f"{alias}->'{name}'"
     word = f"{alias}->>'{name}'"
-    return (f"(case when jsonb_typeof({value}) = 'number'"
-            f" or {word} ~ '^[0-9]+$' then ({word})::numeric end)")
+    return (f"(select v from (select case when jsonb_typeof({value}) = 'number'"
+            f" or {word} ~ '^-?[0-9]+(\\.[0-9]+)?$' then ({word})::numeric end)"
+            " x (v) where abs(v) < 1e1000)")
 
 
 class Maker:
@@ -238,11 +239,39 @@ class Maker:
             lambda: self.compare(self.distinct(), self.constant(n)),
             lambda: self.compare(self.distinct(), a),
             lambda: self.compare(self.last(), Pair("'u'", "'u'")),
+            self.trait, self.trait,
             lambda: Pair("contact.b", self.attribute("b").sql),
             lambda: Pair("contact.s = 'x'", "((c.attributes->>'s') = 'x')"),
             lambda: self.compare(self.attribute("n"),
                                  self.constant(self.pick(1, 2))),
         )()
+
+    def trait(self):
+        """Tags, stages, anniversaries, what was."""
+        tag = self.pick("vip", "old")
+        stage = self.pick("lead", "won")
+        tags = "c.attributes->'tags'"
+        day = ("(({now} at time zone coalesce(c.timezone,"
+               " current_setting('timezone')))::date)")
+        date = self.attribute("d").sql
+        return self.pick(
+            Pair(f"has_tag('{tag}')", f"coalesce(jsonb_typeof({tags}) = 'array'"
+                 f" and {tags} ? '{tag}', false)"),
+            Pair(f"contact.stage = '{stage}'", f"(c.stage = '{stage}')"),
+            Pair(f"contact.stage is distinct from '{stage}'",
+                 f"(c.stage is distinct from '{stage}')"),
+            Pair(f"was(contact.stage, '{stage}')",
+                 f"(coalesce(c.stage = '{stage}', false) or exists (select from"
+                 " mautomate.event e where e.contact_id = c.contact_id"
+                 " and e.kind = 'attribute_changed'"
+                 " and e.properties->>'attribute' = 'stage'"
+                 f" and '{stage}' in (e.properties->>'value',"
+                 " e.properties->>'previous')))", False),
+            Pair("anniversary(contact.d)",
+                 f"(to_char({date}, 'MMDD') = to_char({day}, 'MMDD')"
+                 f" or (to_char({date}, 'MMDD') = '0229'"
+                 f" and to_char({day}, 'MMDD') = '0228'"
+                 f" and to_char({day} + 1, 'DD') = '01'))"))
 
     def member(self):
         name = self.random.choice([*self.lists, *self.static])
@@ -251,7 +280,7 @@ class Maker:
     def member_sql(self, name):
         if name in self.static:
             return f"(c.contact_id in (select contact_id from oracle.{name}))"
-        return f"coalesce({self.lists[name].sql}, false)"
+        return by_hand(name, self.lists[name].sql)
 
     def scored(self):
         points = self.pick(10, 20, 25)
@@ -316,6 +345,13 @@ class Maker:
     def add_lists(self, first, n):
         for i in range(first, first + n):
             self.lists[f"l{i}"] = self.condition(2)
+
+
+def by_hand(name, sql):
+    """What was decided by hand beats the predicate."""
+    return ("coalesce((select o.entered from mautomate.list_overrides o"
+            f" where o.list = '{name}' and o.contact_id = c.contact_id), {sql},"
+            " false)")
 
 
 def quote(text):

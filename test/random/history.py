@@ -62,7 +62,8 @@ class Story:
         self.live.append(self.events)
         properties = {"no": self.events}
         amount = self.random.choice((1, 5, 7, 10, 10.5, 12, 20, -3, None,
-                                     "many", "12", 1e200, "skip"))
+                                     "many", "12", 1e200, "skip", 0, -20,
+                                     0.1, "-7.25", 1e-200, -1e200, "NaN", ""))
         if amount != "skip":
             properties["amount"] = amount
         if self.random.random() < 0.7:
@@ -99,22 +100,82 @@ class Story:
             "properties = properties - 'tag'", "kind = 'b'"))
         return f"update mautomate.event set {change} where {self.some()}"
 
+    def tag(self):
+        verb = self.random.choice(("tag", "tag", "untag"))
+        return (f"select mautomate.{verb}('{self.random.choice(CONTACTS)}',"
+                f" '{self.random.choice(('vip', 'old'))}')")
+
     def attributes(self, now):
+        if self.random.random() < 0.2:
+            return self.tag()
         value = {
             "n": self.random.choice((0, 1, 2, 3, None)),
             "t": self.random.choice((stamp(self.moment(now)), None)),
             "d": self.random.choice((self.moment(now).strftime("%Y-%m-%d"),
                                      None)),
             "b": self.random.choice((True, False, None)),
-            "s": self.random.choice(("x", "y", None))}
+            "s": self.random.choice(("x", "y", None)),
+            "stage": self.random.choice(("lead", "won", None))}
         names = self.random.sample(sorted(value), 2)
         text = json.dumps({name: value[name] for name in names})
         return (f"select mautomate.identify("
                 f"'{self.random.choice(self.people())}',"
                 f" attributes => '{text}')")
 
+    def contact(self, now):
+        """An UPDATE of contacts, of several at once."""
+        zones = ("'Europe/London'", "'Asia/Tokyo'", "'America/St_Johns'",
+                 "null")
+        change = self.random.choice((
+            "stage = " + self.random.choice(("'lead'", "'won'", "null")),
+            "timezone = " + self.random.choice(zones),
+            "attributes = attributes || '{\"n\": 3, \"s\": \"x\"}'",
+            "attributes = attributes - 'd' - 'n'",
+            f"attributes = attributes || jsonb_build_object('d', "
+            f"'{self.moment(now).strftime('%Y-%m-%d')}')"))
+        who = "', '".join(self.random.sample(CONTACTS, 2))
+        return (f"update mautomate.contact set {change}"
+                f" where external_id in ('{who}')")
+
+    def shop(self, now):
+        """A change of tables that are attached."""
+        paid = self.random.choice(("true", "true", "false"))
+        who = self.random.choice(self.people())
+        amount = self.random.choice((1, 5, 10, 20, -3, "null"))
+        return self.random.choice((
+            "insert into shop (who, amount, tag, at, paid) values"
+            f" ('{who}', {amount}, 'u', '{stamp(self.moment(now))}', {paid}),"
+            f" ('{who}', 10, 'uv', '{stamp(self.moment(now))}', true)",
+            f"update shop set paid = not paid, amount = {amount}"
+            f" where who = '{who}'",
+            f"update shop set at = '{stamp(self.moment(now))}'"
+            " where no = (select max(no) from shop)",
+            "update shop set void = true"
+            " where no = (select min(no) from shop where not void)",
+            "delete from shop where no % 5 = 0",
+            f"insert into person values ('{who}', {amount}, 'y')"
+            " on conflict (id) do update set n = excluded.n",
+            "update person set s = case s when 'y' then 'x' end"))
+
+    def override(self, now, name):
+        """A membership decided by hand, against the predicate."""
+        who = self.random.choice(CONTACTS)
+        end = now + self.random.choice(self.lengths) * self.random.random()
+        until = self.random.choice(("null", f"'{stamp(end)}'"))
+        if end <= now:
+            until = "null"
+        return self.random.choice((
+            f"select mautomate.add_to_list('{name}', '{who}', {until})",
+            f"select mautomate.remove_from_list('{name}', '{who}', {until})",
+            f"select mautomate.clear_override('{name}')"))
+
     def step(self, now):
         """What happens next."""
+        if self.random.random() < 0.15:
+            return ("sql", self.random.choice(
+                (self.contact, self.shop, self.shop))(now))
+        if self.random.random() < 0.01:
+            return ("sql", "truncate mautomate.event")
         shape = self.random.random()
         if shape < 0.45:
             return ("insert", self.insert(now))

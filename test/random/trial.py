@@ -7,6 +7,7 @@ import threading
 import definition
 import history
 import psql
+import weave
 
 MICROSECOND = datetime.timedelta(microseconds=1)
 ZONES = ("Europe/London", "Europe/London", "America/New_York", "UTC",
@@ -24,12 +25,15 @@ class Trial:
         self.seed = seed
         self.random = random.Random(seed)
         self.zone = self.random.choice(ZONES)
+        self.on_update = self.random.choice(("ignore", "replace", "append"))
         self.maker = definition.Maker(self.random)
         self.maker.add_lists(0, 8)
         self.maker.add_score()
         self.maker.add_lists(8, 4)
         self.story = history.Story(self.random, self.maker.windows)
+        self.weaver = weave.Weaver(self.random, self.story, self.maker)
         self.lists = list(self.maker.lists)
+        self.pairs = {}     # by text: what a list may come to say
         self.steps = []
         self.instants = 0
         self.compared = 0
@@ -58,9 +62,23 @@ class Trial:
                       for kind in definition.KINDS)
             + "".join(f"select mautomate.identify('{who}');"
                       for who in people)
-            + "select mautomate.create_static_list('hand');")
+            + "select mautomate.create_static_list('hand');"
+            "create table shop (no serial primary key, who text,"
+            " amount numeric, tag text, at timestamptz, paid boolean,"
+            " void boolean not null default false);"
+            "create table person (id text primary key, n numeric, s text);"
+            "select mautomate.attach_events('shop', 'a', contact => 'who',"
+            " occurred_at => 'at', properties => 'amount, tag',"
+            " condition => 'paid', void_when => 'void',"
+            f" on_update => '{self.on_update}');"
+            "select mautomate.attach_contacts('person', 'id',"
+            " attributes => 'n, s');")
         for session in (self.session, self.other):
-            session.run(f"set timezone = '{self.zone}'; set jit = off;")
+            self.settle(session)
+
+    def settle(self, session):
+        session.run(f"set timezone = '{self.zone}'; set jit = off;"
+                    "set deadlock_timeout = '30ms'")
 
     def close(self):
         self.session.end()
@@ -82,9 +100,8 @@ class Trial:
     # --- comparing
 
     def lists_sql(self):
-        return [("hand", self.maker.member_sql("hand"))] + \
-            [(name, f"coalesce({self.maker.lists[name].sql}, false)")
-             for name in self.lists]
+        return [(name, self.maker.member_sql(name))
+                for name in ["hand", *self.lists]]
 
     def wrong_sql(self):
         """Every membership and score that is not as the oracle says."""
@@ -113,6 +130,8 @@ class Trial:
         now = f"timestamptz '{history.stamp(self.now)}'"
         parts = [f"select '{name}' as list, c.external_id, {sql} as expected"
                  " from mautomate.contact c where c.merged_into is null"
+                 f" and not exists (select from mautomate.list_overrides o"
+                 f" where o.list = '{name}' and o.contact_id = c.contact_id)"
                  for name, sql in self.lists_sql()
                  if name != "hand" and self.maker.lists[name].single]
         if not parts:
@@ -133,7 +152,14 @@ class Trial:
             + "".join(" union select"
                       f" (c.attributes->>'{name}')::timestamptz + sign * span"
                       f" from mautomate.contact c, (values {spans}) s (span),"
-                      " (values (-1), (1)) g (sign)" for name in "td"))
+                      " (values (-1), (1)) g (sign)" for name in "td")
+            + " union select until from mautomate.list_overrides"
+            " union select ((d + make_interval(years => extract(year from"
+            f" timestamptz '{history.stamp(self.now)}' - d::timestamptz)::int"
+            " / 1 + y))::date + n)::timestamp at time zone coalesce(c.timezone,"
+            " current_setting('timezone')) from mautomate.contact c,"
+            " lateral (select (c.attributes->>'d')::date) v (d),"
+            " generate_series(-1, 2) y, generate_series(0, 1) n")
 
     def until_sql(self):
         """When something will change, as explain_list() says."""
@@ -218,6 +244,41 @@ class Trial:
         """A merge, while another session writes for the one that goes."""
         self.at_once(self.merge(anonymous, who), history.insertion(rows), end)
 
+    def take_weave(self, texts, pairs):
+        """Two sessions with transactions of their own."""
+        self.pairs.update(pairs)
+        alive = weave.play((self.session, self.other), texts)
+        if not alive[0]:
+            self.session = self.again()
+        if not alive[1]:
+            self.other = self.again()
+        for _ in range(6):
+            self.learn()
+            self.check()
+            if self.session.number("select count(*) from mautomate.lists"
+                                   " where state <> 'ready'") == 0:
+                return
+            self.session.run("select count(*) from mautomate.run()")
+        raise Wrong("a list is never ready")
+
+    def again(self):
+        session = psql.Session(self.stage.server, self.database)
+        self.settle(session)
+        return session
+
+    def learn(self):
+        """Which lists there are, and what they say."""
+        self.pairs.update((pair.text, pair)
+                          for pair in self.maker.lists.values())
+        self.lists = []
+        self.maker.lists = {}
+        for name, text, state in self.session.run(
+                "select name, predicate, state from mautomate.lists"
+                " where predicate is not null order by length(name), name"):
+            self.maker.lists[name] = self.pairs[text]
+            if state == "ready":
+                self.lists.append(name)
+
     def take_two(self, first, second, end):
         """Two sessions write to the same contact; the second waits."""
         self.at_once(history.insertion(first), history.insertion(second), end)
@@ -276,6 +337,11 @@ class Trial:
             name, pair = self.maker.change_list()
             if name:
                 return ("rule", name, pair)
+        if self.random.random() < 0.25:
+            return self.weaver.step(self.now)
+        if self.random.random() < 0.03:
+            return ("sql", self.story.override(
+                self.now, self.random.choice(self.lists)))
         return self.story.step(self.now)
 
     def play(self, rounds, steps, instants):
