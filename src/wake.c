@@ -139,11 +139,11 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PREPARE: /* who commits it does not know us */
 			committed = wanted;
 			wanted = 0;
 			break;
 		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PREPARE:
 			wanted = 0;
 			break;
 		default:

@@ -24,6 +24,7 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "access/twophase.h"
 #include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
@@ -590,6 +591,25 @@ report_error(void)
 	MemoryContextSwitchTo(TopMemoryContext);
 }
 
+/* Is there a prepared transaction? COMMIT PREPARED wakes nobody. */
+static bool
+is_any_prepared(void)
+{
+	static MaStatement stmt = {
+		"select from pg_catalog.pg_prepared_xacts"
+		" where database = pg_catalog.current_database()",
+		0};
+	MaSqlScope scope;
+	bool	   any;
+
+	if (max_prepared_xacts == 0)
+		return false;
+	ma_sql_begin(&scope);
+	any = ma_sql_exec(&stmt, NULL, NULL, 1) > 0;
+	ma_sql_end(&scope);
+	return any;
+}
+
 /*
  * A sleep within its bounds. While a transaction runs that is older than the
  * row with our pid, it may commit work without knowing whom to wake: then
@@ -598,6 +618,8 @@ report_error(void)
 static long
 limit_sleep(long sleep)
 {
+	if (is_any_prepared())
+		sleep = Min(sleep, SLEEP_UNKNOWN);
 	if (TransactionIdIsValid(known_from))
 	{
 		if (TransactionIdFollowsOrEquals(GetLatestSnapshot()->xmin,
