@@ -35,9 +35,6 @@
 /* The most timestamps a comparison of a count may ask for. */
 #define COUNT_MAX 10000
 
-/* The longest window. */
-#define WITHIN_MAX_YEARS 1000
-
 /* A call we know: what it answers and what it takes. */
 typedef struct Call
 {
@@ -158,14 +155,6 @@ window_constant(Node *node, Interval *span, const char *usage, int location)
 						errhint("Write how far back it reaches: within => "
 								"'30 days'."),
 						ma_expr_at(exprLocation(node))));
-	if (span->month / MONTHS_PER_YEAR + span->day / DAYS_PER_YEAR +
-			span->time / (DAYS_PER_YEAR * USECS_PER_DAY) >
-		WITHIN_MAX_YEARS)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("within must be at most %d years", WITHIN_MAX_YEARS),
-				 errhint("Leave it out to count all events."),
-				 ma_expr_at(exprLocation(node))));
 }
 
 /* Compiles the filter of a call: event.x of the kind, and constants. */

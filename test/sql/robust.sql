@@ -168,7 +168,7 @@ insert into mautomate.event (contact_id, kind, occurred_at, properties) values
 select mautomate.create_list('late ' || n, text) from (values
   (1, 'count(''late'', within => ''365 days'') > 0'),
   (2, 'sum(''late'', ''amount'', within => ''1 mon'') = 5'),
-  (3, 'ever(''late'', within => ''1000 years'')'),
+  (3, 'ever(''late'', within => ''900 years'')'),
   (4, 'last_at(''late'', within => ''1 second'') is not null'),
   (6, 'count_distinct(''late'', ''amount'', within => ''1 day'') = 1')) v (n, text);
 select list, external_id from mautomate.list_members where list like 'late %' order by 1, 2;
