@@ -316,6 +316,7 @@ add_candidate(MaEntryBatch *batch, MaEntryWorkflow *workflow, int64 contact_id)
 						 sizeof(MaCandidate *) * batch->maxcandidates);
 	}
 	candidate->contact_id = contact_id;
+	candidate->at = batch->now;
 	candidate->workflow = workflow;
 	candidate->wake_at = batch->now;
 	candidate->key = "";
@@ -497,12 +498,13 @@ may_raise(MaEntryBatch *batch, const MaEvent *event)
 }
 
 /*
- * Collects what the events of a contact mean to the workflows, in order of
- * arrival. The contact's state is locked and folded up to these events.
+ * Collects what the events of a contact, which came at `now`, mean to the
+ * workflows, in order of arrival. The contact's state is locked and folded up
+ * to these events.
  */
 void
-ma_entry_collect(MaEntryBatch *batch, MaContact *contact, MaEvent *events,
-				 int n)
+ma_entry_collect(MaEntryBatch *batch, MaContact *contact, TimestampTz now,
+				 MaEvent *events, int n)
 {
 	MemoryContext caller = MemoryContextSwitchTo(batch->cxt);
 	Decision	  decision = {
@@ -511,6 +513,7 @@ ma_entry_collect(MaEntryBatch *batch, MaContact *contact, MaEvent *events,
 	bool	   guarded = false;
 	ErrorData *error;
 
+	batch->now = now;
 	for (int i = 0; i < n; i++)
 	{
 		EntryKind *kind = find_kind(batch->entries, events[i].kind);

@@ -17,7 +17,7 @@ typedef struct MaEntryBatch MaEntryBatch;
 extern bool ma_entry_watches(MaDefinitions *definitions, const char *kind);
 extern MaEntryBatch *ma_entry_begin(MaDefinitions *definitions);
 extern void			 ma_entry_collect(MaEntryBatch *batch, MaContact *contact,
-									  MaEvent *events, int n);
+									  TimestampTz now, MaEvent *events, int n);
 extern void			 ma_entry_apply(MaEntryBatch *batch);
 
 /* For contacts that enter one workflow without an event of theirs. */

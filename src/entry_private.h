@@ -29,6 +29,7 @@ typedef struct MaCandidate
 	int64			 contact_id;
 	MaEntryWorkflow *workflow;
 	int64			 event_id;
+	TimestampTz		 at;	   /* when that is */
 	TimestampTz		 wake_at;  /* when its first step is due */
 	char			*key;	   /* "" where there is none */
 	Jsonb			*entry;	   /* properties of the event and more */

@@ -207,11 +207,12 @@ decide_reentry(MaEntryBatch *batch)
 			restart(candidate, instance);
 			continue;
 		}
-		candidate->refused = reentry_refusal(candidate, instance, batch->now);
+		candidate->refused =
+			reentry_refusal(candidate, instance, candidate->at);
 		if (candidate->refused == NULL)
 		{
 			instance->entered = instance->active = true;
-			instance->last_entered = batch->now;
+			instance->last_entered = candidate->at;
 			instance->candidate = candidate;
 		}
 	}
@@ -263,7 +264,7 @@ insert_enrollments(MaEntryBatch *batch)
 					   candidate->context == NULL ?
 						   empty :
 						   JsonbPGetDatum(candidate->context));
-		ma_columns_add(columns, 8, TimestampTzGetDatum(batch->now));
+		ma_columns_add(columns, 8, TimestampTzGetDatum(candidate->at));
 		ma_columns_add(columns, 9, TimestampTzGetDatum(candidate->wake_at));
 	}
 	if (ma_columns_rows(columns) > 0)

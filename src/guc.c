@@ -17,6 +17,7 @@ char *ma_guc_databases;
 int	  ma_guc_senders;
 char *ma_guc_timezone;
 int	  ma_guc_identity;
+int	  ma_guc_refresh;
 char *ma_guc_secrets_directory;
 int	  ma_guc_hard_bounces;
 int	  ma_guc_soft_bounces;
@@ -30,6 +31,11 @@ static const struct config_enum_entry identity_options[] = {
 	{"merge", MA_IDENTITY_MERGE, false},
 	{"refuse", MA_IDENTITY_REFUSE, false},
 	{"allow", MA_IDENTITY_ALLOW, false},
+	{NULL, 0, false}};
+
+static const struct config_enum_entry refresh_options[] = {
+	{"immediate", MA_REFRESH_IMMEDIATE, false},
+	{"deferred", MA_REFRESH_DEFERRED, false},
 	{NULL, 0, false}};
 
 /*
@@ -132,6 +138,15 @@ ma_guc_init(void)
 							 "share an e-mail address.",
 							 NULL, &ma_guc_identity, MA_IDENTITY_MERGE,
 							 identity_options, PGC_USERSET, 0, NULL, NULL,
+							 NULL);
+	DefineCustomEnumVariable("mautomate.refresh",
+							 "Sets when events and changes of contacts reach "
+							 "lists, scores and workflows.",
+							 "immediate: in the same transaction; deferred: "
+							 "soon after its commit, by the scheduler or "
+							 "run().",
+							 &ma_guc_refresh, MA_REFRESH_IMMEDIATE,
+							 refresh_options, PGC_USERSET, 0, NULL, NULL,
 							 NULL);
 	DefineCustomStringVariable("mautomate.secrets_directory",
 							   "Sets the directory of the files that hold "

@@ -9,6 +9,7 @@ extern char *ma_guc_databases;		   /* mautomate.databases */
 extern int	 ma_guc_senders;		   /* mautomate.senders */
 extern char *ma_guc_timezone;		   /* mautomate.timezone */
 extern int	 ma_guc_identity;		   /* mautomate.identity, MaIdentity */
+extern int	 ma_guc_refresh;		   /* mautomate.refresh, MaRefreshMode */
 extern char *ma_guc_secrets_directory; /* mautomate.secrets_directory */
 extern int	 ma_guc_hard_bounces;	   /* mautomate.hard_bounces */
 extern int	 ma_guc_soft_bounces;	   /* mautomate.soft_bounces */
@@ -25,6 +26,13 @@ typedef enum MaIdentity
 	MA_IDENTITY_REFUSE, /* an error */
 	MA_IDENTITY_ALLOW	/* two contacts */
 } MaIdentity;
+
+/* When does what happens to contacts reach lists and scores? */
+typedef enum MaRefreshMode
+{
+	MA_REFRESH_IMMEDIATE, /* within the statement */
+	MA_REFRESH_DEFERRED	  /* soon after the commit */
+} MaRefreshMode;
 
 extern void ma_guc_init(void);
 

@@ -248,6 +248,9 @@ move(int64 loser, int64 survivor)
 	{
 		ma_sql_exec(&dedupe, values, NULL, 0);
 		ma_sql_exec(&lock_states, values, NULL, 0);
+		/* what they did and is only noted, they did apart */
+		ma_refresh_catch_up(loser);
+		ma_refresh_catch_up(survivor);
 		/* those of writers that we have just waited for */
 		ma_sql_exec(&dedupe, values, NULL, 0);
 	}

@@ -213,6 +213,28 @@ prepare(MaContactSet *set, MaWork *works, int n)
 	}
 }
 
+/* Does all the work of a run for the contacts it has loaded. */
+static void
+work_through(MaRun *run, MaContactSet *set)
+{
+	if (run->nworks > 0 && run->works[0].noted)
+		ma_replay_fetch(run, set);
+	prepare(set, run->works, run->nworks);
+	ma_adopt_blank(set);
+	ma_fold_from_log(run, set);
+	for (int i = 0; i < set->n; i++)
+	{
+		MaContact *contact = set->contacts[i];
+		MaWork	  *work = find_work(run->works, run->nworks, contact->id);
+
+		/* what was noted is not among what was read anew */
+		if (work->noted)
+			contact->rebuilt = NULL;
+		for (; work != NULL; work = work->then)
+			process(run, contact, work);
+	}
+}
+
 /*
  * Does the work for some contacts, sorted by id, each once, at most a chunk.
  * They stay locked until the end of the transaction. Returns them, in the
@@ -230,17 +252,14 @@ ma_refresh_run(MaWork *works, int n, bool silent, bool skip_locked)
 	run->cxt = CurrentMemoryContext;
 	run->silent = silent;
 	run->patient = skip_locked;
+	run->works = works;
+	run->nworks = n;
 	set = load(run, works, n, skip_locked);
 	if (set->nmissing > 0 && ma_adopt_missing(set, works, n))
 		set = load(run, works, n, skip_locked);
 	if (!silent)
 		run->entries = ma_entry_begin(run->definitions);
-	prepare(set, works, n);
-	ma_adopt_blank(set);
-	ma_fold_from_log(run, set);
-	for (int i = 0; i < set->n; i++)
-		process(run, set->contacts[i],
-				find_work(works, n, set->contacts[i]->id));
+	work_through(run, set);
 	ma_apply(run, set);
 	return set;
 }
@@ -288,16 +307,32 @@ process_derived(MaRun *run, MaContact *contact, int from)
 	}
 }
 
+/* As of when a work is done: now, or when it was noted; never backwards. */
+static TimestampTz
+instant_of(const MaContact *contact, const MaWork *work)
+{
+	TimestampTz now = ma_now();
+
+	if (work->noted)
+		now = Min(now, work->at);
+	return Max(now, contact->as_of);
+}
+
 /* Does the work for one contact. */
 static void
 process(MaRun *run, MaContact *contact, MaWork *work)
 {
-	TimestampTz now = Max(ma_now(), contact->as_of);
+	TimestampTz now = instant_of(contact, work);
 	int			derived = run->nderived;
 	int			folded;
 	bool		silent = run->silent;
+	int64	   *numbers = ma_replay_number(run, work);
 
-	run->silent = silent || contact->reset;
+	run->silent = silent || contact->reset || work->silent;
+	if (work->noted)
+		contact->changed = true; /* even if it is not: refresh_replay.c */
+	if (work->noted && work->wake_all)
+		wake_all(contact);
 	ma_evaluate_time(run, contact, now);
 	contact->as_of = now;
 	if (contact->generation != run->definitions->consumers_at)
@@ -319,12 +354,14 @@ process(MaRun *run, MaContact *contact, MaWork *work)
 	ma_evaluate_woken(run, contact, now);
 	process_derived(run, contact, folded);
 	run->silent = silent;
-	if (run->entries == NULL)
+	contact->reset = false;
+	if (run->entries == NULL || work->silent)
 		return;
 	if (work->nevents > 0)
-		ma_entry_collect(run->entries, contact, work->events, work->nevents);
+		ma_entry_collect(run->entries, contact, now,
+						 ma_replay_numbered(work, numbers), work->nevents);
 	if (run->nderived > derived)
-		ma_entry_collect(run->entries, contact, run->derived + derived,
+		ma_entry_collect(run->entries, contact, now, run->derived + derived,
 						 run->nderived - derived);
 }
 
@@ -356,25 +393,30 @@ ma_refresh_load(const int64 *contact_ids, int n, bool skip_locked)
 
 /*
  * A contact as it is now, brought to the present in memory only: nothing is
- * locked, nothing is written. NULL if there is no such contact.
+ * locked, nothing is written, and what is noted about it is done. NULL if
+ * there is no such contact.
  */
 MaContact *
 ma_refresh_peek(int64 contact_id)
 {
 	MaRun		 *run = palloc0(sizeof(MaRun));
-	MaWork		 *work = plain_works(&contact_id, 1);
 	MaContactSet *set;
 
 	run->definitions = ma_definitions();
 	run->cxt = CurrentMemoryContext;
 	run->silent = true;
+	run->nworks = 1;
+	/* the state and what is not in it, as of one snapshot */
+	PushActiveSnapshot(IsolationUsesXactSnapshot() ? GetTransactionSnapshot() :
+													 GetLatestSnapshot());
+	run->works = ma_replay_works(contact_id);
+	if (run->works == NULL)
+		run->works = plain_works(&contact_id, 1);
 	set = ma_state_load(run->definitions, &contact_id, 1, MA_LOCK_NONE);
+	PopActiveSnapshot();
 	if (set->n == 0)
 		return NULL;
-	prepare(set, work, 1);
-	ma_adopt_blank(set);
-	ma_fold_from_log(run, set);
-	process(run, set->contacts[0], work);
+	work_through(run, set);
 	return set->contacts[0];
 }
 

@@ -21,9 +21,13 @@ extern void ma_refresh_silence(void);
 extern bool ma_refresh_is_silent(void);
 
 /* Passes; each returns how many contacts it did. */
+extern int		   ma_refresh_deferred(int max);
 extern int		   ma_refresh_timers(int max);
 extern int		   ma_refresh_sweep(int max);
 extern TimestampTz ma_refresh_next_due(void);
+
+/* Do what is noted about a contact whose state is locked. */
+extern void ma_refresh_catch_up(int64 contact_id);
 
 /* What is decided by hand about a contact and a list. */
 typedef enum MaHand

@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
+#include "error.h"
 #include "refresh_private.h"
 #include "sql.h"
 
@@ -90,27 +91,50 @@ ma_adopt_blank(MaContactSet *set)
 	ma_sql_end(&scope);
 }
 
-/* Refuses an event for a contact that does not exist. */
+/* Refuses events for a contact that does not exist; noted ones are an error. */
+static void
+refuse(MaWork *work)
+{
+	ErrorData edata = {.sqlerrcode = ERRCODE_FOREIGN_KEY_VIOLATION};
+
+	edata.message =
+		psprintf("contact " INT64_FORMAT " does not exist", work->contact_id);
+	if (work->noted)
+		ma_error_note(psprintf("event of \"%s\"", work->events[0].kind),
+					  work->contact_id, &edata);
+	else
+		ereport(ERROR, (errcode(edata.sqlerrcode),
+						errmsg_internal("%s", edata.message),
+						errhint("identify() creates contacts.")));
+}
+
+/* Looks for events of contacts that do not exist. */
 static void
 check_exists(Datum ids, MaWork *works, int n)
 {
 	static MaStatement stmt = {
 		"select id from unnest($1) as id where not exists ("
-		" select from mautomate.contact c where c.contact_id = id) limit 1",
+		" select from mautomate.contact c where c.contact_id = id)"
+		" and exists (select from mautomate.event e where e.contact_id = id)"
+		" order by 1",
 		1,
 		{INT8ARRAYOID}};
-	bool  isnull;
-	int64 id;
+	SPITupleTable *missing;
+	uint64		   nmissing = ma_sql_exec(&stmt, &ids, NULL, 0);
+	uint64		   next = 0;
+	bool		   isnull;
 
-	if (ma_sql_exec(&stmt, &ids, NULL, 1) == 0)
-		return;
-	id = DatumGetInt64(ma_sql_datum(0, 1, &isnull));
-	for (int i = 0; i < n; i++)
-		if (works[i].contact_id == id && works[i].nevents > 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-					 errmsg("contact " INT64_FORMAT " does not exist", id),
-					 errhint("identify() creates contacts.")));
+	missing = SPI_tuptable;
+	for (int i = 0; i < n && next < nmissing; i++)
+	{
+		if (works[i].contact_id !=
+			DatumGetInt64(SPI_getbinval(missing->vals[next], missing->tupdesc,
+										1, &isnull)))
+			continue;
+		next++;
+		if (works[i].nevents > 0)
+			refuse(&works[i]);
+	}
 }
 
 /*

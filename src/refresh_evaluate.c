@@ -171,8 +171,8 @@ ma_evaluate_wake(MaContact *contact, Bitmapset *users)
 }
 
 /* A number for an event that the engine derives. */
-static int64
-next_event_id(void)
+int64
+ma_evaluate_number(void)
 {
 	Oid schema = get_namespace_oid("mautomate", false);
 
@@ -191,7 +191,7 @@ append_derived(MaRun *run, MaContact *contact, const char *kind,
 							   sizeof(MaEvent));
 	event = &run->derived[run->nderived++];
 	event->contact_id = contact->id;
-	event->event_id = next_event_id();
+	event->event_id = ma_evaluate_number();
 	event->occurred_at = at;
 	event->kind = kind;
 	event->properties = properties;

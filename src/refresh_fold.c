@@ -16,7 +16,9 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -401,9 +403,9 @@ kind_names(MaDefinitions *definitions, Bitmapset *kinds)
 	return construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT);
 }
 
-/* Folds a row of the log into the cells that are read anew. */
+/* Folds a row of the log, unless it is noted, into the cells read anew. */
 static void
-fold_row(MaContactSet *set, HeapTuple row, TupleDesc desc)
+fold_row(MaContactSet *set, HTAB *noted, HeapTuple row, TupleDesc desc)
 {
 	bool	   isnull;
 	MaEvent	   event = {0};
@@ -417,6 +419,8 @@ fold_row(MaContactSet *set, HeapTuple row, TupleDesc desc)
 		DatumGetTimestampTz(SPI_getbinval(row, desc, 3, &isnull));
 	event.properties = DatumGetJsonbP(SPI_getbinval(row, desc, 4, &isnull));
 	event.event_id = DatumGetInt64(SPI_getbinval(row, desc, 5, &isnull));
+	if (ma_replay_is_noted(noted, &event))
+		return;
 	contact = ma_contact_find(set, event.contact_id);
 	kind = ma_definition_kind(set->definitions, event.kind);
 	found = palloc0((kind->nproperties + 1) * sizeof(Found));
@@ -461,8 +465,9 @@ ma_fold_has_read_command(CommandId command)
 }
 
 /*
- * Folds from the log what the loaded contacts lack, under a fresh snapshot:
- * it is taken after the locks, so what others committed is in it.
+ * Folds from the log what the loaded contacts lack, but for what is noted
+ * (deferred.c), under a fresh snapshot: it is taken after the locks, so what
+ * others committed is in it.
  */
 void
 ma_fold_from_log(MaRun *run, MaContactSet *set)
@@ -477,11 +482,15 @@ ma_fold_from_log(MaRun *run, MaContactSet *set)
 	Bitmapset *kinds = NULL;
 	Datum	   values[2];
 	Portal	   portal;
+	HTAB	  *noted;
 
 	values[0] = PointerGetDatum(contacts_to_read(set, &kinds));
 	if (kinds == NULL)
 		return;
 	values[1] = PointerGetDatum(kind_names(run->definitions, kinds));
+	PushActiveSnapshot(IsolationUsesXactSnapshot() ? GetTransactionSnapshot() :
+													 GetLatestSnapshot());
+	noted = ma_replay_noted(run, set);
 	ma_sql_begin(&scope);
 	portal = ma_sql_open(&stmt, values);
 	read_in = ma_local_transaction();
@@ -492,11 +501,12 @@ ma_fold_from_log(MaRun *run, MaContactSet *set)
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			fold_row(set, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+			fold_row(set, noted, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
 		}
 		SPI_freetuptable(SPI_tuptable);
 	} while (SPI_processed > 0);
 	SPI_cursor_close(portal);
 	ma_sql_end(&scope);
+	PopActiveSnapshot();
 	settle_rebuilt(set);
 }

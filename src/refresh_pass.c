@@ -264,8 +264,8 @@ ma_refresh_sweep(int max)
 
 /*
  * When there is something to do next: the earliest timer, or at once where
- * contacts are marked, or soon where a list waits for old transactions;
- * infinity for nothing.
+ * contacts are marked, or soon where notes are left, whose contacts others
+ * hold, or where a list waits for old transactions; infinity for nothing.
  */
 TimestampTz
 ma_refresh_next_due(void)
@@ -276,6 +276,8 @@ ma_refresh_next_due(void)
 		" from mautomate_internal.timer order by due_at limit 1),"
 		" (select mautomate.clock() + interval '1 second'"
 		" from mautomate_internal.list where state <> 'ready' limit 1),"
+		" (select mautomate.clock() + interval '100 ms'"
+		" from mautomate_internal.deferred limit 1),"
 		" 'infinity') end",
 		0};
 	MaSqlScope	scope;

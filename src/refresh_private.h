@@ -26,6 +26,12 @@ typedef struct MaWork
 	const char *previous; /* and the one before, or NULL */
 	int			nrecords; /* changes of attributes to remember */
 	Jsonb	  **records;
+
+	/* what was noted some time ago: a step, and those that follow */
+	bool		   noted;  /* its events are to be fetched from the log */
+	bool		   silent; /* the rule of silence held for it */
+	TimestampTz	   at;	   /* when it was */
+	struct MaWork *then;   /* what came after it, or NULL */
 } MaWork;
 
 /* A contact that entered or left a list. */
@@ -90,12 +96,34 @@ typedef struct MaRun
 	int				  ndirty; /* contacts to look at again later */
 	int				  maxdirty;
 	int64			 *dirty;
+
+	MaWork *works; /* what is to be done */
+	int		nworks;
 } MaRun;
 
 /* refresh.c */
 extern MaContactSet *ma_refresh_run(MaWork *works, int n, bool silent,
 									bool skip_locked);
 extern void			 ma_refresh_chunks(MaWork *works, int n, bool silent);
+
+struct TriggerData;
+
+/* refresh_note.c */
+extern void ma_note_events(struct TriggerData *trigdata);
+extern void ma_note_contacts(const MaWork *works, int n);
+extern void ma_note_rebuild(const int64 *contact_ids, int n);
+extern void ma_note_rebuild_all(void);
+
+/* refresh_replay.c */
+struct HTAB;
+extern void			ma_replay_fetch(MaRun *run, MaContactSet *set);
+extern struct HTAB *ma_replay_noted(MaRun *run, MaContactSet *set);
+extern bool		ma_replay_is_noted(struct HTAB *noted, const MaEvent *event);
+extern int64   *ma_replay_number(MaRun *run, const MaWork *work);
+extern MaEvent *ma_replay_numbered(const MaWork *work, const int64 *numbers);
+extern MaWork  *ma_replay_works(int64 contact_id);
+extern void		ma_replay_forget(void);
+extern void		ma_replay_deleted(const int64 *ids, int n);
 
 /* refresh_build.c */
 extern int	ma_build_begin(void);
@@ -113,6 +141,8 @@ extern bool ma_fold_has_read(void);
 extern bool ma_fold_has_read_command(CommandId command);
 
 /* refresh_evaluate.c */
+extern int64 ma_evaluate_number(void);
+
 extern void ma_evaluate_woken(MaRun *run, MaContact *contact, TimestampTz at);
 extern void ma_evaluate_time(MaRun *run, MaContact *contact, TimestampTz now);
 extern void ma_evaluate_list(MaRun *run, MaContact *contact, int list,

@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplesort.h"
 
+#include "guc.h"
 #include "refresh_private.h"
 #include "sql.h"
 #include "vocabulary.h"
@@ -70,6 +71,23 @@ trigger_data(FunctionCallInfo fcinfo, const char *name)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be called as a trigger", name)));
 	return (TriggerData *) fcinfo->context;
+}
+
+/* Does the session leave the work to the background? */
+static bool
+is_deferred(void)
+{
+	return ma_guc_refresh == MA_REFRESH_DEFERRED;
+}
+
+/* Does the works about contacts, or notes them. */
+static void
+refresh_or_note(MaWork *works, int n)
+{
+	if (is_deferred())
+		ma_note_contacts(works, n);
+	else
+		ma_refresh_chunks(works, n, ma_refresh_is_silent());
 }
 
 /* Does any definition ask about events of this kind? */
@@ -308,7 +326,7 @@ collect_ids(Tuplestorestate *rows, TupleDesc desc, int64 **ids, int n)
 /*
  * Statement trigger on mautomate.event. Inserted rows are folded; after an
  * UPDATE or DELETE the contacts concerned are folded anew from the log, after
- * a TRUNCATE all of them, under the rule of silence.
+ * a TRUNCATE all of them, under the rule of silence. Or all that is noted.
  */
 Datum
 mautomate_event_changed(PG_FUNCTION_ARGS)
@@ -320,16 +338,33 @@ mautomate_event_changed(PG_FUNCTION_ARGS)
 
 	ma_evaluate_forget_errors();
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
-		events_inserted(trigdata);
+	{
+		if (!is_deferred())
+			events_inserted(trigdata);
+		else if (!ma_apply_is_inserting())
+			ma_note_events(trigdata);
+	}
 	else if (TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event))
-		ma_refresh_everybody(true);
+	{
+		ma_replay_forget();
+		if (is_deferred())
+			ma_note_rebuild_all();
+		else
+			ma_refresh_everybody(true);
+	}
 	else
 	{
 		n = collect_ids(trigdata->tg_oldtable, desc, &ids, 0);
 		n = collect_ids(trigdata->tg_newtable, desc, &ids, n);
 		n = sort_distinct(ids, n);
-		if (n > 0)
+		if (n > 0 && is_deferred())
+			ma_note_rebuild(ids, n);
+		else if (n > 0)
+		{
 			ma_refresh_contacts(ids, n, true);
+			if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+				ma_replay_deleted(ids, n);
+		}
 	}
 	return PointerGetDatum(NULL);
 }
@@ -364,7 +399,7 @@ contacts_inserted(TriggerData *trigdata)
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, &array, NULL, 0);
 	ma_sql_end(&scope);
-	ma_refresh_chunks(works, n, ma_refresh_is_silent());
+	refresh_or_note(works, n);
 }
 
 /* Is a column the same in two rows? */
@@ -527,7 +562,7 @@ contacts_updated(TriggerData *trigdata)
 	ExecDropSingleTupleTableSlot(before);
 	ExecDropSingleTupleTableSlot(after);
 	qsort(works, nworks, sizeof(MaWork), compare_works);
-	ma_refresh_chunks(works, nworks, ma_refresh_is_silent());
+	refresh_or_note(works, nworks);
 	forget(gone, ngone);
 }
 

@@ -100,12 +100,12 @@ ma_sql_read(MaStatement *stmt, Datum *values, const char *nulls, long count)
 	return execute(stmt, values, nulls, true, count);
 }
 
-/* Opens a cursor on a query, under a fresh snapshot as ma_sql_exec() does. */
+/* Opens a cursor on a query that is to see what the active snapshot shows. */
 Portal
 ma_sql_open(MaStatement *stmt, Datum *values)
 {
 	prepare(stmt);
-	return SPI_cursor_open(NULL, stmt->plan, values, NULL, false);
+	return SPI_cursor_open(NULL, stmt->plan, values, NULL, true);
 }
 
 /*

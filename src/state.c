@@ -110,7 +110,9 @@ ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
 	set->definitions = definitions;
 	set->contacts = palloc(n * sizeof(MaContact *));
 	set->missing = palloc(n * sizeof(int64));
-	if (IsolationUsesXactSnapshot())
+	if (lock == MA_LOCK_NONE)
+		PushActiveSnapshot(GetActiveSnapshot());
+	else if (IsolationUsesXactSnapshot())
 		PushActiveSnapshot(GetTransactionSnapshot());
 	else
 		PushActiveSnapshot(GetLatestSnapshot());

@@ -2,8 +2,8 @@
  * verify.c
  *	  Recompute lists and scores from the log in plain SQL, and compare.
  *
- * Contacts whose timer is due but has not run, or who wait for the sweep, are
- * not compared: they are known to be behind.
+ * Contacts whose timer is due but has not run, who wait for the sweep, or of
+ * whom something is only noted, are not compared: they are known to be behind.
  */
 #include "postgres.h"
 
@@ -72,7 +72,9 @@ up_to_date(TimestampTz now)
 					" from mautomate_internal.timer t"
 					" where t.contact_id = c.contact_id and t.due_at <= '%s')"
 					" and not exists (select from mautomate_internal.dirty d"
-					" where d.contact_id = c.contact_id)",
+					" where d.contact_id = c.contact_id)"
+					" and c.contact_id not in (select d.contact_id"
+					" from mautomate_internal.deferred_contacts() d)",
 					timestamptz_to_str(now));
 }
 

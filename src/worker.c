@@ -92,7 +92,8 @@ typedef struct Pass
 	int (*run)(int max);
 } Pass;
 
-static const Pass passes[] = {{"timers", ma_refresh_timers},
+static const Pass passes[] = {{"deferred", ma_refresh_deferred},
+							  {"timers", ma_refresh_timers},
 							  {"enrollments", ma_journey_pass},
 							  {"sweep", ma_refresh_sweep},
 							  {"journeys", ma_journey_pass}};
@@ -345,6 +346,8 @@ become_owner(void)
 	SetConfigOption("default_transaction_isolation", "read committed",
 					PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET,
+					PGC_S_OVERRIDE);
+	SetConfigOption("mautomate.refresh", "immediate", PGC_SUSET,
 					PGC_S_OVERRIDE);
 }
 

@@ -159,9 +159,12 @@ create view mautomate.progress as
        (select (select count(*) from mautomate_internal.contact_state) as total,
                (select count(distinct contact_id) from mautomate_internal.dirty
                 where rebuild) as left_over) t
-  where l.state <> 'ready';
+  where l.state <> 'ready'
+  union all
+  select 'deferred', 0, sum(d.n), min(d.at), null
+  from mautomate_internal.deferred d having count(*) > 0;
 comment on view mautomate.progress is
-  'lists that are being built (create_list(..., wait => false)): contacts done of how many, real time of the start, and when it will be ready at this pace (null: not begun, since transactions older than the list are still running)';
+  'lists that are being built (create_list(..., wait => false)): contacts done of how many, real time of the start, and when it will be ready at this pace (null: not begun, since transactions older than the list are still running). The row "deferred" is there while events and changes of contacts are only noted (mautomate.refresh = deferred): how many, and since when the oldest waits by mautomate.clock()';
 
 create function mautomate.preview_list(predicate text,
     out matching bigint, out not_matching bigint, out unknown bigint, out because text)

@@ -33,6 +33,30 @@ create table mautomate_internal.dirty (
 comment on table mautomate_internal.dirty is
   'contacts whose lists and scores the next sweep evaluates again; rebuild: from the log';
 
+-- Appended under mautomate.refresh = deferred (deferred.c).
+create table mautomate_internal.deferred (
+  statement bigint not null,
+  at timestamptz not null,
+  n int not null,
+  silent boolean not null,
+  body bytea not null
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+alter table mautomate_internal.deferred alter column body set storage plain;
+comment on table mautomate_internal.deferred is
+  'notes of events that are not folded yet, and of contacts not looked at since they changed: n of one statement in a row';
+comment on column mautomate_internal.deferred.statement is
+  'the number of its first event, to keep statements in their order';
+comment on column mautomate_internal.deferred.at is
+  'when the statement was, by mautomate.clock()';
+comment on column mautomate_internal.deferred.silent is
+  'whether the rule of silence held for it';
+
+create function mautomate_internal.deferred_contacts(out contact_id bigint)
+  returns setof bigint language c stable strict
+  as 'MODULE_PATHNAME', 'mautomate_deferred_contacts';
+comment on function mautomate_internal.deferred_contacts() is
+  'the contacts of whom something is noted in mautomate_internal.deferred; some more than once';
+
 create function mautomate_internal.event_changed() returns trigger
   language c as 'MODULE_PATHNAME', 'mautomate_event_changed';
 comment on function mautomate_internal.event_changed() is

@@ -54,16 +54,18 @@ create function mautomate_internal.run_pass(pass text, max_items int)
   returns bigint
   language c volatile as 'MODULE_PATHNAME', 'mautomate_run_pass';
 comment on function mautomate_internal.run_pass(text, int) is
-  'one pass of the scheduler: timers, sweep or journeys; returns how many it did';
+  'one pass of the scheduler: deferred, timers, sweep or journeys; returns how many it did';
 
 create function mautomate.run(max_items int default 1000)
   returns table (pass text, done bigint)
   language sql volatile security definer
   set search_path = pg_catalog, pg_temp
   begin atomic
-    select p, mautomate_internal.run_pass(p, max_items)
-    from unnest(array['timers', 'enrollments', 'sweep']) as p;
+    select p, done
+    from (select p, mautomate_internal.run_pass(p, max_items) as done
+          from unnest(array['deferred', 'timers', 'enrollments', 'sweep']) as p) x
+    where p <> 'deferred' or done > 0;
   end;
 comment on function mautomate.run(int) is
-  'does in this transaction what the scheduler worker does: timers that are due, enrollments whose next step is, contacts to be brought up to date; '
-  'at most max_items of each. Returns how many were done: call it again until all are 0. Error: 25006 on a standby.';
+  'does in this transaction what the scheduler worker does: what mautomate.refresh = deferred only noted, timers that are due, enrollments whose next step is, contacts to be brought up to date; '
+  'at most max_items of each. Returns how many were done: call it again until all are 0 (deferred has a row where there was something). Error: 25006 on a standby.';

@@ -82,7 +82,7 @@ comment on column mautomate_internal.enrollment.wake_at is
 comment on column mautomate_internal.enrollment.attempts is
   'failures of the current step';
 comment on column mautomate_internal.enrollment.event_id is
-  'the event that started it; later ones may wake or end it';
+  'the number of the event that started it (where mautomate.refresh = deferred only noted it, one of when it was folded); later ones may wake or end it';
 create unique index enrollment_active
   on mautomate_internal.enrollment (contact_id, workflow_id, key)
   where state = 'active' and exclusive;

@@ -1,0 +1,178 @@
+/*
+ * refresh_note.c
+ *	  Statement triggers under mautomate.refresh = deferred: from rows to
+ *	  notes.
+ *
+ * States are not looked at, and for events no definitions either: what it all
+ * means is found out when the notes are replayed (refresh_replay.c). What
+ * cannot be told then, because the rows of contacts do not say what they
+ * were, becomes events at once: a new stage, and an attribute that was.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "columns.h"
+#include "deferred.h"
+#include "refresh_private.h"
+#include "sql.h"
+#include "wake.h"
+
+/* Columns of mautomate.event that make an event known. */
+enum
+{
+	EVENT_CONTACT_ID,
+	EVENT_KIND,
+	EVENT_OCCURRED_AT,
+	EVENT_EVENT_ID,
+	EVENT_KNOWN_BY
+};
+
+/* The note of a row of mautomate.event. */
+static void
+read_event(TupleTableSlot *slot, MaNote *note)
+{
+	text *kind;
+
+	slot_getsomeattrs(slot, EVENT_KNOWN_BY);
+	kind = DatumGetTextPP(slot->tts_values[EVENT_KIND]);
+	note->contact_id = DatumGetInt64(slot->tts_values[EVENT_CONTACT_ID]);
+	note->event_id = DatumGetInt64(slot->tts_values[EVENT_EVENT_ID]);
+	note->occurred_at =
+		DatumGetTimestampTz(slot->tts_values[EVENT_OCCURRED_AT]);
+	note->kind = VARDATA_ANY(kind);
+	note->kind_length = VARSIZE_ANY_EXHDR(kind);
+}
+
+/* Events were inserted. */
+void
+ma_note_events(TriggerData *trigdata)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(
+		RelationGetDescr(trigdata->tg_relation), &TTSOpsMinimalTuple);
+	MaNoteHead	 head = {.at = ma_now(), .silent = ma_refresh_is_silent()};
+	MaNoteWriter writer;
+	MaNote		 note = {0};
+	bool		 begun = false;
+
+	while (tuplestore_gettupleslot(trigdata->tg_newtable, true, false, slot))
+	{
+		read_event(slot, &note);
+		if (!begun)
+		{
+			head.statement = note.event_id;
+			ma_deferred_begin(&writer, &head);
+			begun = true;
+		}
+		ma_deferred_add(&writer, &note);
+	}
+	if (begun)
+	{
+		ma_deferred_end(&writer);
+		ma_wake_scheduler_at_commit();
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* Writes events about contacts that changed; the trigger notes them. */
+static void
+write_events(const MaWork *works, int n, int nevents)
+{
+	static MaStatement stmt = {
+		"insert into mautomate.event (contact_id, kind, properties)"
+		" select contact_id, case when record is null then 'stage_changed'"
+		" else 'attribute_changed' end, coalesce(record,"
+		" jsonb_build_object('stage', stage, 'previous', previous))"
+		" from unnest($1, $2, $3, $4) u (contact_id, record, stage, previous)",
+		4,
+		{INT8ARRAYOID, JSONBARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
+	bool	   silent = ma_refresh_is_silent();
+	MaColumns *columns = ma_columns_new(
+		nevents, 4, (const Oid[]){INT8OID, JSONBOID, TEXTOID, TEXTOID});
+	MaSqlScope scope;
+
+	for (int i = 0; i < n; i++)
+		for (int j = -1; j < works[i].nrecords; j++)
+		{
+			if (j < 0 && (silent || works[i].stage == NULL))
+				continue;
+			ma_columns_add(columns, 0, Int64GetDatum(works[i].contact_id));
+			ma_columns_add_json(columns, 1,
+								j < 0 ? NULL : works[i].records[j]);
+			ma_columns_add_text(columns, 2, j < 0 ? works[i].stage : NULL);
+			ma_columns_add_text(columns, 3, j < 0 ? works[i].previous : NULL);
+		}
+	if (ma_columns_rows(columns) == 0)
+		return;
+	ma_sql_begin(&scope);
+	ma_columns_exec(&stmt, columns);
+	ma_sql_end(&scope);
+}
+
+/* Contacts are new or were changed. */
+void
+ma_note_contacts(const MaWork *works, int n)
+{
+	MaNoteHead	 head = {.at = ma_now(), .silent = ma_refresh_is_silent()};
+	MaNoteWriter writer;
+	MaNote		 note = {0};
+	int			 nevents = 0;
+
+	if (n == 0)
+		return;
+	for (int i = 0; i < n; i++)
+		nevents += works[i].nrecords + (works[i].stage != NULL);
+	/* first what they were: what they are is seen by now */
+	if (nevents > 0)
+		write_events(works, n, nevents);
+	head.statement = ma_evaluate_number();
+	ma_deferred_begin(&writer, &head);
+	for (int i = 0; i < n; i++)
+	{
+		note.contact_id = works[i].contact_id;
+		ma_deferred_add(&writer, &note);
+	}
+	ma_deferred_end(&writer);
+	ma_wake_scheduler_at_commit();
+}
+
+/* Contacts are to be folded anew from the log. */
+void
+ma_note_rebuild(const int64 *contact_ids, int n)
+{
+	static MaStatement stmt = {
+		"insert into mautomate_internal.dirty (contact_id, rebuild)"
+		" select *, true from unnest($1)",
+		1,
+		{INT8ARRAYOID}};
+	MaColumns *columns = ma_columns_new(n, 1, (const Oid[]){INT8OID});
+	MaSqlScope scope;
+
+	for (int i = 0; i < n; i++)
+		ma_columns_add(columns, 0, Int64GetDatum(contact_ids[i]));
+	ma_sql_begin(&scope);
+	ma_columns_exec(&stmt, columns);
+	ma_sql_end(&scope);
+	ma_wake_scheduler_at_commit();
+}
+
+/* All of them are. */
+void
+ma_note_rebuild_all(void)
+{
+	static MaStatement stmt = {
+		"insert into mautomate_internal.dirty (contact_id, rebuild)"
+		" select contact_id, true from mautomate_internal.contact_state",
+		0};
+	MaSqlScope scope;
+
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, NULL, NULL, 0);
+	ma_sql_end(&scope);
+	ma_wake_scheduler_at_commit();
+}
