@@ -9,6 +9,7 @@
 #include "fmgr.h"
 #include "nodes/pg_list.h"
 #include "pgtime.h"
+#include "storage/lockdefs.h"
 #include "utils/relcache.h"
 #include "utils/tuplestore.h"
 
@@ -54,9 +55,10 @@ typedef struct MaSourceText
 /* The foreign key that leads from a row to the row that tells who it is. */
 typedef struct MaVia
 {
-	Oid		  relid; /* the table that it points to */
-	TupleDesc desc;	 /* its columns */
-	Oid		  index; /* unique, over the columns pointed to */
+	Oid		  relid;	  /* the table that it points to */
+	TupleDesc desc;		  /* its columns */
+	Oid		  constraint; /* the foreign key */
+	Oid		  index;	  /* unique, over the columns pointed to */
 	int		  nkeys;
 	int16	  from[INDEX_MAX_KEYS];		 /* columns that point */
 	int16	  to[INDEX_MAX_KEYS];		 /* columns pointed to */
@@ -167,7 +169,8 @@ extern void ma_capture_scan(Relation rel, MaCapture *capture);
 
 /* capture_attach.c */
 extern void ma_capture_arguments(FunctionCallInfo fcinfo, MaSourceText *text);
-extern void ma_capture_describe(Relation rel, MaSourceText *text);
+extern void ma_capture_describe(Relation rel, MaSourceText *text,
+								LOCKMODE lock);
 extern void ma_capture_prepare(Relation rel, MaSource *source);
 extern void ma_capture_check_readable(Relation rel);
 

@@ -36,6 +36,7 @@ PG_FUNCTION_INFO_V1(mautomate_attach_events);
 PG_FUNCTION_INFO_V1(mautomate_detach);
 
 static const char *attach(MaSourceText *text, bool backfill);
+static char		  *default_name(Relation rel, const char *kind);
 static void		   check_kind_of(Relation rel);
 static void		   check_part_of(Relation rel);
 static void		   check_rights(Relation rel, AclMode mode);
@@ -43,7 +44,7 @@ static void		   check_row_security(Relation rel);
 static void	  refuse_relation(Relation rel, const char *why, const char *hint);
 static void	  describe_key(Relation rel, MaSourceText *text);
 static char **column_names(TupleDesc desc);
-static void	  describe_via(MaSourceText *text);
+static void	  describe_via(MaSourceText *text, LOCKMODE lock);
 static void	  take_identity(MaSourceText *text);
 static void	  check_fields(const MaSource *source);
 static void	  check_index(const MaSource *source, Relation rel);
@@ -130,7 +131,7 @@ attach(MaSourceText *text, bool backfill)
 	const char *result;
 
 	(void) find_all_inheritors(text->relation, ShareRowExclusiveLock, NULL);
-	ma_capture_describe(rel, text);
+	ma_capture_describe(rel, text, ShareRowExclusiveLock);
 	check_rights(rel, ACL_TRIGGER);
 	if (backfill)
 	{
@@ -160,22 +161,17 @@ ma_capture_prepare(Relation rel, MaSource *source)
 	check_fields(source);
 }
 
-/* Completes the words of a source, or tells why it cannot be one. */
+/*
+ * Completes the words of a source, or tells why it cannot be one; takes this
+ * lock on the table that it points to.
+ */
 void
-ma_capture_describe(Relation rel, MaSourceText *text)
+ma_capture_describe(Relation rel, MaSourceText *text, LOCKMODE lock)
 {
 	check_kind_of(rel);
 	check_part_of(rel);
 	if (text->source == NULL)
-	{
-		text->source =
-			psprintf("%s.%s", get_namespace_name(RelationGetNamespace(rel)),
-					 RelationGetRelationName(rel));
-		if (text->kind != NULL)
-			text->source = psprintf("%s.%s", text->source, text->kind);
-		if (strlen(text->source) > 2 * NAMEDATALEN)
-			text->source[2 * NAMEDATALEN] = '\0';
-	}
+		text->source = default_name(rel, text->kind);
 	if (*text->source == '\0' || strlen(text->source) > 2 * NAMEDATALEN)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
 						errmsg("the name of a source has 1 to %d bytes",
@@ -185,7 +181,46 @@ ma_capture_describe(Relation rel, MaSourceText *text)
 	text->ncolumns = RelationGetDescr(rel)->natts;
 	text->columns = column_names(RelationGetDescr(rel));
 	if (OidIsValid(text->via))
-		describe_via(text);
+		describe_via(text, lock);
+}
+
+/*
+ * The name of a source that has been given none: schema.relation(.kind); but
+ * one whose table has another name since keeps its own.
+ */
+static char *
+default_name(Relation rel, const char *kind)
+{
+	static MaStatement renamed = {
+		"select source from mautomate_internal.source s,"
+		" left(source, length(source) - coalesce(length(kind) + 1, 0)) name"
+		" where relation = $1 and kind is not distinct from $2"
+		" and (kind is null or source = name || '.' || kind)"
+		" and position('.' in name) > 0 order by source <> $3, source",
+		3,
+		{REGCLASSOID, TEXTOID, TEXTOID}};
+	char *name =
+		psprintf("%s.%s", get_namespace_name(RelationGetNamespace(rel)),
+				 RelationGetRelationName(rel));
+	Datum	   values[3] = {ObjectIdGetDatum(RelationGetRelid(rel))};
+	MaSqlScope scope;
+
+	if (kind != NULL)
+	{
+		name = psprintf("%s.%s", name, kind);
+		values[1] = CStringGetTextDatum(kind);
+	}
+	if (strlen(name) > 2 * NAMEDATALEN)
+		name[2 * NAMEDATALEN] = '\0';
+	values[2] = CStringGetTextDatum(name);
+	ma_sql_begin(&scope);
+	if (ma_sql_exec(&renamed, values, kind ? "   " : " n ", 1) > 0)
+	{
+		MemoryContextSwitchTo(scope.cxt);
+		name = ma_sql_text(0, 1);
+	}
+	ma_sql_end(&scope);
+	return name;
 }
 
 /* Refuses what is no table of the application. */
@@ -323,9 +358,9 @@ column_names(TupleDesc desc)
 
 /* Checks and describes the table that tells who it is. */
 static void
-describe_via(MaSourceText *text)
+describe_via(MaSourceText *text, LOCKMODE lock)
 {
-	Relation to = relation_open(text->via, ShareRowExclusiveLock);
+	Relation to = relation_open(text->via, lock);
 
 	check_kind_of(to);
 	if (to->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||

@@ -75,6 +75,12 @@ extern void ma_via_close(MaViaReader *reader);
 extern void ma_via_follow(MaViaFollow *follow, TupleTableSlot *row,
 						  TupleTableSlot *old);
 
+/* capture_run.c */
+typedef void (*MaCaptureTake)(MaCaptureRun *run, void *arg);
+
+extern void ma_capture_watch(MaCapture *capture, MaCaptureTake take,
+							 void *arg);
+
 /* capture_row.c */
 extern void ma_capture_evaluate(MaCaptureRun *run);
 extern void ma_capture_write_notes(MaCaptureRun *run);

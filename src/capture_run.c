@@ -25,6 +25,8 @@ struct MaCapture
 {
 	MemoryContext cxt; /* of one chunk */
 	MaCaptureMode mode;
+	MaCaptureTake take; /* instead of writing; NULL: write */
+	void		 *take_arg;
 	int			  nruns;
 	MaCaptureRun *runs;			  /* one per source that can be read */
 	MaCaptureRow  rows[MA_CHUNK]; /* collected, in cxt */
@@ -88,6 +90,14 @@ begin_run(MaCapture *capture, MaSource *source, TupleDesc desc)
 		MakeSingleTupleTableSlot(source->via->desc, &TTSOpsMinimalTuple);
 }
 
+/* From here on nothing is written: take gets what rows would become. */
+void
+ma_capture_watch(MaCapture *capture, MaCaptureTake take, void *arg)
+{
+	capture->take = take;
+	capture->take_arg = arg;
+}
+
 /* Where the rows given to ma_capture_add() are to be made. */
 MemoryContext
 ma_capture_context(MaCapture *capture)
@@ -145,10 +155,14 @@ flush(MaCapture *capture)
 		if (run->source->via != NULL && !run->followed)
 			fetch_pointed(run);
 		ma_capture_evaluate(run);
+		if (capture->take != NULL)
+			capture->take(run, capture->take_arg);
 	}
-	if (capture->nrows > 0 && capture->mode == MA_CAPTURE_ERASE)
+	if (capture->nrows == 0 || capture->take != NULL)
+		;
+	else if (capture->mode == MA_CAPTURE_ERASE)
 		erase_chunk(capture);
-	else if (capture->nrows > 0)
+	else
 		write_chunk(capture);
 	MemoryContextSwitchTo(old);
 	for (int i = 0; i < capture->nruns; i++)

@@ -317,6 +317,15 @@ ma_captured_acquire(Relation rel)
 	return entry->captured;
 }
 
+/* Is the way to the person of a source's rows still what it was? */
+static bool
+is_via_current(const MaSource *source)
+{
+	if (!OidIsValid(source->text.via))
+		return true;
+	return source->via != NULL && ma_via_is_current(source->via);
+}
+
 /* Are the tables still what they were compiled for? */
 static bool
 is_current(const MaCaptured *captured, Relation rel)
@@ -329,8 +338,10 @@ is_current(const MaCaptured *captured, Relation rel)
 		MaCaptureGroup *group = &captured->groups[i];
 
 		for (int j = 0; j < group->nsources; j++)
-			if (group->sources[j].via != NULL &&
-				!ma_via_is_current(group->sources[j].via))
+			if (!is_via_current(&group->sources[j]))
+				return false;
+		for (int j = 0; j < group->nfollowers; j++)
+			if (!is_via_current(&group->followers[j]))
 				return false;
 	}
 	return true;

@@ -52,6 +52,7 @@ static const struct
 static int16 needed_triggers(Oid relid);
 static void	 sync_one(Oid relid);
 static void	 create_trigger(Relation rel, const char *name, int16 event);
+static bool	 changes_family(Node *command);
 static void	 find_incomplete(Oid **relids, int *n);
 
 static MaWatch watch = {"source"};
@@ -196,7 +197,8 @@ mautomate_table_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("function \"%s\" must be called as a trigger",
 							   "table_changed")));
-	if (!ma_inval_watch(&watch))
+	if (!changes_family(((EventTriggerData *) fcinfo->context)->parsetree) ||
+		!ma_inval_watch(&watch))
 		PG_RETURN_NULL();
 	find_incomplete(&relids, &n);
 	for (int i = 0; i < n; i++)
@@ -204,6 +206,34 @@ mautomate_table_changed(PG_FUNCTION_ARGS)
 	/* whose rows a table's are is cached with its sources */
 	CacheInvalidateRelcacheByRelid(watch.relid);
 	PG_RETURN_NULL();
+}
+
+/*
+ * Can a command make a table a partition or child of another one, or end
+ * that? (In a restore no other one may create triggers: it brings its own.)
+ */
+static bool
+changes_family(Node *command)
+{
+	ListCell *lc;
+
+	if (IsA(command, CreateStmt))
+		return castNode(CreateStmt, command)->inhRelations != NIL;
+	if (!IsA(command, AlterTableStmt))
+		return IsA(command, CreateSchemaStmt);
+	foreach (lc, castNode(AlterTableStmt, command)->cmds)
+		switch (lfirst_node(AlterTableCmd, lc)->subtype)
+		{
+			case AT_AddInherit:
+			case AT_DropInherit:
+			case AT_AttachPartition:
+			case AT_DetachPartition:
+			case AT_DetachPartitionFinalize:
+				return true;
+			default:
+				break;
+		}
+	return false;
 }
 
 /* Attached tables some partition or child of which has no trigger yet. */

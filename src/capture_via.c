@@ -81,6 +81,7 @@ ma_via_resolve(MaSource *source, Relation rel)
 		elog(ERROR, "cache lookup failed for constraint %u", key->conoid);
 	constraint = (Form_pg_constraint) GETSTRUCT(tuple);
 	via->relid = key->confrelid;
+	via->constraint = key->conoid;
 	via->desc = CreateTupleDescCopyConstr(RelationGetDescr(to));
 	via->index = constraint->conindid;
 	via->deferrable = constraint->condeferrable;
@@ -124,11 +125,15 @@ choose(MaSource *source, Relation rel)
 	}
 	if (n == 1)
 		return found;
+	if (to == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the table that \"%s\" points to is gone",
+							   RelationGetRelationName(rel))));
 	if (names.len == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("table \"%s\" has no foreign key to \"%s\"",
-						RelationGetRelationName(rel), to ? to : "?"),
+						RelationGetRelationName(rel), to),
 				 errhint("ALTER TABLE ... ADD FOREIGN KEY (...) REFERENCES "
 						 "... NOT VALID makes one without looking at what is "
 						 "there.")));
@@ -181,8 +186,10 @@ ma_via_is_current(const MaVia *via)
 
 	if (to == NULL)
 		return false;
-	same = equalTupleDescs(via->desc, RelationGetDescr(to)) &&
-		   SearchSysCacheExists1(RELOID, ObjectIdGetDatum(via->index));
+	same =
+		equalTupleDescs(via->desc, RelationGetDescr(to)) &&
+		SearchSysCacheExists1(CONSTROID, ObjectIdGetDatum(via->constraint)) &&
+		SearchSysCacheExists1(RELOID, ObjectIdGetDatum(via->index));
 	relation_close(to, NoLock);
 	return same;
 }

@@ -72,6 +72,18 @@ comment on function mautomate.attach_events(regclass, text, text, text, text, re
   'rows of partitions and children count as rows of the table, whichever name the statement uses, and those that come later too; what a partition brings along when it is attached to its table is not seen until the source is attached again; a partition that leaves takes no part any more; children need keys of their own; '
   'source is the name, schema.relation.kind by default; needs a primary key, TRIGGER and (backfill) SELECT on the table, and both on via; returns created, changed or unchanged';
 
+create function mautomate.attach_preview(relation regclass, kind text,
+    contact text default null, email text default null, anonymous text default null, via regclass default null,
+    occurred_at text default null, properties text default null, condition text default null, void_when text default null,
+    on_update text default 'ignore', zone text default null, source text default null,
+    backfill boolean default true, via_key text default null,
+    out what text, out n bigint, out external_id text, out email_address text, out event text,
+    out at timestamptz, out event_properties jsonb, out problem text)
+  returns setof record language c
+  as 'MODULE_PATHNAME', 'mautomate_attach_preview';
+comment on function mautomate.attach_preview(regclass, text, text, text, text, regclass, text, text, text, text, text, text, text, boolean, text) is
+  'what attach_events() with the same arguments would do with the rows that are there, doing nothing: up to ten events that they would become, each with the name of the contact, up to ten errors, and (n) how many rows were read, would be new events, are events already, how many contacts nobody knows yet, and how many errors. Rows that are in none of these do not satisfy condition, are void or nobody''s. Reads the whole table; needs SELECT on it; errors as attach_events()';
+
 create function mautomate.detach(source text)
   returns void language c strict
   as 'MODULE_PATHNAME', 'mautomate_detach';

@@ -74,7 +74,7 @@ insert into erase.customer select 'erase c' || n, 'erasec' || n || '@example.com
 insert into erase.guest values ('guest1@example.com'), ('guest2@example.com');
 select mautomate.track('erase c1', 'erase_buy') > 0 as bought, mautomate.track('guest1@example.com', 'erase_buy') > 0 as too;
 select mautomate.identify('erase g', 'guest2@example.com') > 0 as has_an_id_now, mautomate.alias('erase c2', 'erase c3') > 0 as merged;
-create view erase.who as select external_id, email from mautomate.contacts where external_id like 'erase c%' or email like 'guest%' or external_id like 'erase g%' order by 1;
+create view erase.who as select external_id, email from mautomate.contacts where external_id like 'erase c%' or email like 'guest_@example.com' or external_id like 'erase g%' order by 1;
 set role erase_app;
 delete from erase.customer where id <> 'erase c3';
 delete from erase.guest;
