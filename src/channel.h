@@ -77,7 +77,11 @@ typedef struct MaChannel
 	char			  *helo;
 	char			  *from; /* smtp: an address; http: what they call it */
 	char			  *from_name;
-	char			  *reply_to; /* address */
+	char			  *reply_to;	/* address */
+	char			  *links;		/* URL of the pages behind links */
+	char			  *unsubscribe; /* address */
+	char			  *list_id;
+	char			  *feedback_id;
 	int				   connections;
 	int				   connect_ms; /* 0: the transport's default */
 	int				   reply_ms;   /* likewise, and so below */

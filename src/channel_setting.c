@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "guc.h"
 #include "payload.h"
+#include "token.h"
 
 /* What a setting is, and so where it is stored. */
 typedef enum SettingType
@@ -134,6 +135,10 @@ static const Setting channel_settings[] = {
 	{"from", SETTING_ADDRESS, SMTP, CHANNEL(from)},
 	{"from_name", SETTING_TEXT, SMTP, CHANNEL(from_name)},
 	{"reply_to", SETTING_ADDRESS, SMTP, CHANNEL(reply_to)},
+	{"links", SETTING_TEXT, SMTP | HTTP, CHANNEL(links)},
+	{"unsubscribe", SETTING_ADDRESS, SMTP, CHANNEL(unsubscribe)},
+	{"list_id", SETTING_HOST, SMTP, CHANNEL(list_id)},
+	{"feedback_id", SETTING_TOKEN, SMTP, CHANNEL(feedback_id)},
 	{"connections", SETTING_INT, SMTP | HTTP, CHANNEL(connections), 1, 512},
 	{"in_doubt", SETTING_POLICY, SMTP | HTTP, CHANNEL(hold_in_doubt)},
 	{"connect_timeout", SETTING_SPAN, SMTP | HTTP, CHANNEL(connect_ms)},
@@ -179,6 +184,7 @@ pg_noreturn static void wrong_setting(const Place *place,
 static void				check_smtp(const MaChannel *channel);
 static void				check_http(const MaChannel *channel);
 static void check_login(const MaChannel *channel, const MaRelay *relay);
+static void check_links(const MaChannel *channel);
 static void check_secrets(const MaChannel *channel);
 static void warn_plain(const MaChannel *channel, const char *hint);
 
@@ -214,6 +220,8 @@ ma_channel_check(const MaChannel *channel)
 		check_smtp(channel);
 	if (channel->transport == MA_CHANNEL_HTTP)
 		check_http(channel);
+	if (channel->links != NULL)
+		check_links(channel);
 }
 
 /* Reads the settings of one object. */
@@ -693,6 +701,20 @@ check_login(const MaChannel *channel, const MaRelay *relay)
 							   channel->name)));
 	if (relay->user != NULL)
 		check_secrets(channel);
+}
+
+/* Can links of messages lead there, and can they be signed? */
+static void
+check_links(const MaChannel *channel)
+{
+	Place		place = {unconstify(MaChannel *, channel), "links"};
+	const char *host = strstr(channel->links, "://");
+
+	if ((strncmp(channel->links, "https://", 8) != 0 &&
+		 strncmp(channel->links, "http://", 7) != 0) ||
+		host[3] == '\0' || strpbrk(channel->links, " <>\"?#") != NULL)
+		wrong_setting(&place, "a URL like \"https://example.com/mail\"");
+	ma_token_check_key();
 }
 
 /* Is it said where secrets are? */

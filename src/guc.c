@@ -26,6 +26,7 @@ int	  ma_guc_complaints;
 char *ma_guc_stop_words;
 char *ma_guc_start_words;
 int	  ma_guc_data_timeout;
+char *ma_guc_token_key_file;
 
 static const struct config_enum_entry identity_options[] = {
 	{"merge", MA_IDENTITY_MERGE, false},
@@ -153,6 +154,12 @@ ma_guc_init(void)
 							   "passwords and keys.",
 							   "Channels name a bare file in it.",
 							   &ma_guc_secrets_directory, "", PGC_SUSET,
+							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("mautomate.token_key_file",
+							   "Sets the file with the key that signs the "
+							   "links of messages.",
+							   "A bare name in mautomate.secrets_directory.",
+							   &ma_guc_token_key_file, "token_key", PGC_SUSET,
 							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomIntVariable("mautomate.data_timeout",
 							"Sets how long a function may take that gives "

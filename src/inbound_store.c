@@ -43,7 +43,6 @@ static const char *event_kind(MaInboundKind kind);
 static bool		   store_event(MaInboundEvent *event);
 static const char *suppression_reason(const MaInboundEvent *event);
 static int	count_events(const MaInboundEvent *event, TimestampTz since);
-static bool suppress(const char *address, const char *reason);
 static bool release(const char *address);
 static void keep_reply(const MaInboundEvent *event);
 static void settle(const MaInboundEvent *event);
@@ -181,7 +180,7 @@ ma_inbound_record(MaInboundEvent *event)
 		return;
 	reason = event->target.address == NULL ? NULL : suppression_reason(event);
 	if (reason != NULL)
-		event->suppressed = suppress(event->target.address, reason);
+		event->suppressed = ma_inbound_suppress(event->target.address, reason);
 	if (event->kind == MA_INBOUND_SUBSCRIBE && event->target.address != NULL)
 		event->released = release(event->target.address);
 	if (event->target.message_id == 0)
@@ -299,8 +298,8 @@ count_events(const MaInboundEvent *event, TimestampTz since)
 }
 
 /* Suppresses an address; true if that is new. */
-static bool
-suppress(const char *address, const char *reason)
+bool
+ma_inbound_suppress(const char *address, const char *reason)
 {
 	static MaStatement stmt = {
 		"insert into mautomate_internal.suppression"

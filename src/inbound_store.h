@@ -48,6 +48,7 @@ extern bool ma_inbound_find_provided(int channel_id, const char *provider_id,
 									 MaInboundTarget *target);
 extern void ma_inbound_find_contact(int64 contact_id, MaInboundTarget *target);
 extern void ma_inbound_record(MaInboundEvent *event);
+extern bool ma_inbound_suppress(const char *address, const char *reason);
 extern Jsonb *ma_inbound_properties(const MaInboundEvent *event);
 extern Jsonb *ma_inbound_result(const MaInboundEvent *event);
 extern Jsonb *ma_inbound_describe(const MaInbound *mail);

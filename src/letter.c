@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
@@ -24,6 +26,7 @@
 #include "gate.h"
 #include "letter.h"
 #include "letter_request.h"
+#include "link.h"
 #include "mime.h"
 #include "outbox.h"
 #include "sql.h"
@@ -40,7 +43,8 @@ typedef struct Draft
 	MaRecipient recipient;
 	char	   *name; /* of the person */
 	char *template;	  /* its name */
-	Jsonb *data;	  /* contact, context, entry, event */
+	Jsonb  *data;	  /* contact, context, entry, event, links */
+	MaLinks links;
 } Draft;
 
 static Draft *load(const MaChannel *channel, const MaClaim *claims, int *n);
@@ -235,6 +239,9 @@ render(const MaChannel *channel, Draft *draft)
 	{
 		MaRendered said;
 
+		draft->data =
+			ma_link_add(channel, draft->letter->message_id, draft->enqueued_at,
+						draft->data, &draft->links);
 		ma_template_say(draft->template_id, draft->version, draft->data, false,
 						&said);
 		if (channel->transport == MA_CHANNEL_SMTP)
@@ -265,6 +272,27 @@ render(const MaChannel *channel, Draft *draft)
 	PG_END_TRY();
 }
 
+/* Does a link stand in what a message says? */
+static bool
+stands_in(const char *link, const MaRendered *said)
+{
+	return link != NULL &&
+		   ((said->html != NULL && strstr(said->html, link) != NULL) ||
+			(said->body != NULL && strstr(said->body, link) != NULL));
+}
+
+/* A name as one word of ASCII. */
+static char *
+one_word(const char *name)
+{
+	char *word = pstrdup(name);
+
+	for (char *p = word; *p != '\0'; p++)
+		if (!isalnum((unsigned char) *p) || (*p & 0x80))
+			*p = '_';
+	return word;
+}
+
 /* Composes what goes over the wire. */
 static void
 compose(const MaChannel *channel, const Draft *draft, const MaRendered *said)
@@ -287,6 +315,17 @@ compose(const MaChannel *channel, const Draft *draft, const MaRendered *said)
 	mail.auto_submitted = "auto-generated";
 	mail.files = said->files;
 	mail.nfiles = said->nfiles;
+	mail.unsubscribe_mailto = channel->unsubscribe;
+	mail.list_id = channel->list_id;
+	if (stands_in(draft->links.unsubscribe, said))
+	{
+		mail.unsubscribe_url = draft->links.unsubscribe;
+		mail.one_click = strncmp(mail.unsubscribe_url, "https:", 6) == 0;
+	}
+	if (channel->feedback_id != NULL)
+		mail.feedback_id =
+			psprintf("%s:%s:%s", one_word(draft->template),
+					 one_word(channel->name), channel->feedback_id);
 	letter->sender = pstrdup(channel->from);
 	initStringInfo(&letter->content);
 	ma_mail_compose(&mail, &letter->content);

@@ -13,6 +13,7 @@
 #include "channel.h"
 #include "contact.h"
 #include "json.h"
+#include "link.h"
 #include "letter_request.h"
 #include "sql.h"
 #include "template_store.h"
@@ -34,8 +35,12 @@ mautomate_preview_template(PG_FUNCTION_ARGS)
 	JsonbParseState *state = NULL;
 	MaOutgoing		 outgoing = {0};
 	MaRendered		 said;
+	MaLinks			 links;
 	int				 channel_id;
 
+	channel_id = ma_template_find(id, 0)->channel_id;
+	if (channel_id != 0)
+		data = ma_link_add(ma_channel_find(channel_id), 0, 0, data, &links);
 	ma_template_say(id, 0, data, true, &said);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	ma_json_text(&state, "subject", said.subject);
@@ -44,7 +49,6 @@ mautomate_preview_template(PG_FUNCTION_ARGS)
 	if (said.payload != NULL)
 		ma_json_value(&state, "payload", said.payload);
 	push_files(&state, &said);
-	channel_id = ma_template_find(id, 0)->channel_id;
 	outgoing.template = name;
 	outgoing.data = data;
 	outgoing.said = &said;

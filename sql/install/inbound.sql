@@ -35,3 +35,11 @@ comment on function mautomate.handle_inbound(text, text, text, text) is
   'if it is one of mautomate.start_words, resubscribed, and the address is suppressed no more, unless for another reason. '
   'The same provider_id again changes nothing; null: nothing is known to be a repetition. Strangers never become contacts. '
   'Errors: 42704 for an unknown channel, 22023 if address is neither an e-mail address nor a phone number.';
+
+create function mautomate.unsubscribe(token text, scope text default 'all')
+  returns jsonb
+  language c volatile as 'MODULE_PATHNAME', 'mautomate_unsubscribe';
+comment on function mautomate.unsubscribe(text, text) is
+  'what the page behind links.unsubscribe of a message calls, for GET by a person as for the POST of a mail program (RFC 8058): '
+  'an event unsubscribed of the contact, and the address that got the message is suppressed; the same again changes nothing, unless the address was unsuppressed since. '
+  'token: the last part of the link. scope: all. Errors: 22023 for a token that was not made here with the present key, or for another scope.';

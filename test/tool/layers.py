@@ -10,13 +10,13 @@ import re
 # within a family everything goes.
 LAYERS = [
     """compat sql guc zone clock inval error wake arm address batch setting
-    argument lease guard columns calendar table json nearest""",
+    argument lease guard columns calendar table json nearest token""",
     """anniversary value vocabulary signal cell predicate document program
     workflow liquid html channel template mime transport payload""",
     """log_sql definition predicate_store state deferred outbox gate""",
     """refresh entry model contact merge erase attribute event""",
     """capture track identify kind use known list score grant explain verify
-    enrollment workflow_store journey delivery send letter preview
+    enrollment workflow_store journey delivery send letter preview link
     inbound""",
     """launcher worker mautomate""",
 ]
