@@ -245,7 +245,9 @@ read_lists(MaDefinitions *definitions, int **predicate_ids)
 {
 	static MaStatement stmt = {
 		"select list_id::bigint, name, predicate_id::bigint, generation,"
-		" (state <> 'ready')::int::bigint"
+		" (state in ('building', 'sweeping'))::int::bigint,"
+		" (state = 'sweeping')::int::bigint,"
+		" (state = 'following')::int::bigint, built_at"
 		" from mautomate_internal.list order by list_id",
 		0};
 	uint64 n = ma_sql_read(&stmt, NULL, NULL, 0);
@@ -265,8 +267,19 @@ read_lists(MaDefinitions *definitions, int **predicate_ids)
 		list->is_static = (*predicate_ids)[i] == 0;
 		list->generation = get_int(i, 4);
 		list->building = get_int(i, 5) != 0;
+		list->following = get_int(i, 7) != 0;
+		list->filled_at = get_int(i, 8);
 		definitions->consumers_at =
 			Max(definitions->consumers_at, list->generation);
+		if (get_int(i, 6) != 0 || list->following)
+			definitions->follow_at =
+				Max(definitions->follow_at, list->generation);
+		if (get_int(i, 6) != 0)
+			definitions->rebuild_at =
+				Max(definitions->rebuild_at, list->generation);
+		else if (!list->building && !list->following)
+			definitions->settled_at =
+				Max(definitions->settled_at, list->generation);
 	}
 }
 
@@ -295,6 +308,8 @@ read_scores(MaDefinitions *definitions)
 		score->generation = get_int(i, 5);
 		definitions->consumers_at =
 			Max(definitions->consumers_at, score->generation);
+		definitions->settled_at =
+			Max(definitions->settled_at, score->generation);
 	}
 }
 

@@ -22,6 +22,8 @@ typedef struct MaListDef
 	bool		is_static;
 	int64		generation; /* at which its predicate last changed */
 	bool		building;	/* not ready: who enters it does so silently */
+	bool		following;	/* states older than it do not know it yet, */
+	TimestampTz filled_at;	/* its members are right since then */
 } MaListDef;
 
 /* A rule of a score. */
@@ -132,6 +134,9 @@ typedef struct MaDefinitions
 {
 	int64		  generation;	/* of all definitions in here */
 	int64		  consumers_at; /* at which a consumer last changed */
+	int64		  settled_at;	/* the same of those everybody knows */
+	int64		  rebuild_at;	/* older states are folded anew */
+	int64		  follow_at;	/* older states are swept; 0: none */
 	MemoryContext cxt;			/* owns everything below */
 	int			  nlists;
 	MaListDef	 *lists;

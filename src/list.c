@@ -14,8 +14,10 @@
 #include "catalog/pg_type_d.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
 
 #include "argument.h"
+#include "clock.h"
 #include "contact.h"
 #include "known.h"
 #include "list.h"
@@ -41,15 +43,15 @@ typedef struct StoredList
 static bool
 find_list(const char *name, StoredList *list)
 {
-	static MaStatement stmt = {"select list_id, predicate, state = 'ready'"
-							   " from mautomate_internal.list"
-							   " where name = $1",
-							   1,
-							   {TEXTOID}};
-	MaSqlScope		   scope;
-	Datum			   value = CStringGetTextDatum(name);
-	bool			   found;
-	bool			   isnull;
+	static MaStatement stmt = {
+		"select list_id, predicate, state in ('ready', 'following')"
+		" from mautomate_internal.list where name = $1",
+		1,
+		{TEXTOID}};
+	MaSqlScope scope;
+	Datum	   value = CStringGetTextDatum(name);
+	bool	   found;
+	bool	   isnull;
 
 	ma_sql_begin(&scope);
 	found = ma_sql_exec(&stmt, &value, NULL, 1) > 0;
@@ -79,38 +81,82 @@ ma_list_id(const char *name, bool *is_static)
 }
 
 /*
- * Stores a list of a predicate; an existing one is changed. It is ready, if
- * the caller fills it now, or to be built.
+ * Stores a list of a predicate, or a static one; an existing one is changed.
+ * It was filled at that instant, or is to be built. Returns its number.
  */
-static void
+static int
 store_list(const char *name, const char *predicate, int predicate_id,
-		   bool ready)
+		   int64 generation, TimestampTz filled_at)
 {
 	static MaStatement stmt = {
 		"insert into mautomate_internal.list"
 		" (name, predicate, predicate_id, generation, built_at, state)"
-		" values ($1, $2, $3, $4, case when $5 then mautomate.clock() end,"
-		" case when $5 then 'ready' else 'building' end)"
+		" values ($1, $2, $3, $4, $5,"
+		" case when $5 is null then 'building' else 'ready' end)"
 		" on conflict (name) do update set predicate = excluded.predicate,"
 		" predicate_id = excluded.predicate_id,"
 		" generation = excluded.generation, built_at = excluded.built_at,"
-		" state = excluded.state, wait_for = null, started_at = null",
+		" state = excluded.state, wait_for = null, started_at = null"
+		" returning list_id",
 		5,
-		{TEXTOID, TEXTOID, INT4OID, INT8OID, BOOLOID}};
+		{TEXTOID, TEXTOID, INT4OID, INT8OID, TIMESTAMPTZOID}};
 	MaSqlScope scope;
 	Datum	   values[5];
 	char	   nulls[6] = "     ";
+	bool	   isnull;
+	int		   list_id;
 
 	values[0] = CStringGetTextDatum(name);
 	values[1] = CStringGetTextDatum(predicate ? predicate : "");
 	values[2] = Int32GetDatum(predicate_id);
-	values[3] = Int64GetDatum(ma_definition_generation());
-	values[4] = BoolGetDatum(ready);
+	values[3] = Int64GetDatum(generation);
+	values[4] = TimestampTzGetDatum(filled_at);
 	if (predicate == NULL)
 		nulls[1] = nulls[2] = 'n';
+	if (filled_at == DT_NOEND)
+		nulls[4] = 'n';
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, values, nulls, 0);
+	list_id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
 	ma_sql_end(&scope);
+	return list_id;
+}
+
+/* The states of the contacts follow a list that a query has filled. */
+static void
+set_following(int list_id)
+{
+	static MaStatement stmt = {
+		"update mautomate_internal.list set state = 'following',"
+		" started_at = clock_timestamp() where list_id = $1",
+		1,
+		{INT4OID}};
+	MaSqlScope scope;
+	Datum	   value = Int32GetDatum(list_id);
+
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, &value, NULL, 0);
+	ma_sql_end(&scope);
+}
+
+/* Stores a list and fills it, while those who write contacts wait. */
+static void
+build_list(const char *name, const MaExprSource *source, const MaExpr *expr,
+		   bool existed)
+{
+	int			predicate_id = ma_predicate_register(source);
+	int64		generation = ma_definition_generation();
+	TimestampTz now;
+	int			list_id;
+
+	ma_follow_lock();
+	now = ma_now();
+	list_id = store_list(name, source->text, predicate_id, generation, now);
+	(void) ma_definitions(); /* a cycle is found now */
+	if (ma_follow_fill(list_id, expr, existed, now))
+		set_following(list_id);
+	else
+		ma_refresh_everybody(false);
 }
 
 /* create_list(name, predicate, wait) */
@@ -137,11 +183,14 @@ mautomate_create_list(PG_FUNCTION_ARGS)
 	if (same && (list.ready || !wait))
 		PG_RETURN_TEXT_P(cstring_to_text("unchanged"));
 	ma_known_check(expr);
-	store_list(name, predicate, ma_predicate_register(&source), wait);
 	if (wait)
-		ma_refresh_everybody(false);
+		build_list(name, &source, expr, existed);
 	else
 	{
+		int predicate_id = ma_predicate_register(&source);
+
+		(void) store_list(name, predicate, predicate_id,
+						  ma_definition_generation(), DT_NOEND);
 		(void) ma_definitions(); /* a cycle is found now */
 		ma_wake_scheduler_at_commit();
 	}
@@ -167,7 +216,7 @@ mautomate_create_static_list(PG_FUNCTION_ARGS)
 					 errhint("Drop it first, or choose another name.")));
 		PG_RETURN_TEXT_P(cstring_to_text("unchanged"));
 	}
-	store_list(name, NULL, 0, true);
+	(void) store_list(name, NULL, 0, ma_definition_generation(), ma_now());
 	PG_RETURN_TEXT_P(cstring_to_text("created"));
 }
 

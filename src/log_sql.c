@@ -25,14 +25,6 @@
 
 PG_FUNCTION_INFO_V1(mautomate_value);
 
-/* Whose expression is written: names the event that filters look at. */
-typedef struct Writing
-{
-	char *now; /* the instant, as a literal */
-} Writing;
-
-static const char *slot_sql(const MaExpr *expr, const MaSlot *slot, void *arg);
-
 /* value_<type>(object, path): a JSON value as its type, null if it is none */
 Datum
 mautomate_value(PG_FUNCTION_ARGS)
@@ -82,17 +74,37 @@ json_sql(const char *column, const MaSlot *slot)
 }
 
 /* An instant as a literal, under the settings of the engine. */
-static char *
-now_sql(TimestampTz now)
+char *
+ma_log_sql_time(TimestampTz time)
 {
 	return psprintf("timestamptz '%s'",
 					DatumGetCString(DirectFunctionCall1(
-						timestamptz_out, TimestampTzGetDatum(now))));
+						timestamptz_out, TimestampTzGetDatum(time))));
+}
+
+/* Is the event in the window of a signal? */
+char *
+ma_log_sql_window(const MaSignal *signal, const MaWriting *writing)
+{
+	return psprintf(
+		"(e.occurred_at > %s or e.occurred_at + interval '%s' > %s)",
+		writing->now, /* the sum may be beyond all times */
+		DatumGetCString(DirectFunctionCall1(
+			interval_out,
+			IntervalPGetDatum(unconstify(Interval *, &signal->within)))),
+		writing->now);
+}
+
+/* Does the event pass the filter of a signal, which has one? */
+char *
+ma_log_sql_filter(const MaSignal *signal, MaWriting *writing)
+{
+	return ma_expr_deparse_with(signal->filter, 0, ma_log_sql_slot, writing);
 }
 
 /* Which events a signal is about, as a condition. */
 static char *
-log_sql(const MaSignal *signal, Writing *writing)
+log_sql(const MaSignal *signal, MaWriting *writing)
 {
 	StringInfoData s;
 
@@ -100,23 +112,15 @@ log_sql(const MaSignal *signal, Writing *writing)
 	appendStringInfo(&s, "e.contact_id = c.contact_id and e.kind = %s",
 					 quote_literal_cstr(signal->kind));
 	if (signal->windowed)
-		appendStringInfo(
-			&s,
-			" and (e.occurred_at > %s or e.occurred_at + interval '%s' > %s)",
-			writing->now, /* the sum may be beyond all times */
-			DatumGetCString(DirectFunctionCall1(
-				interval_out, IntervalPGetDatum(&signal->within))),
-			writing->now);
+		appendStringInfo(&s, " and %s", ma_log_sql_window(signal, writing));
 	if (signal->filter != NULL)
-		appendStringInfo(
-			&s, " and %s",
-			ma_expr_deparse_with(signal->filter, 0, slot_sql, writing));
+		appendStringInfo(&s, " and %s", ma_log_sql_filter(signal, writing));
 	return s.data;
 }
 
 /* The value of an event that a signal takes. */
-static char *
-value_sql(const MaSignal *signal)
+char *
+ma_log_sql_value(const MaSignal *signal)
 {
 	const char *property = quote_literal_cstr(signal->property);
 	MaSlot		slot = {.type = NUMERICOID, .npath = 1};
@@ -136,8 +140,8 @@ value_sql(const MaSignal *signal)
 }
 
 /* What a signal answers, as a subquery over the log. */
-static char *
-signal_sql(const MaSignal *signal, Writing *writing)
+static const char *
+signal_sql(const MaSignal *signal, MaWriting *writing)
 {
 	static const char *const aggregates[] = {
 		[MA_COUNT] = "count(*)",
@@ -153,21 +157,23 @@ signal_sql(const MaSignal *signal, Writing *writing)
 						  " event_id desc) filter (where there))[1]"};
 	const char *there = "";
 
+	if (writing->signal != NULL)
+		return writing->signal(signal, writing->arg);
 	if (signal->function == MA_LAST_VALUE)
 		there = psprintf(", mautomate_internal.value_text(e.properties,"
 						 " array[%s]) is not null as there",
 						 quote_literal_cstr(signal->property));
 	return psprintf("(select %s from (select e.occurred_at, e.event_id,"
 					" %s as v%s from mautomate.event e where %s) as log)",
-					aggregates[signal->function], value_sql(signal), there,
-					log_sql(signal, writing));
+					aggregates[signal->function], ma_log_sql_value(signal),
+					there, log_sql(signal, writing));
 }
 
 /* A query for what a signal answers for a contact, as text. */
 char *
 ma_log_sql_answer(const MaSignal *signal, int64 contact_id, TimestampTz now)
 {
-	Writing writing = {.now = now_sql(now)};
+	MaWriting writing = {.now = ma_log_sql_time(now)};
 
 	return psprintf("select (%s)::text from mautomate.contact c"
 					" where c.contact_id = " INT64_FORMAT,
@@ -193,9 +199,9 @@ ma_log_sql_events(const MaSignal *signal, int64 contact_id, TimestampTz now,
 		[MA_EVER] = "e.occurred_at desc",
 		[MA_DISTINCT] = "e.occurred_at desc",
 		[MA_LAST_VALUE] = "e.occurred_at desc"};
-	Writing writing = {.now = now_sql(now)};
-	char   *value = value_sql(signal);
-	char   *there = "";
+	MaWriting writing = {.now = ma_log_sql_time(now)};
+	char	 *value = ma_log_sql_value(signal);
+	char	 *there = "";
 
 	if (signal->function == MA_LAST_VALUE)
 		value = psprintf("mautomate_internal.value_text(e.properties,"
@@ -220,33 +226,41 @@ operator_sql(MaOperator op)
 	return names[op];
 }
 
-/* now <op> time + span, or time - span <op> now */
-static char *
-elapsed_sql(const MaExpr *expr, const MaSlot *slot, Writing *writing)
+/* time + span or time - span: where elapsed() or remaining() flips. */
+char *
+ma_log_sql_edge(const MaExpr *expr, const MaSlot *slot, MaWriting *writing)
 {
-	MaSlot	   *slots;
-	const char *time;
-	char	   *span = DatumGetCString(DirectFunctionCall1(
-			  interval_out, IntervalPGetDatum(unconstify(Interval *, &slot->span))));
+	MaSlot *slots;
+	char   *span = DatumGetCString(DirectFunctionCall1(
+		  interval_out, IntervalPGetDatum(unconstify(Interval *, &slot->span))));
 
 	ma_expr_slots(expr, &slots);
-	time = slot_sql(expr, &slots[slot->time], writing);
+	return psprintf("%s %s interval '%s'",
+					ma_log_sql_slot(expr, &slots[slot->time], writing),
+					slot->kind == MA_SLOT_ELAPSED ? "+" : "-", span);
+}
+
+/* now <op> time + span, or time - span <op> now */
+static char *
+elapsed_sql(const MaExpr *expr, const MaSlot *slot, MaWriting *writing)
+{
+	char *edge = ma_log_sql_edge(expr, slot, writing);
+
 	if (slot->kind == MA_SLOT_ELAPSED)
-		return psprintf("(%s %s %s + interval '%s')", writing->now,
-						operator_sql(slot->op), time, span);
-	return psprintf("(%s - interval '%s' %s %s)", time, span,
-					operator_sql(slot->op), writing->now);
+		return psprintf("(%s %s %s)", writing->now, operator_sql(slot->op),
+						edge);
+	return psprintf("(%s %s %s)", edge, operator_sql(slot->op), writing->now);
 }
 
 /* anniversary(date) in the contact's zone, by month and day in words. */
 static char *
-anniversary_sql(const MaExpr *expr, const MaSlot *slot, Writing *writing)
+anniversary_sql(const MaExpr *expr, const MaSlot *slot, MaWriting *writing)
 {
 	MaSlot	   *slots;
 	const char *date;
 
 	ma_expr_slots(expr, &slots);
-	date = slot_sql(expr, &slots[slot->time], writing);
+	date = ma_log_sql_slot(expr, &slots[slot->time], writing);
 	if (slots[slot->time].type == TIMESTAMPTZOID)
 		date = psprintf("mautomate_internal.local_day(%s, c.timezone)", date);
 	return psprintf("(select to_char(a.at, 'MMDD') = to_char(b.today, 'MMDD')"
@@ -279,10 +293,10 @@ constant_sql(const MaSlot *slot)
 }
 
 /* MaSlotText: a slot as SQL over contact c and, in filters, event e. */
-static const char *
-slot_sql(const MaExpr *expr, const MaSlot *slot, void *arg)
+const char *
+ma_log_sql_slot(const MaExpr *expr, const MaSlot *slot, void *arg)
 {
-	Writing *writing = arg;
+	MaWriting *writing = arg;
 
 	switch (slot->kind)
 	{
@@ -331,7 +345,7 @@ slot_sql(const MaExpr *expr, const MaSlot *slot, void *arg)
 char *
 ma_log_sql_expr(const MaExpr *expr, int i, TimestampTz now)
 {
-	Writing writing = {.now = now_sql(now)};
+	MaWriting writing = {.now = ma_log_sql_time(now)};
 
-	return ma_expr_deparse_with(expr, i, slot_sql, &writing);
+	return ma_expr_deparse_with(expr, i, ma_log_sql_slot, &writing);
 }

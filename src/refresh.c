@@ -121,7 +121,11 @@ load(MaRun *run, MaWork *works, int n, bool skip_locked)
 		for (int i = 0; i < set->n; i++)
 			newest = Max(newest, set->contacts[i]->generation);
 		if (newest <= run->definitions->generation)
+		{
+			ma_follow_check(set);
+			ma_follow_load(set);
 			return set;
+		}
 		AcceptInvalidationMessages();
 		run->definitions = ma_definitions_reload();
 		if (newest > run->definitions->generation)
@@ -192,13 +196,23 @@ prepare(MaContactSet *set, MaWork *works, int n)
 		MaContact *contact = set->contacts[i];
 		MaWork	  *work = find_work(works, n, contact->id);
 
+		if (!work->rebuild && !work->noted)
+		{
+			contact->coming = work->events;
+			contact->ncoming = work->nevents;
+		}
 		contact->reset = contact->as_of == DT_NOBEGIN && !contact->blank;
+		contact->quiet =
+			contact->reset || (contact->blank && !work->fresh &&
+							   !work->noted && work->nevents == 0);
 		if (work->fresh && contact->blank)
 		{
 			set_fresh(contact);
 			contact->blank = false;
 		}
-		if (work->rebuild || contact->reset)
+		if (work->rebuild || contact->reset ||
+			(contact->generation < set->definitions->rebuild_at &&
+			 !work->fresh))
 			set_unknown(contact);
 		if (work->rebuild)
 			contact->blank = true;
@@ -328,11 +342,13 @@ process(MaRun *run, MaContact *contact, MaWork *work)
 	bool		silent = run->silent;
 	int64	   *numbers = ma_replay_number(run, work);
 
-	run->silent = silent || contact->reset || work->silent;
+	run->silent = silent || contact->quiet || work->silent;
 	if (work->noted)
 		contact->changed = true; /* even if it is not: refresh_replay.c */
 	if (work->noted && work->wake_all)
 		wake_all(contact);
+	if (!contact->reset && !work->rebuild)
+		ma_follow_time(run, contact, now);
 	ma_evaluate_time(run, contact, now);
 	contact->as_of = now;
 	if (contact->generation != run->definitions->consumers_at)
@@ -350,11 +366,13 @@ process(MaRun *run, MaContact *contact, MaWork *work)
 		ma_fold_events(run, contact, run->derived + derived, folded - derived);
 	if (work->list >= 0)
 		ma_override_hand(run, contact, work, now);
+	contact->logged = work->rebuild;
 	ma_fold_events(run, contact, work->events, work->nevents);
+	contact->logged = false;
 	ma_evaluate_woken(run, contact, now);
 	process_derived(run, contact, folded);
 	run->silent = silent;
-	contact->reset = false;
+	contact->reset = contact->quiet = false;
 	if (run->entries == NULL || work->silent)
 		return;
 	if (work->nevents > 0)
@@ -416,6 +434,7 @@ ma_refresh_peek(int64 contact_id)
 	PopActiveSnapshot();
 	if (set->n == 0)
 		return NULL;
+	ma_follow_load(set);
 	work_through(run, set);
 	return set->contacts[0];
 }

@@ -44,4 +44,9 @@ extern void ma_refresh_hand(int list_id, const int64 *contact_ids, int n,
 extern void ma_refresh_contacts(const int64 *contact_ids, int n, bool rebuild);
 extern void ma_refresh_everybody(bool rebuild);
 
+/* Fill a list by a query under the lock; see refresh_follow.c. */
+extern void ma_follow_lock(void);
+extern bool ma_follow_fill(int list_id, const MaExpr *expr, bool existed,
+						   TimestampTz now);
+
 #endif /* MA_REFRESH_H */

@@ -318,6 +318,18 @@ ma_evaluate_list(MaRun *run, MaContact *contact, int list, TimestampTz at)
 		ma_change_list(run, contact, list, at, member, false);
 }
 
+/*
+ * Notes until when the answer of a list at an instant holds; what it is, is
+ * known already.
+ */
+void
+ma_evaluate_horizon(MaRun *run, MaContact *contact, int list, TimestampTz at)
+{
+	Evaluation evaluation = {.expr = run->definitions->lists[list].expr};
+
+	(void) evaluate(run, contact, list, &evaluation, at);
+}
+
 /* The tier of a value, for one who is in `tier` (-1: none) so far. */
 static int
 tier_of(const MaScoreDef *score, double value, int tier)

@@ -305,8 +305,8 @@ fold_kind(MaContact *contact, MaKindDef *kind, MaEvent **events, int n)
 		MaCellUse *use = &contact->set->definitions->cells[index];
 		int		   from = 0;
 
-		if (contact->rebuilt != NULL && bms_is_member(index, contact->rebuilt))
-			continue; /* the log had them already */
+		if (contact->logged && bms_is_member(index, contact->rebuilt))
+			continue;
 		while (from < n && !counts(kind, use, events[from],
 								   found + from * kind->nproperties))
 			from++;
@@ -403,6 +403,27 @@ kind_names(MaDefinitions *definitions, Bitmapset *kinds)
 	return construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT);
 }
 
+/* Is the event one that is about to be folded as news? */
+static bool
+is_coming(const MaContact *contact, int64 event_id)
+{
+	int low = 0;
+	int high = contact->ncoming - 1;
+
+	while (low <= high)
+	{
+		int middle = (low + high) / 2;
+
+		if (contact->coming[middle].event_id == event_id)
+			return true;
+		if (contact->coming[middle].event_id < event_id)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return false;
+}
+
 /* Folds a row of the log, unless it is noted, into the cells read anew. */
 static void
 fold_row(MaContactSet *set, HTAB *noted, HeapTuple row, TupleDesc desc)
@@ -422,6 +443,8 @@ fold_row(MaContactSet *set, HTAB *noted, HeapTuple row, TupleDesc desc)
 	if (ma_replay_is_noted(noted, &event))
 		return;
 	contact = ma_contact_find(set, event.contact_id);
+	if (is_coming(contact, event.event_id))
+		return;
 	kind = ma_definition_kind(set->definitions, event.kind);
 	found = palloc0((kind->nproperties + 1) * sizeof(Found));
 	for (int i = 0; i < kind->ncells; i++)
@@ -467,15 +490,17 @@ ma_fold_has_read_command(CommandId command)
 /*
  * Folds from the log what the loaded contacts lack, but for what is noted
  * (deferred.c), under a fresh snapshot: it is taken after the locks, so what
- * others committed is in it.
+ * others committed is in it. The events of the work are passed over, unless
+ * all is rebuilt: time passes up to now before they are folded.
  */
 void
 ma_fold_from_log(MaRun *run, MaContactSet *set)
 {
 	static MaStatement stmt = {
-		"select contact_id, kind, occurred_at, properties, event_id"
-		" from mautomate.event"
-		" where contact_id = any ($1) and kind = any ($2)",
+		"select e.contact_id, e.kind, e.occurred_at, e.properties, e.event_id"
+		" from unnest($1) as id cross join lateral (select *"
+		" from mautomate.event where contact_id = id and kind = any ($2)"
+		" offset 0) e",
 		2,
 		{INT8ARRAYOID, TEXTARRAYOID}};
 	MaSqlScope scope;

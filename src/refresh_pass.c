@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -21,6 +22,10 @@
 
 /* Contacts a pass takes at a time. */
 #define CHUNK 1000
+
+/* The generation for which stale states were marked, and whether just now. */
+static int64 looked_at = -1;
+static bool	 looked_now = false;
 
 /* Ids of the last result's first column, ascending and distinct. */
 static int
@@ -194,36 +199,61 @@ sweep_chunk(bool rebuild, int max)
 	return run_chunk(ids, n, true, rebuild, true, &again);
 }
 
+/* Forgets that this transaction looked, if it fails. */
+static void
+looked_xact(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT && looked_now)
+		looked_at = -1;
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT ||
+		event == XACT_EVENT_PREPARE)
+		looked_now = false;
+}
+
+/* Or if the part of it does in which it may have looked. */
+static void
+looked_subxact(SubXactEvent event, SubTransactionId id,
+			   SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && looked_now)
+		looked_at = -1;
+}
+
 /*
  * Marks the contacts whose state is of older definitions, or who have none:
  * so it is after a restore, since states are not dumped. What create_list()
- * and the like change is evaluated at once and needs no marks. Looked at once
- * per backend and generation.
+ * and the like change is evaluated at once or swept, and needs no marks.
+ * Looked at once per backend and generation.
  */
 static void
 mark_stale(void)
 {
-	static int64	   looked_at = -1;
+	static bool		   registered = false;
 	static MaStatement stmt = {
 		"insert into mautomate_internal.dirty (contact_id, rebuild)"
 		" select contact_id, true from mautomate.contact c"
 		" left join mautomate_internal.contact_state s using (contact_id)"
 		" where c.merged_into is null"
-		" and (s.generation < $1 or s.generation is null)"
-		" and not exists (select from mautomate_internal.list"
-		" where state = 'building')",
+		" and (s.generation < $1 or s.generation is null)",
 		1,
 		{INT8OID}};
 	MaDefinitions *definitions = ma_definitions();
 	MaSqlScope	   scope;
-	Datum		   consumers_at = Int64GetDatum(definitions->consumers_at);
+	Datum		   settled_at = Int64GetDatum(definitions->settled_at);
 
 	if (looked_at == definitions->generation)
 		return;
+	if (!registered)
+	{
+		RegisterXactCallback(looked_xact, NULL);
+		RegisterSubXactCallback(looked_subxact, NULL);
+		registered = true;
+	}
 	ma_sql_begin(&scope);
-	ma_sql_exec(&stmt, &consumers_at, NULL, 0);
+	ma_sql_exec(&stmt, &settled_at, NULL, 0);
 	ma_sql_end(&scope);
 	looked_at = definitions->generation;
+	looked_now = true;
 }
 
 /*
@@ -256,7 +286,7 @@ ma_refresh_sweep(int max)
 		done += n;
 		MemoryContextReset(cxt);
 	}
-	ma_build_end();
+	done += ma_build_step(max - done);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
 	return done;
@@ -272,10 +302,12 @@ ma_refresh_next_due(void)
 {
 	static MaStatement stmt = {
 		"select case when exists (select from mautomate_internal.dirty)"
+		" or exists (select from mautomate_internal.list"
+		" where state in ('sweeping', 'following'))"
 		" then '-infinity' else least((select due_at"
 		" from mautomate_internal.timer order by due_at limit 1),"
 		" (select mautomate.clock() + interval '1 second'"
-		" from mautomate_internal.list where state <> 'ready' limit 1),"
+		" from mautomate_internal.list where state = 'building' limit 1),"
 		" (select mautomate.clock() + interval '100 ms'"
 		" from mautomate_internal.deferred limit 1),"
 		" 'infinity') end",
@@ -300,13 +332,6 @@ ma_refresh_next_due(void)
 void
 ma_refresh_everybody(bool rebuild)
 {
-	static MaStatement lock[] = {
-		{"lock table mautomate.contact in share row exclusive mode", 0},
-		{"lock table mautomate.event in share row exclusive mode", 0},
-		{"lock table mautomate_internal.contact_state"
-		 " in share row exclusive mode",
-		 0},
-	};
 	static MaStatement page = {
 		"select contact_id from mautomate_internal.contact_state"
 		" where contact_id > $1 order by 1 limit $2",
@@ -319,10 +344,7 @@ ma_refresh_everybody(bool rebuild)
 	MaSqlScope	  scope;
 
 	(void) ma_definitions();
-	ma_sql_begin(&scope);
-	for (int i = 0; i < lengthof(lock); i++)
-		ma_sql_exec(&lock[i], NULL, NULL, 0);
-	ma_sql_end(&scope);
+	ma_follow_lock();
 	for (;;)
 	{
 		Datum  values[2];

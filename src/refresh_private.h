@@ -126,8 +126,13 @@ extern void		ma_replay_forget(void);
 extern void		ma_replay_deleted(const int64 *ids, int n);
 
 /* refresh_build.c */
-extern int	ma_build_begin(void);
-extern void ma_build_end(void);
+extern int ma_build_begin(void);
+extern int ma_build_step(int max);
+
+/* refresh_follow.c */
+extern void ma_follow_check(MaContactSet *set);
+extern void ma_follow_load(MaContactSet *set);
+extern void ma_follow_time(MaRun *run, MaContact *contact, TimestampTz now);
 
 /* refresh_adopt.c */
 extern void ma_adopt_blank(MaContactSet *set);
@@ -153,6 +158,8 @@ extern void ma_change_list(MaRun *run, MaContact *contact, int list,
 						   TimestampTz at, bool entered, bool by_hand);
 extern void ma_change_hand(MaRun *run, MaContact *contact, int list,
 						   bool by_hand);
+extern void ma_evaluate_horizon(MaRun *run, MaContact *contact, int list,
+								TimestampTz at);
 extern void ma_evaluate_forget_errors(void);
 extern void ma_derive_stage(MaRun *run, MaContact *contact, const char *stage,
 							const char *previous, TimestampTz at);

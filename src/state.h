@@ -48,6 +48,7 @@ typedef struct MaContact
 	bool		  blank;		 /* the state says nothing, not even lists */
 	bool		  lacking;		 /* some cell is not known */
 	bool		  reset;   /* the clock was set back since it was folded */
+	bool		  quiet;   /* what changes now is not news */
 	bool		  changed; /* has to be stored */
 	bool		  timer_needed;	   /* due_at came nearer: write a timer */
 	bool		  attributes_read; /* columns and attributes are loaded */
@@ -60,8 +61,12 @@ typedef struct MaContact
 	int			  maxoverrides;
 	MaOverride	 *overrides; /* in no order */
 	MaScoreState *scores;	 /* by score */
-	Bitmapset	 *rebuilt;	 /* cells just folded from the log */
-	Bitmapset	 *woken;	 /* consumers to evaluate */
+	Bitmapset	 *rebuilt;	 /* cells just folded from the log, without */
+	MaEvent		 *coming;	 /* events to be folded now, by event_id */
+	int			  ncoming;
+	bool		  logged;	/* these were read from the log after all */
+	Bitmapset	 *woken;	/* consumers to evaluate */
+	Bitmapset	 *followed; /* lists filled since; refresh_follow.c */
 } MaContact;
 
 /* How the rows of a set are taken. */

@@ -7,7 +7,7 @@ create table mautomate_internal.list (
   predicate_id int references mautomate_internal.predicate,
   generation bigint not null default 0,
   state text not null default 'ready'
-    check (state in ('ready', 'building', 'sweeping')),
+    check (state in ('ready', 'following', 'building', 'sweeping')),
   wait_for xid8,
   started_at timestamptz,
   built_at timestamptz,
@@ -19,7 +19,7 @@ comment on table mautomate_internal.list is
 comment on column mautomate_internal.list.generation is
   'the generation of definitions at which its predicate last changed';
 comment on column mautomate_internal.list.state is
-  'building: waits for transactions that may not know it; sweeping: everybody is folded anew; ready: right and stays right';
+  'building: waits for transactions that may not know it; sweeping: everybody is folded anew; following: members are right and stay right, the states of contacts follow; ready: so they do';
 comment on column mautomate_internal.list.wait_for is
   'the sweep begins when all older transactions have ended';
 create trigger definition_changed
@@ -117,7 +117,8 @@ create view mautomate.lists as
   select l.name, l.predicate,
          (select count(*) from mautomate_internal.list_member m
           where m.list_id = l.list_id) as members,
-         case l.state when 'sweeping' then 'building' else l.state end as state,
+         case l.state when 'sweeping' then 'building' when 'following' then 'ready'
+           else l.state end as state,
          l.built_at
   from mautomate_internal.list l;
 comment on view mautomate.lists is
@@ -149,22 +150,21 @@ comment on function mautomate.explain_list(text, text) is
   'each condition of a list for a contact, exact at clock(): what it reads, whether it holds (null: unknown), until when if nothing happens (null: for good), and the events that decided it, up to three by their times (in mautomate.timezone). Errors: unknown list or contact';
 
 create view mautomate.progress as
-  select format('list "%s"', l.name) as object,
-         case l.state when 'sweeping' then t.total - t.left_over else 0 end as done,
-         t.total, l.started_at,
-         case when l.state = 'sweeping' and t.total > t.left_over
+  select format('list "%s"', l.name) as object, t.done, t.total, l.started_at,
+         case when t.done > 0
               then l.started_at + (clock_timestamp() - l.started_at)
-                   * (t.total::float8 / (t.total - t.left_over)) end as estimated_end
+                   * (t.total::float8 / t.done) end as estimated_end
   from mautomate_internal.list l,
-       (select (select count(*) from mautomate_internal.contact_state) as total,
-               (select count(distinct contact_id) from mautomate_internal.dirty
-                where rebuild) as left_over) t
+       lateral (select count(*) as total,
+                       count(*) filter (where l.state <> 'building'
+                                        and s.generation >= l.generation) as done
+                from mautomate_internal.contact_state s) t
   where l.state <> 'ready'
   union all
   select 'deferred', 0, sum(d.n), min(d.at), null
   from mautomate_internal.deferred d having count(*) > 0;
 comment on view mautomate.progress is
-  'lists that are being built (create_list(..., wait => false)): contacts done of how many, real time of the start, and when it will be ready at this pace (null: not begun, since transactions older than the list are still running). The row "deferred" is there while events and changes of contacts are only noted (mautomate.refresh = deferred): how many, and since when the oldest waits by mautomate.clock()';
+  'lists for which every contact is looked at: to fill them, after create_list(..., wait => false), or only to fold what they ask about (then the list is ready already). Contacts done of how many, real time of the start, and the end at this pace (null: not begun, since transactions older than the list are still running). The row "deferred" is there while events and changes of contacts are only noted (mautomate.refresh = deferred): how many, and since when the oldest waits by mautomate.clock()';
 
 create function mautomate.preview_list(predicate text,
     out matching bigint, out not_matching bigint, out unknown bigint, out because text)

@@ -75,7 +75,7 @@ set mautomate.refresh = deferred;
 call pg_temp.story('then');
 -- noted only: nobody is anywhere yet, and verify() does not complain
 select list from mautomate.list_members where external_id = 'd_then';
-select object, done, total, started_at from mautomate.progress;
+select object, done, total, started_at from mautomate.progress where object = 'deferred';
 select * from mautomate.verify();
 -- but an explanation is exact
 select condition, value, holds from mautomate.explain_list('d two', 'd_then');

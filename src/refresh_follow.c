@@ -1,0 +1,314 @@
+/*
+ * refresh_follow.c
+ *	  Lists filled by one query, whose contacts' states follow.
+ *
+ * create_list() need not fold everybody: where the predicate can be said by
+ * one query over the log (log_set.c), its rows are the members, exact at the
+ * instant of the fill, while writers of states wait. The states know nothing
+ * of the list yet. A state older than the list finds in list_member whether
+ * its contact was in it then, folds from the log what it lacks, and lets time
+ * pass from the fill on: exits and entries get their very instants, whoever
+ * touches the contact first. That is an event, a timer or the sweep
+ * (refresh_build.c), which comes to everybody; those whom time alone may
+ * change within a day have a timer, so that the sweep has a day.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "guard.h"
+#include "log_set.h"
+#include "refresh_private.h"
+#include "setting.h"
+#include "sql.h"
+#include "wake.h"
+
+/* Of a list that existed: who is in it already or was taken out by hand. */
+#define DECIDED                                                       \
+	" and not exists (select from mautomate_internal.list_override o" \
+	" where o.list_id = $1 and o.contact_id = found.contact_id"       \
+	" and o.until > $2) on conflict do nothing"
+
+/* A list to fill, for the guard. */
+typedef struct Filling
+{
+	int			  list_id;
+	const MaExpr *expr;
+	bool		  existed;
+	TimestampTz	  now;
+	bool		  said; /* out: there is such a query */
+} Filling;
+
+/* Makes those who write contacts, events or states wait. */
+void
+ma_follow_lock(void)
+{
+	static MaStatement lock[] = {
+		{"lock table mautomate.contact in share row exclusive mode", 0},
+		{"lock table mautomate.event in share row exclusive mode", 0},
+		{"lock table mautomate_internal.contact_state"
+		 " in share row exclusive mode",
+		 0},
+	};
+	MaSqlScope scope;
+
+	ma_sql_begin(&scope);
+	for (int i = 0; i < lengthof(lock); i++)
+		ma_sql_exec(&lock[i], NULL, NULL, 0);
+	ma_sql_end(&scope);
+}
+
+/* Is somebody without any history in the list? */
+static bool
+is_member_empty(const Filling *filling)
+{
+	char *empty = ma_log_set_empty(filling->expr, filling->now);
+	bool  isnull;
+
+	if (empty == NULL)
+		return true; /* that depends: look at everybody */
+	if (SPI_execute(psprintf("select %s", empty), true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not execute \"%s\"", empty);
+	return DatumGetBool(ma_sql_datum(0, 1, &isnull));
+}
+
+/* Members, history and timers by one statement; arg is a Filling. */
+static void
+fill(void *arg)
+{
+	Filling *filling = arg;
+	char	*query = ma_log_set_members(filling->expr, filling->now,
+										!is_member_empty(filling));
+	Oid		 types[] = {INT4OID, TIMESTAMPTZOID};
+	Datum	 values[] = {Int32GetDatum(filling->list_id),
+						 TimestampTzGetDatum(filling->now)};
+	int		 rc;
+
+	filling->said = query != NULL;
+	if (query == NULL)
+		return;
+	query = psprintf(
+		"with found as materialized (%s order by contact_id),"
+		" gone as (delete from mautomate_internal.list_member m"
+		" where %s and m.list_id = $1 and m.by = 'rule'"
+		" and not exists (select from found f"
+		" where f.contact_id = m.contact_id and f.member)"
+		" returning contact_id),"
+		" came as (insert into mautomate_internal.list_member"
+		" (list_id, contact_id, since, by)"
+		" select $1, contact_id, $2, 'rule' from found where member%s"
+		" returning contact_id),"
+		" history as (insert into mautomate_internal.list_change"
+		" (contact_id, list_id, changed_at, entered, by)"
+		" select contact_id, $1, $2, true, 'rule' from came"
+		" union all select contact_id, $1, $2, false, 'rule' from gone)"
+		" insert into mautomate_internal.timer (contact_id, due_at)"
+		" select contact_id, greatest(due, $2) from found"
+		" where soon on conflict do nothing",
+		query, filling->existed ? "true" : "false",
+		filling->existed ? DECIDED : "");
+	rc = SPI_execute_with_args(query, 2, types, values, NULL, false, 0);
+	if (rc != SPI_OK_INSERT)
+		elog(ERROR, "could not execute \"%s\"", query);
+}
+
+/* Runs the query; returns the error that it raised on somebody's data. */
+static ErrorData *
+fill_guarded(Filling *filling)
+{
+	ErrorData *volatile edata = NULL;
+	MaSqlScope scope;
+	MaSetting  own;
+
+	ma_sql_begin(&scope);
+	ma_setting_enter(&own);
+	PG_TRY();
+	{
+		edata = ma_guard(fill, filling);
+	}
+	PG_FINALLY();
+	{
+		ma_setting_leave(&own);
+	}
+	PG_END_TRY();
+	ma_sql_end(&scope);
+	return edata;
+}
+
+/* Is anything in the log that is noted only, so that no state has it? */
+static bool
+is_noted(void)
+{
+	static MaStatement stmt = {"select from mautomate_internal.deferred", 0};
+	MaSqlScope		   scope;
+	bool			   noted;
+
+	ma_sql_begin(&scope);
+	noted = ma_sql_exec(&stmt, NULL, NULL, 1) > 0;
+	ma_sql_end(&scope);
+	return noted;
+}
+
+/*
+ * Fills a list, just defined, with those for whom its predicate holds at
+ * `now`, which the clock said after ma_follow_lock(). False if the predicate
+ * cannot be said by a query, or fails on somebody's data, or if the log is
+ * ahead of the states: then everybody has to be looked at.
+ */
+bool
+ma_follow_fill(int list_id, const MaExpr *expr, bool existed, TimestampTz now)
+{
+	Filling filling = {list_id, expr, existed, now, false};
+
+	/* under an old snapshot the log is not what the lock makes it */
+	if (IsolationUsesXactSnapshot() || is_noted())
+		return false;
+	if (fill_guarded(&filling) != NULL || !filling.said)
+		return false;
+	ma_wake_scheduler_at_commit();
+	return true;
+}
+
+/* Who is in the lists that a state is older than, by their rows. */
+static void
+read_members(MaContactSet *set, ArrayType *lists, ArrayType *ids)
+{
+	static MaStatement stmt = {
+		"select contact_id, list_id from mautomate_internal.list_member"
+		" where list_id = any ($1) and contact_id = any ($2)",
+		2,
+		{INT4ARRAYOID, INT8ARRAYOID}};
+	MaDefinitions *definitions = set->definitions;
+	Datum		   values[] = {PointerGetDatum(lists), PointerGetDatum(ids)};
+	MaSqlScope	   scope;
+
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, values, NULL, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool	   isnull;
+		MaContact *contact =
+			ma_contact_find(set, DatumGetInt64(ma_sql_datum(i, 1, &isnull)));
+		int list_id = DatumGetInt32(ma_sql_datum(i, 2, &isnull));
+		int list = -1;
+
+		while ((list = bms_next_member(contact->followed, list)) >= 0)
+			if (definitions->lists[list].list_id == list_id)
+				contact->member[list] = true;
+	}
+	ma_sql_end(&scope);
+}
+
+/* Notes the lists that a state is older than; of them its bits say nothing. */
+static void
+find_followed(MaContact *contact)
+{
+	MaDefinitions *definitions = contact->set->definitions;
+
+	for (int i = 0; i < definitions->nlists; i++)
+	{
+		MaListDef *list = &definitions->lists[i];
+
+		if (list->is_static || contact->generation >= list->generation)
+			continue;
+		contact->member[i] = false;
+		contact->followed = bms_add_member(contact->followed, i);
+	}
+}
+
+/*
+ * Tells the states of a set that are older than lists whether their contacts
+ * are in them. A blank state is not meant: it is folded anew, and there may
+ * be no rows.
+ */
+void
+ma_follow_load(MaContactSet *set)
+{
+	MaDefinitions *definitions = set->definitions;
+	Datum		  *lists = palloc((definitions->nlists + 1) * sizeof(Datum));
+	Datum		  *ids = palloc((set->n + 1) * sizeof(Datum));
+	Bitmapset	  *followed = NULL;
+	int			   list = -1;
+	int			   nlists = 0;
+	int			   n = 0;
+
+	for (int i = 0; i < set->n; i++)
+	{
+		MaContact *contact = set->contacts[i];
+
+		if (contact->generation >= definitions->consumers_at || contact->blank)
+			continue;
+		find_followed(contact);
+		followed = bms_add_members(followed, contact->followed);
+		if (contact->followed != NULL)
+			ids[n++] = Int64GetDatum(contact->id);
+	}
+	while ((list = bms_next_member(followed, list)) >= 0)
+		lists[nlists++] = Int32GetDatum(definitions->lists[list].list_id);
+	if (n > 0)
+		read_members(set,
+					 construct_array(lists, nlists, INT4OID, sizeof(int32),
+									 true, TYPALIGN_INT),
+					 construct_array(ids, n, INT8OID, sizeof(int64), true,
+									 TYPALIGN_DOUBLE));
+}
+
+/*
+ * Refuses to bring a state up to date from a log and rows as they were before
+ * a list was filled, or its sweep began: others may have written events since
+ * that nobody folded.
+ */
+void
+ma_follow_check(MaContactSet *set)
+{
+	static MaStatement stmt = {
+		"select from mautomate_internal.generation where value >= $1",
+		1,
+		{INT8OID}};
+	int64	   follow_at = set->definitions->follow_at;
+	Datum	   value = Int64GetDatum(follow_at);
+	bool	   older = false;
+	bool	   seen;
+	MaSqlScope scope;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	for (int i = 0; i < set->n; i++)
+		older = older || set->contacts[i]->generation < follow_at;
+	if (!older)
+		return;
+	ma_sql_begin(&scope);
+	seen = ma_sql_exec(&stmt, &value, NULL, 1) > 0;
+	ma_sql_end(&scope);
+	if (!seen)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update"),
+				 errdetail("A list was created meanwhile.")));
+}
+
+/*
+ * Finds when time alone changes the lists that a state is older than, after
+ * they were filled. What they answered then their rows say.
+ */
+void
+ma_follow_time(MaRun *run, MaContact *contact, TimestampTz now)
+{
+	int list = -1;
+
+	while ((list = bms_next_member(contact->followed, list)) >= 0)
+	{
+		MaListDef  *def = &run->definitions->lists[list];
+		TimestampTz at = Max(def->filled_at, contact->as_of);
+
+		if (!def->following || at > now)
+			continue;
+		ma_evaluate_horizon(run, contact, list, at);
+		contact->followed = bms_del_member(contact->followed, list);
+	}
+}
