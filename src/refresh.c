@@ -241,6 +241,7 @@ work_through(MaRun *run, MaContactSet *set)
 		MaContact *contact = set->contacts[i];
 		MaWork	  *work = find_work(run->works, run->nworks, contact->id);
 
+		CHECK_FOR_INTERRUPTS();
 		/* what was noted is not among what was read anew */
 		if (work->noted)
 			contact->rebuilt = NULL;
@@ -443,14 +444,19 @@ ma_refresh_peek(int64 contact_id)
 void
 ma_refresh_contacts(const int64 *contact_ids, int n, bool rebuild)
 {
-	MaWork *works = plain_works(contact_ids, n);
-
-	for (int i = 0; i < n; i++)
+	for (int start = 0; start < n; start += CHUNK)
 	{
-		works[i].wake_all = true;
-		works[i].rebuild = rebuild;
+		int		some = Min(CHUNK, n - start);
+		MaWork *works = plain_works(contact_ids + start, some);
+
+		for (int i = 0; i < some; i++)
+		{
+			works[i].wake_all = true;
+			works[i].rebuild = rebuild;
+		}
+		ma_refresh_chunks(works, some, true);
+		pfree(works);
 	}
-	ma_refresh_chunks(works, n, true);
 }
 
 /*

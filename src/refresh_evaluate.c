@@ -22,6 +22,7 @@
 #include "catalog/pg_type_d.h"
 #include "commands/sequence.h"
 #include "catalog/namespace.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -508,6 +509,7 @@ ma_evaluate_time(MaRun *run, MaContact *contact, TimestampTz now)
 			contact->timer_needed = true;
 			return;
 		}
+		CHECK_FOR_INTERRUPTS();
 		contact->due_at = DT_NOEND;
 		ma_evaluate_wake(contact, run->definitions->timed);
 		if (contact->noverrides > 0)

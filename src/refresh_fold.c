@@ -32,6 +32,9 @@
 /* Rows of the log read at a time. */
 #define LOG_ROWS 5000
 
+/* Events of a contact folded at a time: what is found in them is kept. */
+#define FOLD_EVENTS 10000
+
 /*
  * The transaction that last read the log here, and the first command whose
  * events it did not see.
@@ -342,7 +345,12 @@ ma_fold_events(MaRun *run, MaContact *contact, MaEvent *events, int n)
 				done[j] = true;
 				same[count++] = &events[j];
 			}
-		fold_kind(contact, kind, same, count);
+		for (int from = 0; from < count; from += FOLD_EVENTS)
+		{
+			CHECK_FOR_INTERRUPTS();
+			fold_kind(contact, kind, same + from,
+					  Min(FOLD_EVENTS, count - from));
+		}
 		for (int j = 0; j < count && kind->counter >= 0; j++)
 			same[j]->nth = contact->cells[kind->counter].count - count + j + 1;
 		contact->changed = true;

@@ -38,6 +38,9 @@ PG_FUNCTION_INFO_V1(mautomate_contact_changed);
 /* More rows than this are sorted by tuplesort. */
 #define SORT_IN_MEMORY 10000
 
+/* Rows of this many bytes likewise; and so much is taken in one chunk. */
+#define CHUNK_BYTES (16 * 1024 * 1024)
+
 /* Columns of mautomate.event. */
 enum
 {
@@ -58,6 +61,7 @@ typedef struct EventStream
 	int			   nevents;
 	int			   maxevents;
 	MaEvent		  *events;
+	Size		   bytes;			  /* of their properties */
 	char		   kind[NAMEDATALEN]; /* the kind asked about last */
 	bool		   watched;			  /* and the answer */
 } EventStream;
@@ -129,6 +133,7 @@ add_event(EventStream *stream, TupleTableSlot *slot)
 		DatumGetTimestampTz(slot->tts_values[EVENT_OCCURRED_AT]);
 	event->event_id = DatumGetInt64(slot->tts_values[EVENT_EVENT_ID]);
 	event->properties = DatumGetJsonbPCopy(slot->tts_values[EVENT_PROPERTIES]);
+	stream->bytes += VARSIZE(event->properties);
 	event->nth = 0;
 	MemoryContextSwitchTo(old);
 }
@@ -144,14 +149,26 @@ compare_events(const void *a, const void *b)
 	return (x->event_id > y->event_id) - (x->event_id < y->event_id);
 }
 
+/* Forgets the collected events. */
+static void
+forget_events(EventStream *stream)
+{
+	MemoryContextReset(stream->cxt);
+	stream->events = NULL;
+	stream->nevents = stream->maxevents = 0;
+	stream->bytes = 0;
+}
+
 /* Hands the collected events, sorted, to the engine and forgets them. */
 static void
 flush_events(EventStream *stream)
 {
 	MemoryContext old = MemoryContextSwitchTo(stream->cxt);
-	MaWork		 *works = palloc0((stream->nevents + 1) * sizeof(MaWork));
+	int			  most = Min(stream->nevents, SORT_IN_MEMORY);
+	MaWork		 *works = palloc0((most + 1) * sizeof(MaWork));
 	int			  n = 0;
 
+	StaticAssertStmt(CHUNK_CONTACTS <= SORT_IN_MEMORY, "contacts of a chunk");
 	for (int i = 0; i < stream->nevents; i++)
 	{
 		if (n == 0 || works[n - 1].contact_id != stream->events[i].contact_id)
@@ -166,24 +183,31 @@ flush_events(EventStream *stream)
 	if (n > 0)
 		ma_refresh_chunks(works, n, stream->silent);
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(stream->cxt);
-	stream->events = NULL;
-	stream->nevents = stream->maxevents = 0;
+	forget_events(stream);
 }
 
-/* All rows of a small statement. */
-static void
+/* All rows of a small statement; false, and nothing done, if it is not. */
+static bool
 stream_in_memory(EventStream *stream, Tuplestorestate *rows,
 				 TupleTableSlot *slot)
 {
+	if (tuplestore_tuple_count(rows) > SORT_IN_MEMORY)
+		return false;
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
 		slot_getallattrs(slot);
 		if (is_watched(stream, DatumGetTextPP(slot->tts_values[EVENT_KIND])))
 			add_event(stream, slot);
+		if (stream->bytes > CHUNK_BYTES)
+		{
+			forget_events(stream);
+			tuplestore_rescan(rows);
+			return false;
+		}
 	}
 	qsort(stream->events, stream->nevents, sizeof(MaEvent), compare_events);
 	flush_events(stream);
+	return true;
 }
 
 /* The rows of a large one, sorted outside memory. */
@@ -203,6 +227,7 @@ stream_sorted(EventStream *stream, Tuplestorestate *rows, TupleTableSlot *slot,
 
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
+		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(slot);
 		if (is_watched(stream, DatumGetTextPP(slot->tts_values[EVENT_KIND])))
 			tuplesort_puttupleslot(sort, slot);
@@ -216,7 +241,8 @@ stream_sorted(EventStream *stream, Tuplestorestate *rows, TupleTableSlot *slot,
 		slot_getallattrs(slot);
 		id = DatumGetInt64(slot->tts_values[EVENT_CONTACT_ID]);
 		if (id != last &&
-			(contacts >= CHUNK_CONTACTS || stream->nevents >= CHUNK_ROWS))
+			(contacts >= CHUNK_CONTACTS || stream->nevents >= CHUNK_ROWS ||
+			 stream->bytes >= CHUNK_BYTES))
 		{
 			flush_events(stream);
 			contacts = 0;
@@ -273,9 +299,7 @@ events_inserted(TriggerData *trigdata)
 	stream.rebuild = were_read(trigdata->tg_newtable, slot);
 	stream.cxt = AllocSetContextCreate(
 		CurrentMemoryContext, "mautomate events", ALLOCSET_DEFAULT_SIZES);
-	if (tuplestore_tuple_count(trigdata->tg_newtable) <= SORT_IN_MEMORY)
-		stream_in_memory(&stream, trigdata->tg_newtable, slot);
-	else
+	if (!stream_in_memory(&stream, trigdata->tg_newtable, slot))
 		stream_sorted(&stream, trigdata->tg_newtable, slot, desc);
 	ExecDropSingleTupleTableSlot(slot);
 	MemoryContextDelete(stream.cxt);
@@ -316,6 +340,7 @@ collect_ids(Tuplestorestate *rows, TupleDesc desc, int64 **ids, int n)
 	slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
+		CHECK_FOR_INTERRUPTS();
 		*ids = ma_run_grow(*ids, n, &max, sizeof(int64));
 		(*ids)[n++] = DatumGetInt64(slot_getattr(slot, 1, &isnull));
 	}
@@ -369,24 +394,20 @@ mautomate_event_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* New contacts get a state, and the lists they are in from the start. */
+/* Some new contacts get a state, and the lists they are in from the start. */
 static void
-contacts_inserted(TriggerData *trigdata)
+begin_contacts(const int64 *ids, int n)
 {
 	static MaStatement stmt = {
 		"insert into mautomate_internal.contact_state (contact_id)"
 		" select * from unnest($1) order by 1 on conflict do nothing",
 		1,
 		{INT8ARRAYOID}};
-	int64	  *ids = NULL;
-	int		   n = collect_ids(trigdata->tg_newtable,
-							   RelationGetDescr(trigdata->tg_relation), &ids, 0);
-	Datum	  *values = palloc((n + 1) * sizeof(Datum));
-	MaWork	  *works = palloc0((n + 1) * sizeof(MaWork));
+	Datum	  *values = palloc(n * sizeof(Datum));
+	MaWork	  *works = palloc0(n * sizeof(MaWork));
 	MaSqlScope scope;
 	Datum	   array;
 
-	n = sort_distinct(ids, n);
 	for (int i = 0; i < n; i++)
 	{
 		values[i] = Int64GetDatum(ids[i]);
@@ -400,6 +421,22 @@ contacts_inserted(TriggerData *trigdata)
 	ma_sql_exec(&stmt, &array, NULL, 0);
 	ma_sql_end(&scope);
 	refresh_or_note(works, n);
+	pfree(DatumGetPointer(array));
+	pfree(values);
+	pfree(works);
+}
+
+/* Contacts were inserted. */
+static void
+contacts_inserted(TriggerData *trigdata)
+{
+	int64 *ids = NULL;
+	int	   n = collect_ids(trigdata->tg_newtable,
+						   RelationGetDescr(trigdata->tg_relation), &ids, 0);
+
+	n = sort_distinct(ids, n);
+	for (int start = 0; start < n; start += CHUNK_CONTACTS)
+		begin_contacts(ids + start, Min(CHUNK_CONTACTS, n - start));
 }
 
 /* Is a column the same in two rows? */

@@ -182,4 +182,28 @@ select mautomate.create_score_rule('much', 'more', '1e100', 'late');
 select mautomate.create_score_rule('much', 'less', '-1e100', 'buy');
 select external_id, value from mautomate.top_leads('much', 2);
 select * from mautomate.verify();
+
+-- an error about one contact is not one about the others, nor about the rest of it
+select mautomate.define_attribute('word', 'text');
+select mautomate.create_list('number', 'contact.word::int > 10');
+select mautomate.create_list('worded', 'contact.word is not null');
+insert into mautomate.contact (external_id, attributes)
+  select 'w' || n, jsonb_build_object('word', case n % 3 when 0 then 'no number' else n::text end)
+  from generate_series(1, 60) n;
+select name, members from mautomate.lists where name in ('number', 'worded') order by 1;
+select count(*) from mautomate.errors where object = 'list "number"';
+-- the statement gave up on the list after 10 errors, the sweep does not
+select pass, done from mautomate.run() where pass = 'sweep';
+select name, members from mautomate.lists where name in ('number', 'worded') order by 1;
+update mautomate.contact set attributes = '{"word": "11"}' where external_id like 'w%';
+select name, members from mautomate.lists where name in ('number', 'worded') order by 1;
+
+-- more bytes than are kept in memory, of several contacts and of one
+insert into mautomate.event (contact_id, kind, properties)
+  select contact_id, 'buy', jsonb_build_object('pad', repeat(md5(n::text), 35000))
+  from mautomate.contact, generate_series(1, 2) n where external_id like 'w%' and contact_id % 6 = 0;
+select external_id, count(*) from mautomate.list_members where list = 'two' and external_id like 'w%'
+  and contact_id % 6 <> 0 group by 1;
+select count(*) from mautomate.list_members where list = 'two' and external_id like 'w%';
+select * from mautomate.verify();
 drop extension mautomate cascade;
