@@ -36,6 +36,7 @@ static MaWatch		 watch = {"channel"};
 static MemoryContext cache_cxt = NULL; /* owns the channels below */
 static MaChannel	*channels;		   /* all of them */
 static int			 channel_count = 0;
+static bool			 loaded = false; /* whole, by the last reload() */
 
 /* create_channel(name, transport, settings) -> text */
 Datum
@@ -200,7 +201,7 @@ ma_channel_all(int *n)
 {
 	if (!ma_inval_watch(&watch))
 		elog(ERROR, "mautomate is not installed");
-	if (watch.stale)
+	if (watch.stale || !loaded)
 		reload();
 	*n = channel_count;
 	return channels;
@@ -223,26 +224,16 @@ ma_channel_find(int channel_id)
 const MaChannel *
 ma_channel_named(const char *name)
 {
-	static MaStatement find = {
-		"select channel_id from mautomate_internal.channel"
-		" where name = $1 and not dropped",
-		1,
-		{TEXTOID}};
-	Datum	   values[1] = {CStringGetTextDatum(name)};
-	MaSqlScope scope;
-	bool	   isnull;
-	int		   id = 0;
+	int n;
 
-	ma_sql_begin(&scope);
-	if (ma_sql_exec(&find, values, NULL, 0) > 0)
-		id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
-	ma_sql_end(&scope);
-	if (id == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("channel \"%s\" does not exist", name),
-						errhint("The view mautomate.channels lists the "
-								"channels; create_channel() makes one.")));
-	return ma_channel_find(id);
+	(void) ma_channel_all(&n);
+	for (int i = 0; i < n; i++)
+		if (!channels[i].dropped && strcmp(channels[i].name, name) == 0)
+			return &channels[i];
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("channel \"%s\" does not exist", name),
+					errhint("The view mautomate.channels lists the channels; "
+							"create_channel() makes one.")));
 }
 
 /* Reads all channels under the latest snapshot. */
@@ -250,7 +241,8 @@ static void
 reload(void)
 {
 	static MaStatement stmt = {"select c.channel_id, c.name, c.transport,"
-							   " coalesce(p.settings, '{}') || c.settings"
+							   " coalesce(p.settings, '{}') || c.settings,"
+							   " c.dropped"
 							   " from mautomate_internal.channel c"
 							   " left join mautomate.channel_presets p"
 							   "  on p.preset = c.settings->>'preset'",
@@ -262,6 +254,7 @@ reload(void)
 	MaChannel	 *list;
 	int			  n;
 
+	loaded = false;
 	watch.stale = false;
 	ma_sql_begin(&scope);
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -278,6 +271,7 @@ reload(void)
 		channel->name = ma_sql_text(i, 2);
 		channel->transport = transport_named(ma_sql_text(i, 3));
 		object = DatumGetJsonbPCopy(ma_sql_datum(i, 4, &isnull));
+		channel->dropped = DatumGetBool(ma_sql_datum(i, 5, &isnull));
 		channel->revision = DatumGetUInt32(hash_any(
 			(unsigned char *) VARDATA_ANY(object), VARSIZE_ANY_EXHDR(object)));
 		ma_channel_read(channel, object);
@@ -291,4 +285,5 @@ reload(void)
 	cache_cxt = cxt;
 	channels = list;
 	channel_count = n;
+	loaded = true;
 }

@@ -68,6 +68,7 @@ typedef struct MaChannel
 	int				   channel_id;
 	MaChannelTransport transport;
 	char			  *name;
+	bool			   dropped;
 	char			  *recipient; /* as in gate.h */
 	uint32			   revision;  /* differs when the settings do */
 	Jsonb			  *settings;  /* as they are given, over their preset */

@@ -168,26 +168,14 @@ mautomate_rename_template(PG_FUNCTION_ARGS)
 int
 ma_template_named(const char *name)
 {
-	static MaStatement find = {
-		"select template_id from mautomate_internal.template"
-		" where name = $1 and not dropped",
-		1,
-		{TEXTOID}};
-	Datum	   values[1] = {CStringGetTextDatum(name)};
-	MaSqlScope scope;
-	bool	   isnull;
-	int		   id = 0;
+	const MaStoredTemplate *template = ma_template_lookup(name);
 
-	ma_sql_begin(&scope);
-	if (ma_sql_exec(&find, values, NULL, 0) > 0)
-		id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
-	ma_sql_end(&scope);
-	if (id == 0)
+	if (template == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("template \"%s\" does not exist", name),
 						errhint("The view mautomate.templates lists the "
 								"templates; create_template() makes one.")));
-	return id;
+	return template->template_id;
 }
 
 /* The same, for a template that can be sent. */
