@@ -29,19 +29,18 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "deferred.h"
+#include "inval.h"
 #include "signal.h"
 
 PG_FUNCTION_INFO_V1(mautomate_deferred_contacts);
@@ -65,12 +64,16 @@ enum
 	DEFERRED_COLUMNS
 };
 
+/* Opens the table; where it is, is looked up once. */
 static Relation
 open_heap(LOCKMODE mode)
 {
-	Oid schema = get_namespace_oid("mautomate_internal", false);
+	static MaWatch watch = {"deferred"};
 
-	return table_open(get_relname_relid("deferred", schema), mode);
+	if (!ma_inval_watch(&watch))
+		elog(ERROR, "mautomate_internal.deferred is not there");
+	watch.stale = false;
+	return table_open(watch.relid, mode);
 }
 
 /* Signed numbers, small ones short. */

@@ -91,21 +91,48 @@ ma_adopt_blank(MaContactSet *set)
 	ma_sql_end(&scope);
 }
 
-/* Refuses events for a contact that does not exist; noted ones are an error. */
+/* Takes noted events, of a contact that does not exist, out of the log. */
 static void
-refuse(MaWork *work)
+withdraw(const MaWork *work)
 {
-	ErrorData edata = {.sqlerrcode = ERRCODE_FOREIGN_KEY_VIOLATION};
+	static MaStatement stmt = {
+		"delete from mautomate.event"
+		" where contact_id = $1 and event_id = any ($2)",
+		2,
+		{INT8OID, INT8ARRAYOID}};
+	Datum  values[2] = {Int64GetDatum(work->contact_id)};
+	Datum *ids;
+	int	   n = 0;
+
+	for (const MaWork *step = work; step != NULL; step = step->then)
+		n += step->nevents;
+	ids = palloc((n + 1) * sizeof(Datum));
+	n = 0;
+	for (const MaWork *step = work; step != NULL; step = step->then)
+		for (int i = 0; i < step->nevents; i++)
+			ids[n++] = Int64GetDatum(step->events[i].event_id);
+	values[1] = PointerGetDatum(id_array(ids, n));
+	ma_sql_exec(&stmt, values, NULL, 0);
+}
+
+/*
+ * Refuses events for a contact that does not exist. Where they are noted only
+ * it is late for that: they go again, and it is an error that we note.
+ */
+static void
+refuse(const MaWork *work)
+{
+	ErrorData edata = {.sqlerrcode = ERRCODE_FOREIGN_KEY_VIOLATION,
+					   .hint = "identify() creates contacts."};
 
 	edata.message =
 		psprintf("contact " INT64_FORMAT " does not exist", work->contact_id);
-	if (work->noted)
-		ma_error_note(psprintf("event of \"%s\"", work->events[0].kind),
-					  work->contact_id, &edata);
-	else
+	if (!work->noted)
 		ereport(ERROR, (errcode(edata.sqlerrcode),
 						errmsg_internal("%s", edata.message),
-						errhint("identify() creates contacts.")));
+						errhint("%s", edata.hint)));
+	ma_error_note("deferred event", work->contact_id, &edata);
+	withdraw(work);
 }
 
 /* Looks for events of contacts that do not exist. */
@@ -132,7 +159,7 @@ check_exists(Datum ids, MaWork *works, int n)
 										1, &isnull)))
 			continue;
 		next++;
-		if (works[i].nevents > 0)
+		if (works[i].nevents > 0 || works[i].noted)
 			refuse(&works[i]);
 	}
 }

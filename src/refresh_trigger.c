@@ -348,6 +348,30 @@ collect_ids(Tuplestorestate *rows, TupleDesc desc, int64 **ids, int n)
 	return n;
 }
 
+/* Events were inserted, to be folded later. */
+static void
+events_deferred(TriggerData *trigdata)
+{
+	TupleDesc desc = RelationGetDescr(trigdata->tg_relation);
+	int64	 *ids = NULL;
+
+	if (ma_fold_has_read())
+	{
+		TupleTableSlot *slot =
+			MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+
+		if (were_read(trigdata->tg_newtable, slot))
+		{
+			int n = collect_ids(trigdata->tg_newtable, desc, &ids, 0);
+
+			ma_note_rebuild(ids, sort_distinct(ids, n));
+			tuplestore_rescan(trigdata->tg_newtable);
+		}
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	ma_note_events(trigdata);
+}
+
 /*
  * Statement trigger on mautomate.event. Inserted rows are folded; after an
  * UPDATE or DELETE the contacts concerned are folded anew from the log, after
@@ -367,7 +391,7 @@ mautomate_event_changed(PG_FUNCTION_ARGS)
 		if (!is_deferred())
 			events_inserted(trigdata);
 		else if (!ma_apply_is_inserting())
-			ma_note_events(trigdata);
+			events_deferred(trigdata);
 	}
 	else if (TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event))
 	{

@@ -54,7 +54,8 @@ class Backend:
 
 
 class Triggers:
-    """Which triggers of the log are on: ours, one of the DBA's, or none."""
+    """Which triggers of the log are on: ours, one of the DBA's, or none; and
+    whether ours leaves its work for later."""
 
     def __init__(self, backend):
         self.backend = backend
@@ -62,8 +63,15 @@ class Triggers:
     def choose(self, name):
         table = "alter table mautomate.event"
         script = f"{table} disable trigger user;"
+        mode = "immediate"
+        if name == "deferred":
+            name, mode = "mautomate_insert", name
         if name != "bare":
             script += f"{table} enable trigger {name};"
+        # for the sessions to come, and for this one
+        script += (f"alter database {self.backend.database} set"
+                   f" mautomate.refresh = {mode};"
+                   f"set mautomate.refresh = {mode};")
         self.backend.run(script)
 
 
