@@ -32,6 +32,9 @@ PARTS = \
 	template \
 	suppression \
 	outbox \
+	rate \
+	pause \
+	traffic \
 	inbound \
 	worker \
 	workflow \

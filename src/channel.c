@@ -245,7 +245,8 @@ reload(void)
 							   " c.dropped"
 							   " from mautomate_internal.channel c"
 							   " left join mautomate.channel_presets p"
-							   "  on p.preset = c.settings->>'preset'",
+							   "  on p.preset = c.settings->>'preset'"
+							   " order by c.channel_id",
 							   0};
 	MemoryContext	   cxt = AllocSetContextCreate(
 			 CurrentMemoryContext, "mautomate channels", ALLOCSET_SMALL_SIZES);

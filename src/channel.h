@@ -7,6 +7,7 @@
 
 #include "utils/jsonb.h"
 
+#include "pace.h"
 #include "template.h"
 
 /* What takes the messages of a channel. */
@@ -90,6 +91,7 @@ typedef struct MaChannel
 	int				   total_ms;
 	int				   idle_ms;
 	bool			   hold_in_doubt; /* else send again */
+	MaPace			   pace;
 	MaChannelHttp	   http;
 } MaChannel;
 

@@ -51,6 +51,7 @@ typedef enum SettingType
 /* Which transports a setting is for. */
 #define SMTP (1 << MA_CHANNEL_SMTP)
 #define HTTP (1 << MA_CHANNEL_HTTP)
+#define ALL	 (SMTP | HTTP | 1 << MA_CHANNEL_LOG)
 
 /* A setting. */
 typedef struct Setting
@@ -146,6 +147,11 @@ static const Setting channel_settings[] = {
 	{"final_timeout", SETTING_SPAN, SMTP, CHANNEL(final_ms)},
 	{"timeout", SETTING_SPAN, SMTP | HTTP, CHANNEL(total_ms)},
 	{"idle_timeout", SETTING_SPAN, SMTP | HTTP, CHANNEL(idle_ms)},
+	{"rate", SETTING_NOTHING, ALL},
+	{"domains", SETTING_NOTHING, ALL},
+	{"warm_up", SETTING_NOTHING, ALL},
+	{"pause_when", SETTING_NOTHING, ALL},
+	{"retries", SETTING_NOTHING, ALL},
 	{NULL}};
 
 /* Where in the settings the reader is. */
@@ -205,6 +211,7 @@ ma_channel_read(MaChannel *channel, Jsonb *settings)
 	channel->http.sign_header = "X-Signature";
 	channel->http.time_header = "X-Timestamp";
 	read_object(channel, "", channel_settings, channel, &settings->root);
+	ma_pace_read(&channel->pace, channel->name, settings);
 	if (channel->transport == MA_CHANNEL_SMTP)
 		read_relays(channel, settings);
 	if (channel->http.token_prefix == NULL &&
@@ -267,9 +274,7 @@ find_setting(const Place *place, const Setting *settings, const char *name)
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg("unknown setting \"%s\" of channel \"%s\"",
 						   place->key, place->channel->name),
-					known.len > 0 ? errhint("Settings are %s.", known.data) :
-									errhint("Channels of transport log have "
-											"no settings.")));
+					errhint("Settings are %s.", known.data)));
 }
 
 /* Stores one setting. */

@@ -33,6 +33,8 @@
 #include "clock.h"
 #include "delivery_private.h"
 #include "lease.h"
+#include "pause.h"
+#include "rate.h"
 #include "sql.h"
 
 PG_FUNCTION_INFO_V1(mautomate_deliver);
@@ -40,6 +42,13 @@ PG_FUNCTION_INFO_V1(mautomate_deliver);
 /* Dead senders are looked for so often, by the real clock. */
 #define RESCUE_EVERY (1 * USECS_PER_SEC)
 
+/* Limits that are not used any more are forgotten so often, likewise. */
+#define TIDY_EVERY (1 * USECS_PER_MINUTE)
+
+/* Who has counted something stores it within so many ms. */
+#define COUNT_WITHIN 1000
+
+static long blocked_ms(const MaRoute *route);
 static void rescue(MaSender *sender);
 
 /* CALL deliver(max_items) */
@@ -110,6 +119,7 @@ ma_delivery_open(bool in_procedure)
 											 ALLOCSET_DEFAULT_SIZES);
 	sender->in_procedure = in_procedure;
 	sender->look_at = DT_NOEND;
+	sender->tidied_at = GetCurrentTimestamp();
 	ma_delivery_begin(sender);
 	lease = ma_outbox_open_lease();
 	ma_delivery_commit(sender);
@@ -165,13 +175,34 @@ ma_delivery_busy(MaSender *sender)
 long
 ma_delivery_sleep(MaSender *sender)
 {
-	TimestampTz next = DT_NOEND;
+	long sleep = INT_MAX;
 
-	if (!ma_arm()->armed)
-		return INT_MAX;
 	for (int i = 0; i < sender->route_count; i++)
-		next = Min(next, ma_outbox_next_due(&sender->routes[i].lane));
-	return ma_clock_ms_until(next);
+	{
+		MaRoute	  *route = &sender->routes[i];
+		MaTraffic *traffic = &route->traffic;
+		long	   until;
+
+		if (traffic->sent + traffic->failed + traffic->tried_again > 0)
+			sleep = Min(sleep, COUNT_WITHIN);
+		/* a result, or an unpausing, wakes us */
+		if (!ma_arm()->armed || ma_pause_holds(route->lane.channel_id) ||
+			ma_delivery_full(route))
+			continue;
+		until = ma_clock_ms_until(ma_outbox_next_due(&route->lane));
+		sleep = Min(sleep, Max(until, blocked_ms(route)));
+	}
+	return sleep;
+}
+
+/* How long, in ms, nothing can be claimed for the route; 0: it can. */
+static long
+blocked_ms(const MaRoute *route)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz until = ma_delivery_blocked_until(route);
+
+	return until > now ? TimestampDifferenceMilliseconds(now, until) + 1 : 0;
 }
 
 /*
@@ -190,19 +221,15 @@ ma_delivery_wait(MaSender *sender, long timeout_ms)
 	for (int i = 0; i < sender->route_count; i++)
 	{
 		MaRoute *route = &sender->routes[i];
+		long	 left;
 
 		if (route->transport != NULL)
 			list[n++] = route->transport;
 		if (ma_delivery_gone(route))
 			timeout_ms = 0; /* the next step may start another */
-		if (route->hungry && ma_delivery_resting(route))
-		{
-			long left =
-				TimestampDifferenceMilliseconds(now, route->resting_until) + 1;
-
-			if (timeout_ms < 0 || left < timeout_ms)
-				timeout_ms = left;
-		}
+		left = blocked_ms(route);
+		if (route->hungry && left > 0 && (timeout_ms < 0 || left < timeout_ms))
+			timeout_ms = left;
 	}
 	if (timeout_ms >= 0)
 		sender->look_at =
@@ -235,6 +262,7 @@ ma_delivery_close(MaSender *sender)
 		(void) ma_delivery_step(sender, 0);
 	}
 	ma_delivery_begin(sender);
+	ma_delivery_count(sender, true);
 	ma_outbox_close_lease(sender->lease);
 	ma_delivery_commit(sender);
 	MemoryContextSwitchTo(MemoryContextGetParent(sender->cxt));
@@ -249,6 +277,8 @@ void
 ma_delivery_abandon(MaSender *sender)
 {
 	ma_lease_give_back(MA_LEASE_SENDING, sender->lease);
+	for (int i = 0; i < sender->route_count; i++)
+		ma_delivery_release(&sender->routes[i], 0);
 	MemoryContextDelete(sender->cxt);
 }
 
@@ -291,6 +321,11 @@ rescue(MaSender *sender)
 	if (now - sender->rescued_at < RESCUE_EVERY)
 		return;
 	sender->rescued_at = now;
+	if (now - sender->tidied_at > TIDY_EVERY)
+	{
+		sender->tidied_at = now;
+		ma_rate_tidy();
+	}
 	if (ma_outbox_rescue(sender->lease) > 0)
 		for (int i = 0; i < sender->route_count; i++)
 			sender->routes[i].hungry = true;

@@ -5,22 +5,25 @@
 #include "postgres.h"
 
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "arm.h"
 #include "delivery_private.h"
 #include "letter.h"
+#include "pause.h"
 
 static void hand_over(MaRoute *route, const MaLetter *letter);
 
 /*
- * Claims new messages for all routes, at most max; returns how many. Nothing
- * while disarmed.
+ * Claims new messages for all routes, at most max; returns how many were
+ * handled, with those that had to be put back. Nothing while disarmed.
  */
 int
 ma_delivery_claim(MaSender *sender, int max)
 {
-	int	 claimed = 0;
-	bool armed = ma_arm()->armed;
+	MaResults back = {0};
+	int		  handled = 0;
+	bool	  armed = ma_arm()->armed;
 
 	for (int i = 0; i < sender->route_count; i++)
 	{
@@ -28,20 +31,17 @@ ma_delivery_claim(MaSender *sender, int max)
 		int		 room;
 
 		route->claimed_count = 0;
-		if (!armed || claimed == max)
+		if (!armed || handled >= max || ma_pause_holds(route->lane.channel_id))
 			continue;
 		if (route->kind != MA_CHANNEL_LOG)
 			ma_delivery_prepare(sender, route);
-		room = ma_delivery_room(route, max - claimed);
-		if (room == 0)
-			continue;
-		route->claimed = palloc(room * sizeof(MaClaim));
-		route->claimed_count =
-			ma_outbox_claim(&route->lane, sender->lease, room, route->claimed);
-		route->hungry = route->claimed_count == room;
-		claimed += route->claimed_count;
+		room = ma_delivery_room(route, max - handled);
+		if (room > 0)
+			handled += ma_delivery_claim_route(sender, route, room, &back);
 	}
-	return claimed;
+	if (back.n > 0)
+		ma_outbox_finish(sender->lease, back.list, back.n);
+	return handled;
 }
 
 /*
@@ -74,6 +74,8 @@ ma_delivery_dispatch(MaSender *sender, MaRoute *route)
 		finish->state = letter->refusal != NULL ? MA_FINISH_REFUSED :
 						letter->failure != NULL ? MA_FINISH_FAILED :
 												  MA_FINISH_SENT;
+		route->traffic.sent += finish->state == MA_FINISH_SENT;
+		route->traffic.failed += finish->state == MA_FINISH_FAILED;
 	}
 	if (route->lane.alone)
 		ma_outbox_written(&route->lane, route->claimed, route->claimed_count);
@@ -84,6 +86,11 @@ ma_delivery_dispatch(MaSender *sender, MaRoute *route)
 		for (int i = 0; i < n; i++)
 			if (letters[i].refusal == NULL && letters[i].failure == NULL)
 				hand_over(route, &letters[i]);
+	for (int i = 0; i < route->claimed_count && route->slot_count > 0; i++)
+		if (route->flights == NULL ||
+			hash_search(route->flights, &route->claimed[i].message_id,
+						HASH_FIND, NULL) == NULL)
+			ma_delivery_release(route, route->claimed[i].message_id);
 }
 
 /* Gives one letter to the transport, and remembers it. */
@@ -100,6 +107,7 @@ hand_over(MaRoute *route, const MaLetter *letter)
 	flight->priority = letter->priority;
 	flight->attempt = letter->attempt;
 	flight->first_tried_at = letter->first_tried_at;
+	flight->begun_at = GetCurrentTimestamp();
 	flight->address = letter->address == NULL ?
 						  NULL :
 						  MemoryContextStrdup(route->cxt, letter->address);

@@ -9,16 +9,18 @@
 #include "postgres.h"
 
 #include "common/pg_prng.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
 #include "delivery_private.h"
+#include "pause.h"
 
-/* The first retry comes after so long, each further one after twice that. */
-#define RETRY_FIRST	  (60 * USECS_PER_SEC)
-#define RETRY_MOST	  (USECS_PER_HOUR)
-#define RETRY_SPREAD  0.2
-#define GIVE_UP_AFTER (5 * USECS_PER_DAY)
+/* What was counted is stored so often. */
+#define COUNT_EVERY USECS_PER_SEC
+
+/* By how much the last message changes what we know of all of them. */
+#define FLIGHT_WEIGHT 0.1
 
 /* A server may tell us to wait no longer than this. */
 #define RETRY_AFTER_MOST (USECS_PER_DAY)
@@ -28,8 +30,11 @@ static void judge(MaRoute *route, const MaTransportResult *outcome,
 				  MaFinish *finish);
 static void wait_as_told(MaRoute *route, const MaTransportResult *outcome,
 						 MaFinish *finish, TimestampTz now);
-static void try_later(MaFinish *finish, const MaFlight *flight,
-					  TimestampTz now);
+static void try_later(const MaPace *pace, MaFinish *finish,
+					  const MaFlight *flight, TimestampTz now);
+static void note(MaRoute *route, const MaFlight *flight,
+				 const MaTransportResult *outcome, const MaFinish *finish);
+static void store(MaSender *sender, MaRoute *route);
 
 /* Records what has come back from all transports. */
 void
@@ -41,12 +46,57 @@ ma_delivery_record(MaSender *sender, MaResults *results)
 		collect(&sender->routes[i], now, results);
 	if (results->n > 0)
 		ma_outbox_finish(sender->lease, results->list, results->n);
+	ma_delivery_count(sender, false);
+}
+
+/* Stores what was counted of each route, if it is time or all is wanted. */
+void
+ma_delivery_count(MaSender *sender, bool all)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < sender->route_count; i++)
+	{
+		MaRoute *route = &sender->routes[i];
+
+		if (all || route->traffic.attempts.len > 0 ||
+			now - route->traffic.stored_at >= COUNT_EVERY)
+			store(sender, route);
+	}
+}
+
+/* Stores what was counted of a route; pauses it if too much has failed. */
+static void
+store(MaSender *sender, MaRoute *route)
+{
+	const MaChannel *channel = ma_channel_find(route->lane.channel_id);
+	const MaPace	*pace = &channel->pace;
+	double			 share = 0;
+	char			*reason;
+
+	ma_traffic_store(&route->traffic, channel->channel_id, sender->lease);
+	if (route->traffic.attempts.len == 0)
+		return;
+	if (pace->pause_of > 0)
+		share = ma_traffic_failing(&route->traffic, channel->channel_id,
+								   pace->pause_of);
+	resetStringInfo(&route->traffic.attempts);
+	if (pace->pause_of == 0 || share <= pace->pause_failures ||
+		ma_pause_holds(channel->channel_id))
+		return;
+	reason = psprintf("%.1f %% of the last %d attempts failed; the last: %s",
+					  100 * share, pace->pause_of,
+					  route->last_failure ? route->last_failure : "unknown");
+	ma_pause_begin(channel->channel_id, reason, true);
+	ereport(LOG,
+			(errmsg("channel \"%s\" is paused: %s", channel->name, reason)));
 }
 
 /* Takes from the transport what came back. */
 static void
 collect(MaRoute *route, TimestampTz now, MaResults *results)
 {
+	const MaPace	 *pace = &ma_channel_find(route->lane.channel_id)->pace;
 	MaTransportResult outcome;
 
 	if (route->transport == NULL)
@@ -64,7 +114,7 @@ collect(MaRoute *route, TimestampTz now, MaResults *results)
 		judge(route, &outcome, finish);
 		if (finish->state == MA_FINISH_RETRY ||
 			finish->state == MA_FINISH_IN_DOUBT)
-			try_later(finish, flight, now);
+			try_later(pace, finish, flight, now);
 		if (finish->state == MA_FINISH_RETRY && outcome.retry_after > 0)
 			wait_as_told(route, &outcome, finish, now);
 		if (flight->address != NULL)
@@ -74,6 +124,7 @@ collect(MaRoute *route, TimestampTz now, MaResults *results)
 		}
 		if (finish->state == MA_FINISH_DEFERRED)
 			finish->due_at = now;
+		note(route, flight, &outcome, finish);
 		hash_search(route->flights, &outcome.id, HASH_REMOVE, NULL);
 	}
 }
@@ -138,32 +189,6 @@ judge(MaRoute *route, const MaTransportResult *outcome, MaFinish *finish)
 }
 
 /*
- * Sets when to try again: each time after twice as long, spread so that what
- * failed together does not come back together. A message that has been tried
- * for too long has failed.
- */
-static void
-try_later(MaFinish *finish, const MaFlight *flight, TimestampTz now)
-{
-	double delay = RETRY_FIRST;
-
-	if (now - flight->first_tried_at >= GIVE_UP_AFTER)
-	{
-		finish->state = MA_FINISH_FAILED;
-		finish->reason =
-			psprintf("gave up after 5 days%s%s", finish->reason ? ": " : "",
-					 finish->reason ? finish->reason : "");
-		return;
-	}
-	for (int i = 1; i < flight->attempt && delay < RETRY_MOST; i++)
-		delay *= 2;
-	delay = Min(delay, RETRY_MOST);
-	delay *= 1 - RETRY_SPREAD +
-			 2 * RETRY_SPREAD * pg_prng_double(&pg_global_prng_state);
-	finish->due_at = now + (TimestampTz) delay;
-}
-
-/*
  * The server has said how long to wait: not tried again before that. If all
  * messages go there, the others wait too, for a while.
  */
@@ -179,6 +204,73 @@ wait_as_told(MaRoute *route, const MaTransportResult *outcome,
 		ma_delivery_rest_for(route, outcome->retry_after);
 }
 
+/*
+ * Sets when to try again: each time after longer, spread so that what failed
+ * together does not come back together. A message that has been tried for too
+ * long has failed.
+ */
+static void
+try_later(const MaPace *pace, MaFinish *finish, const MaFlight *flight,
+		  TimestampTz now)
+{
+	double delay = pace->retry_first;
+
+	if (now - flight->first_tried_at >= pace->give_up)
+	{
+		double days = pace->give_up / USECS_PER_DAY;
+		double hours = pace->give_up / USECS_PER_HOUR;
+
+		finish->state = MA_FINISH_FAILED;
+		finish->reason =
+			psprintf("gave up after %g %s%s%s", days >= 1 ? days : hours,
+					 days >= 1 ? "days" : "hours", finish->reason ? ": " : "",
+					 finish->reason ? finish->reason : "");
+		return;
+	}
+	for (int i = 1; i < flight->attempt && delay < pace->retry_most; i++)
+		delay *= pace->retry_factor;
+	delay = Min(delay, pace->retry_most);
+	delay *= 1 - pace->retry_spread +
+			 2 * pace->retry_spread * pg_prng_double(&pg_global_prng_state);
+	finish->due_at = now + (TimestampTz) delay;
+}
+
+/* Counts an attempt, and how long it took. */
+static void
+note(MaRoute *route, const MaFlight *flight, const MaTransportResult *outcome,
+	 const MaFinish *finish)
+{
+	MaTraffic  *traffic = &route->traffic;
+	bool		good = finish->state == MA_FINISH_SENT;
+	double		took = GetCurrentTimestamp() - flight->begun_at;
+	const char *said = finish->reply ? finish->reply : finish->reason;
+
+	if (finish->state == MA_FINISH_DEFERRED)
+		return;
+	traffic->sent += good;
+	traffic->failed += finish->state == MA_FINISH_FAILED;
+	traffic->tried_again += !good && finish->state != MA_FINISH_FAILED;
+	if (outcome->outcome == MA_OUTCOME_NOT_REACHED)
+		return; /* says nothing of how messages are received */
+	route->flight_us =
+		route->flight_us == 0 ?
+			took :
+			route->flight_us + FLIGHT_WEIGHT * (took - route->flight_us);
+	if (traffic->attempts.data == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(route->lane.cxt);
+
+		initStringInfo(&traffic->attempts);
+		MemoryContextSwitchTo(old);
+	}
+	appendStringInfoChar(&traffic->attempts, good ? '0' : '1');
+	if (good || said == NULL)
+		return;
+	if (route->last_failure != NULL)
+		pfree(route->last_failure);
+	route->last_failure = MemoryContextStrdup(route->lane.cxt, said);
+}
+
 /* The results are committed: the connections may go on. */
 void
 ma_delivery_acknowledge(MaSender *sender, const MaResults *results)
@@ -192,6 +284,9 @@ ma_delivery_acknowledge(MaSender *sender, const MaResults *results)
 		for (; n < results->n &&
 			   results->list[n].channel_id == route->lane.channel_id;
 			 n++)
+		{
+			ma_delivery_release(route, results->list[n].message_id);
 			ma_transport_ack(route->transport, results->list[n].message_id);
+		}
 	}
 }

@@ -64,6 +64,7 @@ ma_delivery_refresh(MaSender *sender)
 			route->revision = channels[i].revision;
 			route->resting_until = 0;
 			route->rest = 0;
+			route->waits_until = 0;
 			if (route->transport != NULL)
 				ma_transport_drain(route->transport);
 		}
@@ -236,7 +237,8 @@ ma_delivery_retire(MaRoute *route)
 int
 ma_delivery_room(const MaRoute *route, int max)
 {
-	if (!route->hungry || ma_delivery_resting(route))
+	if (!route->hungry ||
+		ma_delivery_blocked_until(route) > GetCurrentTimestamp())
 		return 0;
 	if (route->kind == MA_CHANNEL_LOG)
 		return Min(max, LOG_BATCH);
@@ -245,11 +247,27 @@ ma_delivery_room(const MaRoute *route, int max)
 	return Min(max, ma_transport_room(route->transport));
 }
 
+/* Has its transport no room until something comes back? */
+bool
+ma_delivery_full(const MaRoute *route)
+{
+	return route->transport != NULL &&
+		   ma_transport_pending(route->transport) > 0 &&
+		   ma_transport_room(route->transport) == 0;
+}
+
 /* Is its relay left alone for now? */
 bool
 ma_delivery_resting(const MaRoute *route)
 {
 	return route->resting_until > GetCurrentTimestamp();
+}
+
+/* Until when nothing is claimed: it rests, or waits for a token. */
+TimestampTz
+ma_delivery_blocked_until(const MaRoute *route)
+{
+	return Max(route->resting_until, route->waits_until);
 }
 
 /* Leaves its relay alone for a while, each time for longer. */

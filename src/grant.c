@@ -93,6 +93,9 @@ grant_reading(const char *role, const Level *level)
 	/* a view's functions are called by its reader */
 	grant_to(role, "execute on function"
 				   " mautomate_internal.state_scores(bytea)");
+	grant_to(role, "execute on function"
+				   " mautomate_internal.warm_up_limit(jsonb, int),"
+				   " mautomate_internal.today()");
 }
 
 /* grant_access(role, level) */

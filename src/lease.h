@@ -9,7 +9,8 @@
 typedef enum MaLeaseKind
 {
 	MA_LEASE_SENDING, /* of table mautomate_internal.lease */
-	MA_LEASE_WORKER	  /* a worker's place, see worker.c */
+	MA_LEASE_WORKER,  /* a worker's place, see worker.c */
+	MA_LEASE_SLOT	  /* a message to a domain, see delivery_pace.c */
 } MaLeaseKind;
 
 extern bool ma_lease_take(MaLeaseKind kind, int64 number);

@@ -55,7 +55,7 @@ create function mautomate.create_channel(name text, transport text,
   language c volatile as 'MODULE_PATHNAME', 'mautomate_create_channel';
 comment on function mautomate.create_channel(text, text, jsonb) is
   'a way for messages to leave; returns created, changed or unchanged. '
-  'transport log: messages are rendered and recorded as sent, nothing leaves the server; no settings. '
+  'transport log: messages are rendered and recorded as sent, nothing leaves the server. '
   'transport smtp: {"host", "port": 25, "tls": "starttls" | "smtps" | "none", "user", "auth": "plain" | "login" | "xoauth2", "password_file", "relays": [{"host", "weight": 1, ...}], '
   '"helo", "from", "from_name", "reply_to", "unsubscribe", "list_id", "feedback_id", "final_timeout": "5 min"}; '
   'host (or relays) and from are required. Each of relays may have of its own whatever a relay has; those of more weight get more of the connections, '
@@ -75,6 +75,10 @@ comment on function mautomate.create_channel(text, text, jsonb) is
   'Of both: {"links", "verify": true, "ca_file", "connections": 4, "in_doubt": "resend" | "hold", "connect_timeout": "15 s", "reply_timeout": "60 s", "timeout": "10 min", "idle_timeout": "20 s"}; '
   'a file is the bare name of one in setting mautomate.secrets_directory, read anew whenever it is needed, ca_file a path; '
   'in_doubt is what happens to a message of which the server may or may not have taken the last byte. '
+  'Of all: "rate": {"per_second" | "per_minute" | "per_hour" | "per_day": n, "burst": one second''s} for the channel, "domains": {"gmail.com": {"rate", "connections"}, "*": ...} for each domain of addresses ("*": for each other one), connections being messages under way at once; '
+  '"warm_up": [{"day": 1, "messages": 50}, ...] or {"start": 50, "growth": 1.5, "days": 30}, days of mautomate.timezone from the first message on, without limit after the last; '
+  '"pause_when": {"failures": 0.1, "of": 200}: paused when more than this share of the last so many attempts did not end as sent, servers that cannot be reached not counted; '
+  '"retries": {"first": "60 s", "factor": 2, "most": "1 hour", "spread": 0.2, "give_up": "5 days"}. Limits hold for all senders together and follow the real clock; what waits for one does not keep others waiting. '
   'Errors: 22023 for a setting that is unknown or cannot be, 42601 for a mistake in Liquid, 42501 for allow_private.';
 
 create function mautomate_internal.recipient_address(c mautomate.contact,

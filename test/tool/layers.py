@@ -12,8 +12,9 @@ LAYERS = [
     """compat sql guc zone clock inval error wake arm address batch setting
     argument lease guard columns calendar table json nearest token""",
     """anniversary value vocabulary signal cell predicate document program
-    workflow liquid html channel template mime transport payload""",
-    """log_sql log_set definition predicate_store state deferred outbox gate""",
+    workflow liquid html pace channel template mime transport payload""",
+    """log_sql log_set definition predicate_store state deferred outbox gate
+    rate pause traffic""",
     """refresh entry model contact merge erase attribute event""",
     """capture track identify kind use known list score grant explain verify
     enrollment workflow_store journey delivery send letter preview link

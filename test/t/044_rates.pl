@@ -1,0 +1,169 @@
+# How fast messages leave, with servers and workers: limits shared by two
+# senders, pauses, the times of retries.
+use strict;
+use warnings;
+
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', 'mautomate.senders = 2');
+$node->start;
+
+sub value { return $node->safe_psql('postgres', shift); }
+
+# A mail server; returns it and its port.
+sub server
+{
+	my %server = (out => '', in => '', err => '');
+	$server{harness} = IPC::Run::start(
+		[ 'python3', 'test/transport/sink.py', '--until-eof', @_ ],
+		\$server{in}, \$server{out}, \$server{err},
+		IPC::Run::timeout(180));
+	$server{harness}->pump until $server{out} =~ /port (\d+)\n/;
+	$server{port} = $1;
+	return \%server;
+}
+
+# The channel leads to this server, with these limits.
+sub use_server
+{
+	my ($server, $limits) = @_;
+	value(qq[select mautomate.create_channel('mail', 'smtp',
+		'{"host": "127.0.0.1", "port": $server->{port}, "tls": "none",
+		  "from": "shop\@example.com", "connections": 8, $limits}')]);
+}
+
+# Asks for n messages to somebody; their keys begin with this name.
+sub ask
+{
+	my ($name, $who, $n) = @_;
+	value(qq[select count(mautomate.send('$who', 'hello',
+		idempotency_key => '$name' || i)) from generate_series(1, $n) i]);
+}
+
+# Waits until so many of them are sent.
+sub wait_for
+{
+	my ($name, $n) = @_;
+	return $node->poll_query_until('postgres', qq[select count(*) = $n
+		from mautomate.messages
+		where idempotency_key like '$name%' and state = 'sent']);
+}
+
+my $out = $node->basedir . '/out.json';
+my $server = server('--out', $out, '--final-latency', 100);
+value('create extension mautomate');
+value(q[select mautomate.arm();
+	select mautomate.identify('slow', 'slow@slow.example');
+	select mautomate.identify('fast', 'fast@fast.example')]);
+use_server($server, '"domains": {"slow.example": {"connections": 2}}');
+value(q[select mautomate.create_template('hello', 'mail', subject => 'Hi',
+	body => 'Hi', transactional => true)]);
+value('select mautomate.start()');
+
+# Two at a time to a domain, for both senders together; what waits for it
+# keeps nobody else waiting.
+value('begin; ' . join(';', map {
+	qq[select count(mautomate.send('$_', 'hello', idempotency_key => '$_' || i))
+	   from generate_series(1, 30) i] } qw(slow fast)) . '; commit');
+ok(wait_for('slow', 30) && wait_for('fast', 30), 'all are sent');
+is(value(q[select max(sent_at) filter (where external_id = 'fast')
+		< max(sent_at) filter (where external_id = 'slow')
+	from mautomate.messages]), 't', 'who has no limit is not kept waiting');
+my %ended = (slow => [], fast => []);
+for (split /\n/, slurp_file($out))
+{
+	my ($who) = /"recipients": \["<?(slow|fast)@/;
+	my ($time) = /"time": ([\d.]+)/;
+	push @{ $ended{$who} }, $time if $who;
+}
+is(scalar(@{ $ended{slow} }), 30, 'they arrived');
+
+# How many ended within 80 ms of one another? Each took 100 ms.
+sub at_once
+{
+	my $most = 0;
+	for my $end (@_)
+	{
+		my $n = grep { $_ >= $end && $_ < $end + 0.08 } @_;
+		$most = $n if $n > $most;
+	}
+	return $most;
+}
+cmp_ok(at_once(@{ $ended{slow} }), '<=', 2, 'two under way at once');
+cmp_ok(at_once(@{ $ended{fast} }), '>', 2, 'more to another domain');
+
+# Five a second: who sleeps wakes when the token comes.
+use_server($server, '"rate": {"per_second": 5, "burst": 1}');
+ask('rate', 'fast', 6);
+ok(wait_for('rate', 6), 'all are sent');
+my $gaps = q[from (select sent_at, lag(sent_at) over (order by sent_at)
+	from mautomate.messages where idempotency_key like 'rate%') g (at, before)];
+cmp_ok(value("select extract(epoch from max(at) - min(at)) $gaps"), '>=', 0.9,
+	'one after the other');
+cmp_ok(value("select extract(epoch from max(at) - min(at)) $gaps"), '<', 4,
+	'and without delay');
+
+# paused: they wait, and go on at once
+value(q[select mautomate.pause_channel('mail', 'moving')]);
+ask('paused', 'fast', 1);
+value('select mautomate.stop()');
+$node->poll_query_until('postgres', q[select count(*) = 0
+	from mautomate.stat_workers]);
+value('call mautomate.deliver()');
+is(value(q[select state from mautomate.messages
+	where idempotency_key = 'paused1']), 'pending', 'paused: they wait');
+value('select mautomate.start()');
+value(q[select mautomate.resume_channel('mail')]);
+ok(wait_for('paused', 1), 'resumed: they are sent');
+value('select mautomate.stop()');
+$node->poll_query_until('postgres', q[select count(*) = 0
+	from mautomate.stat_workers]);
+$server->{harness}->finish;
+
+# too much fails: it pauses by itself
+$server = server('--fault', 'rcpt=550:5.7.1 you are on a list');
+use_server($server, '"pause_when": {"failures": 0.5, "of": 10},
+	"connections": 1');
+ask('bad', 'fast', 40);
+value('call mautomate.deliver()');
+like(value('select paused, reason from mautomate.stat_channels'),
+	qr/^t\|100.0 % of the last 10 attempts failed; the last: 550 5.7.1 you are on a list/,
+	'paused, with the reason');
+cmp_ok(value(q[select count(*) from mautomate.messages
+	where idempotency_key like 'bad%' and state = 'pending']), '>=', 20,
+	'the others were not tried');
+value(q[select count(mautomate.cancel_message(message_id))
+	from mautomate.messages where state = 'pending']);
+$server->{harness}->finish;
+
+# the times of retries
+$server = server('--fault', 'rcpt=451');
+use_server($server, '"retries": {"first": "10 s", "factor": 3, "most": "1 min",
+	"spread": 0, "give_up": "2 hours"}');
+value(q[select mautomate.resume_channel('mail')]);
+value(q[select mautomate.set_clock('2030-01-01 00:00 UTC')]);
+ask('again', 'fast', 1);
+my @waits;
+for (1 .. 4)
+{
+	value('call mautomate.deliver()');
+	push @waits, value(q[select extract(epoch from due_at - mautomate.clock())::int
+		from mautomate.messages where idempotency_key = 'again1']);
+	value(q[select mautomate.set_clock(due_at) from mautomate.messages
+		where idempotency_key = 'again1']);
+}
+is("@waits", '10 30 60 60', 'retries when the channel says');
+value(q[select mautomate.set_clock('2030-01-01 02:00 UTC')]);
+value('call mautomate.deliver()');
+is(value(q[select state, reason from mautomate.messages
+	where idempotency_key = 'again1']), 'failed|gave up after 2 hours',
+	'and given up when it says');
+$server->{harness}->finish;
+
+$node->stop;
+done_testing();
