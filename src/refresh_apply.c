@@ -255,7 +255,8 @@ write_buckets(MaRun *run)
 	ma_table_open(&table, "contact_score");
 	PushActiveSnapshot(IsolationUsesXactSnapshot() ? GetTransactionSnapshot() :
 													 GetLatestSnapshot());
-	scan = ma_index_beginscan(table.heap, table.key, GetActiveSnapshot(), 2);
+	scan = ma_index_beginscan(table.heap, ma_table_key(&table),
+							  GetActiveSnapshot(), 2);
 	for (int i = 0; i < run->nbuckets; i++)
 	{
 		MaBucketChange *change = &run->buckets[i];

@@ -12,20 +12,14 @@
  * chain of updates leads. Under REPEATABLE READ and SERIALIZABLE a row that
  * changed since the snapshot is a serialization failure, as for any UPDATE:
  * lists are kept by statements that would not see what the other one wrote.
+ * (state_fetch.c)
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
-#include "access/relscan.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/fmgroids.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -48,8 +42,7 @@ enum
 	STATE_COLUMNS
 };
 
-static MaContact *load_one(MaContactSet *set, Relation heap,
-						   TupleTableSlot *slot, MaLock lock);
+static MaContact *read_contact(MaContactSet *set, TupleTableSlot *slot);
 
 static Datum		 contact_attribute(MaPerson *person, const MaSlot *slot,
 									   bool *isnull);
@@ -93,19 +86,17 @@ new_contact(MaContactSet *set, int64 id)
 /*
  * Locks and loads the states of contacts, ids ascending and distinct. With
  * MA_LOCK_SKIP those that another transaction holds are left out, with
- * MA_LOCK_NONE they are only read and must not be stored. Ids without a state are listed in the set as missing. The set lives in the current
- * context.
+ * MA_LOCK_NONE they are only read and must not be stored. Ids without a state
+ * are listed in the set as missing. The set lives in the current context.
  */
 MaContactSet *
 ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
 {
-	MaContactSet   *set = palloc0(sizeof(MaContactSet));
-	MaTable			table;
-	TupleTableSlot *slot;
-	IndexScanDesc	scan;
+	MaContactSet *set = palloc0(sizeof(MaContactSet));
+	MaTable		  table;
+	MaFetch		 *fetch;
 
 	ma_table_open(&table, "contact_state");
-	slot = table.slot;
 	set->cxt = CurrentMemoryContext;
 	set->definitions = definitions;
 	set->contacts = palloc(n * sizeof(MaContact *));
@@ -116,80 +107,37 @@ ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	else
 		PushActiveSnapshot(GetLatestSnapshot());
-	scan = ma_index_beginscan(table.heap, table.key, GetActiveSnapshot(), 1);
+	fetch = ma_fetch_begin(&table, ids, n, lock);
 	for (int i = 0; i < n; i++)
 	{
-		ScanKeyData condition;
+		MaFetched result = ma_fetch_row(fetch, i, table.slot);
 
-		ScanKeyInit(&condition, 1, BTEqualStrategyNumber, F_INT8EQ,
-					Int64GetDatum(ids[i]));
-		index_rescan(scan, &condition, 1, NULL, 0);
-		if (!index_getnext_slot(scan, ForwardScanDirection, slot))
+		if (result == MA_FETCHED)
+			set->contacts[set->n++] = read_contact(set, table.slot);
+		else if (result == MA_FETCHED_NOTHING || lock == MA_LOCK_WAIT)
 			set->missing[set->nmissing++] = ids[i];
-		else
-		{
-			MaContact *contact = load_one(set, table.heap, slot, lock);
-
-			if (contact != NULL)
-				set->contacts[set->n++] = contact;
-			else if (lock == MA_LOCK_WAIT)
-				set->missing[set->nmissing++] = ids[i]; /* meanwhile */
-		}
-		ExecClearTuple(slot);
+		ExecClearTuple(table.slot);
 	}
-	index_endscan(scan);
+	ma_fetch_end(fetch);
 	PopActiveSnapshot();
 	ma_table_close(&table);
 	return set;
 }
 
-/*
- * Locks the row in the slot and puts its newest version there; false if it
- * is gone, or held by another and not waited for.
- */
-static bool
-lock_row(Relation heap, TupleTableSlot *slot, MaLock lock)
-{
-	bool			strict = IsolationUsesXactSnapshot();
-	ItemPointerData tid = slot->tts_tid;
-	TM_FailureData	failure;
-	TM_Result		result;
-
-	result = table_tuple_lock(
-		heap, &tid, GetActiveSnapshot(), slot, GetCurrentCommandId(true),
-		LockTupleNoKeyExclusive,
-		lock == MA_LOCK_SKIP ? LockWaitSkip : LockWaitBlock,
-		strict ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
-	if (result == TM_WouldBlock || (result == TM_Deleted && !strict))
-		return false;
-	if (result == TM_Updated || result == TM_Deleted)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("could not serialize access due to concurrent update")));
-	if (result != TM_Ok)
-		elog(ERROR, "could not lock contact state: %d", (int) result);
-	return true;
-}
-
-/* Reads the row in the slot, locked as asked; NULL if it is not to be had. */
+/* Reads the row in the slot. */
 static MaContact *
-load_one(MaContactSet *set, Relation heap, TupleTableSlot *slot, MaLock lock)
+read_contact(MaContactSet *set, TupleTableSlot *slot)
 {
 	MaContact *contact;
-	bool	   isnull;
 	bytea	  *state;
 
-	if (lock != MA_LOCK_NONE && !lock_row(heap, slot, lock))
-		return NULL;
 	slot_getallattrs(slot);
 	contact =
 		new_contact(set, DatumGetInt64(slot->tts_values[STATE_CONTACT_ID]));
 	contact->tid = slot->tts_tid;
 	contact->as_of = DatumGetTimestampTz(slot->tts_values[STATE_AS_OF]);
 	contact->due_at = DatumGetTimestampTz(slot->tts_values[STATE_DUE_AT]);
-	contact->generation =
-		DatumGetInt64(slot_getattr(slot, STATE_GENERATION + 1, &isnull));
+	contact->generation = DatumGetInt64(slot->tts_values[STATE_GENERATION]);
 	state = DatumGetByteaPP(slot->tts_values[STATE_STATE]);
 	ma_state_decode(contact, VARDATA_ANY(state),
 					VARDATA_ANY(state) + VARSIZE_ANY_EXHDR(state));

@@ -5,7 +5,29 @@
 #ifndef MA_STATE_PRIVATE_H
 #define MA_STATE_PRIVATE_H
 
+#include "executor/tuptable.h"
+
 #include "state.h"
+#include "table.h"
+
+/* Rows of contact_state on their way. */
+typedef struct MaFetch MaFetch;
+
+/* What became of one. */
+typedef enum MaFetched
+{
+	MA_FETCHED,			/* it is in the slot */
+	MA_FETCHED_NOTHING, /* there is none */
+	MA_FETCHED_HELD		/* it went, or another one holds it */
+} MaFetched;
+
+/* state_fetch.c */
+extern MaFetch	*ma_fetch_begin(MaTable *table, const int64 *ids, int n,
+								MaLock lock);
+extern MaFetched ma_fetch_row(MaFetch *fetch, int i, TupleTableSlot *slot);
+extern void		 ma_fetch_end(MaFetch *fetch);
+
+/* state_code.c */
 
 extern void ma_state_decode(MaContact *contact, const char *in,
 							const char *end);

@@ -24,16 +24,27 @@ void
 ma_table_open(MaTable *table, const char *name)
 {
 	Oid schema = get_namespace_oid("mautomate_internal", false);
-	Oid key;
 
 	memset(table, 0, sizeof(MaTable));
 	table->heap =
 		table_open(get_relname_relid(name, schema), RowExclusiveLock);
-	key = ma_primary_key_index(table->heap);
-	if (!OidIsValid(key))
-		elog(ERROR, "%s has no primary key", name);
-	table->key = index_open(key, RowExclusiveLock);
 	table->slot = table_slot_create(table->heap, NULL);
+}
+
+/* Its primary key. */
+Relation
+ma_table_key(MaTable *table)
+{
+	if (table->key == NULL)
+	{
+		Oid key = ma_primary_key_index(table->heap);
+
+		if (!OidIsValid(key))
+			elog(ERROR, "%s has no primary key",
+				 RelationGetRelationName(table->heap));
+		table->key = index_open(key, RowExclusiveLock);
+	}
+	return table->key;
 }
 
 /* Closes it; the locks stay until the end of the transaction. */
@@ -47,7 +58,8 @@ ma_table_close(MaTable *table)
 		FreeExecutorState(table->estate);
 	}
 	ExecDropSingleTupleTableSlot(table->slot);
-	index_close(table->key, NoLock);
+	if (table->key != NULL)
+		index_close(table->key, NoLock);
 	table_close(table->heap, NoLock);
 }
 

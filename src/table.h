@@ -13,15 +13,16 @@
 typedef struct MaTable
 {
 	Relation		heap;
-	Relation		key; /* its primary key */
+	Relation		key; /* its primary key, NULL until asked for */
 	TupleTableSlot *slot;
 	EState		   *estate; /* NULL until an index entry is needed */
 	ResultRelInfo  *info;
 } MaTable;
 
-extern void ma_table_open(MaTable *table, const char *name);
-extern void ma_table_close(MaTable *table);
-extern bool ma_table_update(MaTable *table, ItemPointer tid);
-extern void ma_table_insert(MaTable *table);
+extern void		ma_table_open(MaTable *table, const char *name);
+extern Relation ma_table_key(MaTable *table);
+extern void		ma_table_close(MaTable *table);
+extern bool		ma_table_update(MaTable *table, ItemPointer tid);
+extern void		ma_table_insert(MaTable *table);
 
 #endif /* MA_TABLE_H */

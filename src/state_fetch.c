@@ -1,0 +1,290 @@
+/*
+ * state_fetch.c
+ *	  Find and lock rows of contact_state by contact ids.
+ *
+ * Almost every event passes here, so the heap is read directly: first the
+ * index says where the rows are, then each page is taken once for all of its
+ * rows. Where ids are close to each other one walk along the index finds them
+ * all. A page is pruned when the room for the new versions of these rows runs
+ * short, not whenever its free space is below the fillfactor's, which after an
+ * update it always is.
+ *
+ * What is unusual goes the way of the table access method: another one than
+ * heap, several index entries for an id, a row that is being changed.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/relscan.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "state_private.h"
+
+/* Ids are close if that many are passed, at most, for each that is wanted. */
+#define DENSE_GAP 16
+
+/* The length of a row while none has been seen. */
+#define ROW_WIDTH 256
+
+/* What the index says of an id. */
+enum
+{
+	ENTRY_NONE,
+	ENTRY_ONE,
+	ENTRY_SEVERAL
+};
+
+struct MaFetch
+{
+	Relation		 heap;
+	Relation		 key;
+	Snapshot		 snapshot;
+	MaLock			 lock;
+	bool			 is_heap;
+	int				 n;
+	const int64		*ids;
+	char			*entries; /* ENTRY_*, by id */
+	ItemPointerData *tids;	  /* where it is, with ENTRY_ONE */
+	Buffer			 buffer;  /* of the last page, pinned */
+	Size			 width;	  /* of the last row */
+	HeapTupleData	 tuple;
+};
+
+/* Notes an entry of the index for id number i. */
+static void
+note_entry(MaFetch *fetch, int i, ItemPointer tid)
+{
+	fetch->tids[i] = *tid;
+	fetch->entries[i] =
+		fetch->entries[i] == ENTRY_NONE ? ENTRY_ONE : ENTRY_SEVERAL;
+}
+
+/* Looks each id up. */
+static void
+find_each(MaFetch *fetch)
+{
+	IndexScanDesc scan =
+		ma_index_beginscan(fetch->heap, fetch->key, fetch->snapshot, 1);
+
+	for (int i = 0; i < fetch->n; i++)
+	{
+		ScanKeyData condition;
+		ItemPointer tid;
+
+		ScanKeyInit(&condition, 1, BTEqualStrategyNumber, F_INT8EQ,
+					Int64GetDatum(fetch->ids[i]));
+		index_rescan(scan, &condition, 1, NULL, 0);
+		while ((tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+			note_entry(fetch, i, tid);
+	}
+	index_endscan(scan);
+}
+
+/* Walks along the index from the first id to the last. */
+static void
+find_range(MaFetch *fetch)
+{
+	IndexScanDesc scan =
+		ma_index_beginscan(fetch->heap, fetch->key, fetch->snapshot, 2);
+	ScanKeyData conditions[2];
+	ItemPointer tid;
+	int			i = 0;
+
+	ScanKeyInit(&conditions[0], 1, BTGreaterEqualStrategyNumber, F_INT8GE,
+				Int64GetDatum(fetch->ids[0]));
+	ScanKeyInit(&conditions[1], 1, BTLessEqualStrategyNumber, F_INT8LE,
+				Int64GetDatum(fetch->ids[fetch->n - 1]));
+	scan->xs_want_itup = true;
+	index_rescan(scan, conditions, 2, NULL, 0);
+	while ((tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	{
+		bool  isnull;
+		int64 id = DatumGetInt64(
+			index_getattr(scan->xs_itup, 1, scan->xs_itupdesc, &isnull));
+
+		while (fetch->ids[i] < id)
+			i++;
+		if (fetch->ids[i] == id)
+			note_entry(fetch, i, tid);
+	}
+	index_endscan(scan);
+}
+
+/*
+ * Starts to fetch the rows of ids, ascending and distinct, from the table,
+ * as the active snapshot sees them.
+ */
+MaFetch *
+ma_fetch_begin(MaTable *table, const int64 *ids, int n, MaLock lock)
+{
+	MaFetch *fetch = palloc0(sizeof(MaFetch));
+
+	fetch->heap = table->heap;
+	fetch->key = ma_table_key(table);
+	fetch->snapshot = GetActiveSnapshot();
+	fetch->lock = lock;
+	fetch->is_heap = table->heap->rd_tableam == GetHeapamTableAmRoutine();
+	fetch->n = n;
+	fetch->ids = ids;
+	fetch->entries = palloc0(n);
+	fetch->tids = palloc(n * sizeof(ItemPointerData));
+	fetch->buffer = InvalidBuffer;
+	fetch->width = ROW_WIDTH;
+	if (n > 1 && ids[n - 1] - ids[0] < (int64) n * DENSE_GAP)
+		find_range(fetch);
+	else
+		find_each(fetch);
+	return fetch;
+}
+
+/* Ends it; slots filled by it stay. */
+void
+ma_fetch_end(MaFetch *fetch)
+{
+	if (BufferIsValid(fetch->buffer))
+		ReleaseBuffer(fetch->buffer);
+	pfree(fetch->tids);
+	pfree(fetch->entries);
+	pfree(fetch);
+}
+
+/*
+ * Makes room on the page of row number i for new versions of it and of the
+ * rows on the same page that come after it.
+ */
+static void
+make_room(MaFetch *fetch, int i)
+{
+	BlockNumber block = ItemPointerGetBlockNumber(&fetch->tids[i]);
+	Page		page = BufferGetPage(fetch->buffer);
+	int			n = 1;
+
+	while (i + n < fetch->n && fetch->entries[i + n] == ENTRY_ONE &&
+		   ItemPointerGetBlockNumber(&fetch->tids[i + n]) == block)
+		n++;
+	if (PageIsFull(page) || PageGetHeapFreeSpace(page) < n * fetch->width)
+		heap_page_prune_opt(fetch->heap, fetch->buffer);
+}
+
+/* Finds the visible version of row number i; false if there is none. */
+static bool
+find_version(MaFetch *fetch, int i)
+{
+	ItemPointerData tid = fetch->tids[i];
+	BlockNumber		block = ItemPointerGetBlockNumber(&tid);
+	bool			found;
+
+	if (!BufferIsValid(fetch->buffer) ||
+		BufferGetBlockNumber(fetch->buffer) != block)
+	{
+		fetch->buffer =
+			ReleaseAndReadBuffer(fetch->buffer, fetch->heap, block);
+		if (fetch->lock != MA_LOCK_NONE)
+			make_room(fetch, i);
+	}
+	LockBuffer(fetch->buffer, BUFFER_LOCK_SHARE);
+	found = heap_hot_search_buffer(&tid, fetch->heap, fetch->buffer,
+								   fetch->snapshot, &fetch->tuple, NULL, true);
+	LockBuffer(fetch->buffer, BUFFER_LOCK_UNLOCK);
+	fetch->tuple.t_self = tid;
+	return found;
+}
+
+/*
+ * Locks the row in the slot and puts its newest version there; false if it
+ * is gone, or held by another and not waited for.
+ */
+static bool
+lock_newest(MaFetch *fetch, TupleTableSlot *slot)
+{
+	bool			strict = IsolationUsesXactSnapshot();
+	ItemPointerData tid = slot->tts_tid;
+	TM_FailureData	failure;
+	TM_Result		result;
+
+	result = table_tuple_lock(
+		fetch->heap, &tid, fetch->snapshot, slot, GetCurrentCommandId(true),
+		LockTupleNoKeyExclusive,
+		fetch->lock == MA_LOCK_SKIP ? LockWaitSkip : LockWaitBlock,
+		strict ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+	if (result == TM_WouldBlock || (result == TM_Deleted && !strict))
+		return false;
+	if (result == TM_Updated || result == TM_Deleted)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update")));
+	if (result != TM_Ok)
+		elog(ERROR, "could not lock contact state: %d", (int) result);
+	return true;
+}
+
+/*
+ * Locks the version that was found, if nobody changed it since; it goes into
+ * the slot.
+ */
+static bool
+lock_found(MaFetch *fetch, TupleTableSlot *slot)
+{
+	TM_FailureData failure;
+	TM_Result	   result;
+	Buffer		   buffer;
+
+	result = heap_lock_tuple(
+		fetch->heap, &fetch->tuple, GetCurrentCommandId(true),
+		LockTupleNoKeyExclusive, LockWaitSkip, false, &buffer, &failure);
+	if (result != TM_Ok)
+	{
+		ReleaseBuffer(buffer);
+		return false;
+	}
+	ExecStorePinnedBufferHeapTuple(&fetch->tuple, slot, buffer);
+	return true;
+}
+
+/* Row number i by the table access method. */
+static MaFetched
+fetch_slowly(MaFetch *fetch, int i, TupleTableSlot *slot)
+{
+	IndexScanDesc scan =
+		ma_index_beginscan(fetch->heap, fetch->key, fetch->snapshot, 1);
+	MaFetched	result = MA_FETCHED;
+	ScanKeyData condition;
+
+	ScanKeyInit(&condition, 1, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(fetch->ids[i]));
+	index_rescan(scan, &condition, 1, NULL, 0);
+	if (!index_getnext_slot(scan, ForwardScanDirection, slot))
+		result = MA_FETCHED_NOTHING;
+	else if (fetch->lock != MA_LOCK_NONE && !lock_newest(fetch, slot))
+		result = MA_FETCHED_HELD;
+	index_endscan(scan);
+	return result;
+}
+
+/*
+ * Fetches the row of id number i into the slot, locked as asked, after those
+ * of the ids before it.
+ */
+MaFetched
+ma_fetch_row(MaFetch *fetch, int i, TupleTableSlot *slot)
+{
+	if (fetch->entries[i] == ENTRY_NONE)
+		return MA_FETCHED_NOTHING;
+	if (fetch->entries[i] == ENTRY_SEVERAL || !fetch->is_heap)
+		return fetch_slowly(fetch, i, slot);
+	if (!find_version(fetch, i))
+		return MA_FETCHED_NOTHING;
+	fetch->width = fetch->tuple.t_len;
+	if (fetch->lock == MA_LOCK_NONE)
+		ExecStoreBufferHeapTuple(&fetch->tuple, slot, fetch->buffer);
+	else if (!lock_found(fetch, slot))
+		return fetch_slowly(fetch, i, slot);
+	return MA_FETCHED;
+}
