@@ -88,7 +88,6 @@ typedef struct MaCellUse
 	MaExpr		  *filter;	  /* NULL: every event of the kind */
 	int			   simple_on; /* the filter is `simple` over this property */
 	MaFilter	   simple;	  /* of the kind; -1: it is more than that */
-	int			   simple_at; /* place of the constant, see MaProperty */
 	int			   value_of;  /* the property whose values are kept, or -1 */
 	Bitmapset	  *any;		  /* consumers to wake at every change */
 	int			   nboards;
@@ -111,6 +110,15 @@ typedef struct MaProperty
 	Datum *constants;
 } MaProperty;
 
+/* Whether an event counts for a cell, as far as that is simple. */
+typedef struct MaCellTest
+{
+	int	  property; /* of the kind; -1: the cell's filter, if any, decides */
+	int	  at;		/* place of the constant, see MaProperty */
+	uint8 accepts;	/* bits: the value is less, equal, greater */
+	bool  tally;	/* to count it is all there is to do */
+} MaCellTest;
+
 /* A kind of event and its cells. */
 typedef struct MaKindDef
 {
@@ -119,6 +127,7 @@ typedef struct MaKindDef
 	MaProperty *properties;
 	int			ncells;
 	int		   *cells;	 /* indexes into MaDefinitions.cells */
+	MaCellTest *tests;	 /* by cell */
 	int			counter; /* the one that counts all events, or -1 */
 } MaKindDef;
 

@@ -494,17 +494,26 @@ add_constant(MaProperty *property, Datum constant)
 	property->nconstants++;
 }
 
-/* Notes for each simple filter of a kind where its constant is. */
+/* Prepares for each cell of a kind whether events count for it. */
 static void
-place_constants(MaDefinitions *definitions, MaKindDef *kind)
+link_tests(MaDefinitions *definitions, MaKindDef *kind)
 {
+	kind->tests = palloc0(kind->ncells * sizeof(MaCellTest));
 	for (int i = 0; i < kind->ncells; i++)
 	{
-		MaCellUse *use = &definitions->cells[kind->cells[i]];
+		MaCellUse  *use = &definitions->cells[kind->cells[i]];
+		MaCellTest *test = &kind->tests[i];
 
-		if (use->simple_on >= 0)
-			use->simple_at = ma_property_place(
-				&kind->properties[use->simple_on], use->simple.constant);
+		test->property = use->simple_on;
+		test->tally =
+			use->def.plain && use->nboards == 0 && use->nelapsed == 0;
+		if (use->simple_on < 0)
+			continue;
+		test->at = ma_property_place(&kind->properties[use->simple_on],
+									 use->simple.constant);
+		for (int order = -1; order <= 1; order++)
+			if (ma_signal_test(use->simple.op, order))
+				test->accepts |= 1 << (order + 1);
 	}
 }
 
@@ -563,7 +572,7 @@ group_cells(MaDefinitions *definitions)
 			kind->counter = i;
 	}
 	for (int i = 0; i < definitions->nkinds; i++)
-		place_constants(definitions, &definitions->kinds[i]);
+		link_tests(definitions, &definitions->kinds[i]);
 	qsort(definitions->kinds, definitions->nkinds, sizeof(MaKindDef),
 		  compare_kinds);
 }

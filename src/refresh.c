@@ -166,36 +166,27 @@ wake_all(MaContact *contact)
 	contact->changed = true;
 }
 
-/* The work for a contact of the set; works are sorted by id. */
+/*
+ * The work for a contact of the set, at or after the one given: both are
+ * sorted by id.
+ */
 static MaWork *
-find_work(MaWork *works, int n, int64 contact_id)
+next_work(MaWork *work, int64 contact_id)
 {
-	int low = 0;
-	int high = n - 1;
-
-	while (low <= high)
-	{
-		int middle = (low + high) / 2;
-
-		if (works[middle].contact_id == contact_id)
-			return &works[middle];
-		if (works[middle].contact_id < contact_id)
-			low = middle + 1;
-		else
-			high = middle - 1;
-	}
-	elog(ERROR, "no work for contact " INT64_FORMAT, contact_id);
+	while (work->contact_id != contact_id)
+		work++;
+	return work;
 }
 
 /* Prepares each contact for its work: what is known, who is woken. */
 static void
-prepare(MaContactSet *set, MaWork *works, int n)
+prepare(MaContactSet *set, MaWork *work)
 {
 	for (int i = 0; i < set->n; i++)
 	{
 		MaContact *contact = set->contacts[i];
-		MaWork	  *work = find_work(works, n, contact->id);
 
+		work = next_work(work, contact->id);
 		if (!work->rebuild && !work->noted)
 		{
 			contact->coming = work->events;
@@ -231,15 +222,18 @@ prepare(MaContactSet *set, MaWork *works, int n)
 static void
 work_through(MaRun *run, MaContactSet *set)
 {
+	MaWork *at = run->works;
+
 	if (run->nworks > 0 && run->works[0].noted)
 		ma_replay_fetch(run, set);
-	prepare(set, run->works, run->nworks);
+	prepare(set, run->works);
 	ma_adopt_blank(set);
 	ma_fold_from_log(run, set);
+	run->now = ma_now();
 	for (int i = 0; i < set->n; i++)
 	{
 		MaContact *contact = set->contacts[i];
-		MaWork	  *work = find_work(run->works, run->nworks, contact->id);
+		MaWork	  *work = at = next_work(at, contact->id);
 
 		CHECK_FOR_INTERRUPTS();
 		/* what was noted is not among what was read anew */
@@ -324,12 +318,10 @@ process_derived(MaRun *run, MaContact *contact, int from)
 
 /* As of when a work is done: now, or when it was noted; never backwards. */
 static TimestampTz
-instant_of(const MaContact *contact, const MaWork *work)
+instant_of(const MaRun *run, const MaContact *contact, const MaWork *work)
 {
-	TimestampTz now = ma_now();
+	TimestampTz now = work->noted ? Min(run->now, work->at) : run->now;
 
-	if (work->noted)
-		now = Min(now, work->at);
 	return Max(now, contact->as_of);
 }
 
@@ -337,7 +329,7 @@ instant_of(const MaContact *contact, const MaWork *work)
 static void
 process(MaRun *run, MaContact *contact, MaWork *work)
 {
-	TimestampTz now = instant_of(contact, work);
+	TimestampTz now = instant_of(run, contact, work);
 	int			derived = run->nderived;
 	int			folded;
 	bool		silent = run->silent;

@@ -80,55 +80,50 @@ typedef struct Found
 {
 	bool  known; /* looked up */
 	bool  isnull;
-	int	  place; /* among the constants of filters; -1: not yet known */
+	int	  place; /* among the constants of filters, if it is not null */
 	Datum value;
 } Found;
 
-/* A property of an event as the type that the kind says. */
-static Found *
+/* Looks a property of an event up, as the type that the kind says. */
+static void
 find_property(const MaKindDef *kind, int index, const MaEvent *event,
 			  Found *found)
 {
 	MaProperty *property = &kind->properties[index];
 	JsonbValue	value;
 
-	found += index;
-	if (found->known)
-		return found;
 	found->known = true;
-	found->place = -1;
 	found->isnull = !ma_value_lookup(event->properties, property->path,
 									 property->npath, &value);
 	if (!found->isnull)
 		found->value =
 			ma_value_from_json(&value, property->type, &found->isnull);
-	return found;
-}
-
-/* Does a property compare with the constant of a filter as it has to? */
-static bool
-passes_simple(const MaKindDef *kind, const MaCellUse *use, Found *found)
-{
-	if (found->isnull)
-		return false;
-	if (found->place < 0)
-		found->place =
-			ma_property_place(&kind->properties[use->simple_on], found->value);
-	return ma_signal_test(use->simple.op, (found->place > use->simple_at) -
-											  (found->place < use->simple_at));
+	if (!found->isnull && property->nconstants > 0)
+		found->place = ma_property_place(property, found->value);
 }
 
 /*
- * Does an event count for a cell: does it pass the filter, and has it the
- * number that the cell keeps?
+ * Does an event count for cell number i of its kind: does it pass the filter,
+ * and has it the number that the cell keeps?
  */
 static bool
-counts(MaKindDef *kind, MaCellUse *use, MaEvent *event, Found *found)
+counts(const MaCellUse *cells, MaKindDef *kind, int i, MaEvent *event,
+	   Found *found)
 {
-	if (use->simple_on >= 0)
+	const MaCellTest *test = &kind->tests[i];
+	const MaCellUse	 *use = &cells[kind->cells[i]];
+
+	if (test->property >= 0)
 	{
-		if (!passes_simple(kind, use,
-						   find_property(kind, use->simple_on, event, found)))
+		Found *property = found + test->property;
+		int	   order;
+
+		if (!property->known)
+			find_property(kind, test->property, event, property);
+		if (property->isnull)
+			return false;
+		order = (property->place > test->at) - (property->place < test->at);
+		if ((test->accepts >> (order + 1) & 1) == 0)
 			return false;
 	}
 	else if (use->filter != NULL)
@@ -138,8 +133,24 @@ counts(MaKindDef *kind, MaCellUse *use, MaEvent *event, Found *found)
 		if (!holds(use->filter, &input, use->def.kind))
 			return false;
 	}
-	return use->value_of < 0 ||
-		   !find_property(kind, use->value_of, event, found)->isnull;
+	if (use->value_of < 0)
+		return true;
+	if (!found[use->value_of].known)
+		find_property(kind, use->value_of, event, &found[use->value_of]);
+	return !found[use->value_of].isnull;
+}
+
+/* Wakes those whom every change of a cell concerns. */
+static void
+wake_any(MaContact *contact, const MaCellUse *use)
+{
+	MemoryContext old;
+
+	if (bms_is_subset(use->any, contact->woken))
+		return;
+	old = MemoryContextSwitchTo(contact->set->cxt);
+	contact->woken = bms_add_members(contact->woken, use->any);
+	MemoryContextSwitchTo(old);
 }
 
 /* Folds an event that counts into a cell. */
@@ -157,9 +168,8 @@ fold_event(MaContact *contact, const MaCellUse *use, MaCell *cell,
 		ma_cell_fold(&use->def, cell, event->occurred_at, NULL);
 	else
 		ma_seen_fold(&use->def, cell, event);
-	if (!bms_is_subset(use->any, contact->woken))
-		contact->woken = bms_add_members(contact->woken, use->any);
 	MemoryContextSwitchTo(old);
+	wake_any(contact, use);
 }
 
 /* A switchboard while events are folded. */
@@ -261,35 +271,33 @@ wake_elapsed(MaContact *contact, const MaCellUse *use, TimestampTz before)
 	MemoryContextSwitchTo(old);
 }
 
-/* Folds n events into a cell; the first `from` of them do not count for it. */
+/* Folds those of n events that count into cell number i of their kind. */
 static void
-fold_cell(MaContact *contact, MaKindDef *kind, int index, MaEvent **events,
-		  int n, int from, Found *found)
+fold_cell(MaContact *contact, MaKindDef *kind, int i, MaEvent **events, int n,
+		  Found *found)
 {
-	MaCellUse  *use = &contact->set->definitions->cells[index];
-	MaCell	   *cell = &contact->cells[index];
+	MaCellUse  *cells = contact->set->definitions->cells;
+	MaCellUse  *use = &cells[kind->cells[i]];
+	MaCell	   *cell = &contact->cells[kind->cells[i]];
 	TimestampTz last = last_time(cell);
 	Watched	   *watched = palloc((use->nboards + 1) * sizeof(Watched));
 
-	for (int i = 0; i < use->nboards; i++)
+	for (int j = 0; j < use->nboards; j++)
 	{
-		watched[i].asked = may_reach(&use->boards[i], cell, n - from);
-		if (watched[i].asked)
-			watched[i].before = board_answer(&use->boards[i], contact, cell);
+		watched[j].asked = may_reach(&use->boards[j], cell, n);
+		if (watched[j].asked)
+			watched[j].before = board_answer(&use->boards[j], contact, cell);
 	}
-	fold_event(contact, use, cell, events[from],
-			   found + from * kind->nproperties);
-	for (int i = from + 1; i < n; i++)
-		if (counts(kind, use, events[i], found + i * kind->nproperties))
-			fold_event(contact, use, cell, events[i],
-					   found + i * kind->nproperties);
+	for (int j = 0; j < n; j++, found += kind->nproperties)
+		if (counts(cells, kind, i, events[j], found))
+			fold_event(contact, use, cell, events[j], found);
 	ma_cell_settle(&use->def, cell);
-	for (int i = 0; i < use->nboards; i++)
-		if (watched[i].asked)
+	for (int j = 0; j < use->nboards; j++)
+		if (watched[j].asked)
 		{
-			MaAnswer after = board_answer(&use->boards[i], contact, cell);
+			MaAnswer after = board_answer(&use->boards[j], contact, cell);
 
-			wake_crossed(contact, &use->boards[i], &watched[i].before, &after);
+			wake_crossed(contact, &use->boards[j], &watched[j].before, &after);
 		}
 	if (last_time(cell) != last)
 		wake_elapsed(contact, use, last);
@@ -300,23 +308,42 @@ fold_cell(MaContact *contact, MaKindDef *kind, int index, MaEvent **events,
 static void
 fold_kind(MaContact *contact, MaKindDef *kind, MaEvent **events, int n)
 {
-	Found *found = palloc0((n * kind->nproperties + 1) * sizeof(Found));
+	MaCellUse *cells = contact->set->definitions->cells;
+	Found	  *found = palloc0((n * kind->nproperties + 1) * sizeof(Found));
 
 	for (int i = 0; i < kind->ncells; i++)
 	{
-		int		   index = kind->cells[i];
-		MaCellUse *use = &contact->set->definitions->cells[index];
-		int		   from = 0;
+		int	   counted = 0;
+		bool   simple = kind->tests[i].property >= 0;
+		Found *each = found;
 
-		if (contact->logged && bms_is_member(index, contact->rebuilt))
-			continue;
-		while (from < n && !counts(kind, use, events[from],
-								   found + from * kind->nproperties))
-			from++;
-		if (from < n)
-			fold_cell(contact, kind, index, events, n, from, found);
+		if (contact->logged && bms_is_member(kind->cells[i], contact->rebuilt))
+			continue; /* the log had them already */
+		for (int j = 0; j < n && simple; j++, each += kind->nproperties)
+			counted += counts(cells, kind, i, events[j], each);
+		if (!simple || (counted > 0 && !kind->tests[i].tally))
+			fold_cell(contact, kind, i, events, n, found);
+		else if (counted > 0)
+		{
+			contact->cells[kind->cells[i]].count += counted;
+			wake_any(contact, &cells[kind->cells[i]]);
+		}
 	}
 	pfree(found);
+}
+
+/* Folds a single event. */
+static void
+fold_one(MaRun *run, MaContact *contact, MaEvent *event)
+{
+	MaKindDef *kind = ma_definition_kind(run->definitions, event->kind);
+
+	if (kind == NULL)
+		return;
+	fold_kind(contact, kind, &event, 1);
+	if (kind->counter >= 0)
+		event->nth = contact->cells[kind->counter].count;
+	contact->changed = true;
 }
 
 /*
@@ -326,9 +353,16 @@ fold_kind(MaContact *contact, MaKindDef *kind, MaEvent **events, int n)
 void
 ma_fold_events(MaRun *run, MaContact *contact, MaEvent *events, int n)
 {
-	MaEvent **same = palloc(n * sizeof(MaEvent *));
-	bool	 *done = palloc0(n * sizeof(bool));
+	MaEvent **same;
+	bool	 *done;
 
+	if (n == 1)
+	{
+		fold_one(run, contact, events);
+		return;
+	}
+	same = palloc(n * sizeof(MaEvent *));
+	done = palloc0(n * sizeof(bool));
 	for (int i = 0; i < n; i++)
 	{
 		MaKindDef *kind;
@@ -457,12 +491,12 @@ fold_row(MaContactSet *set, HTAB *noted, HeapTuple row, TupleDesc desc)
 	found = palloc0((kind->nproperties + 1) * sizeof(Found));
 	for (int i = 0; i < kind->ncells; i++)
 	{
-		int		   cell = kind->cells[i];
-		MaCellUse *use = &set->definitions->cells[cell];
+		int cell = kind->cells[i];
 
 		if (bms_is_member(cell, contact->rebuilt) &&
-			counts(kind, use, &event, found))
-			fold_event(contact, use, &contact->cells[cell], &event, found);
+			counts(set->definitions->cells, kind, i, &event, found))
+			fold_event(contact, &set->definitions->cells[cell],
+					   &contact->cells[cell], &event, found);
 	}
 }
 

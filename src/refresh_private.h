@@ -75,6 +75,7 @@ typedef struct MaRun
 {
 	MaDefinitions	 *definitions;
 	MemoryContext	  cxt;	   /* of everything in the chunk */
+	TimestampTz		  now;	   /* read when all of them were locked */
 	bool			  silent;  /* the rule of silence holds */
 	bool			  patient; /* errors do not make us give up */
 	MaEntryBatch	 *entries; /* NULL if silent */

@@ -176,6 +176,7 @@ extern bool ma_cell_is_plain(const MaCellDef *def);
 extern void ma_cell_set_count(const MaCellDef *def, MaCell *cell, int64 count);
 extern void ma_cell_fold(const MaCellDef *def, MaCell *cell,
 						 TimestampTz occurred_at, Numeric value);
+extern void ma_cell_append(MaCell *cell, TimestampTz t, Numeric value);
 extern void ma_cell_settle(const MaCellDef *def, MaCell *cell);
 extern void ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now);
 extern void ma_cell_encode(const MaCellDef *def, const MaCell *cell,

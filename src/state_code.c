@@ -18,7 +18,7 @@
 
 #include "state_private.h"
 
-#define FORMAT_VERSION 3
+#define FORMAT_VERSION 4
 
 /* Of an override, as stored. */
 #define OVERRIDE_ENTERED 1
@@ -256,22 +256,30 @@ ma_state_decode(MaContact *contact, const char *in, const char *end)
 	decode_cells(contact, in, end);
 }
 
-/* Encodes the lists that a contact is in. */
+/* The next list from `at` on that a contact is in; NULL if there is none. */
+static const bool *
+next_list(const MaContact *contact, const bool *at)
+{
+	const bool *end = contact->member + contact->set->definitions->nlists;
+
+	return memchr(at, true, end - at);
+}
+
+/* Encodes the lists that a contact is in: of a thousand a few. */
 static void
 encode_lists(const MaContact *contact, StringInfo out)
 {
-	MaDefinitions *definitions = contact->set->definitions;
-	int			   n = 0;
-	int			   id = 0;
+	MaListDef  *lists = contact->set->definitions->lists;
+	const bool *at;
+	int			n = 0;
+	int			id = 0;
 
-	for (int i = 0; i < definitions->nlists; i++)
-		n += contact->member[i];
+	for (at = contact->member; (at = next_list(contact, at)) != NULL; at++)
+		n++;
 	ma_varint_put(out, n);
-	/* of a thousand lists a contact is in a few */
-	for (const bool *at = contact->member, *end = at + definitions->nlists;
-		 n > 0 && (at = memchr(at, true, end - at)) != NULL; at++)
+	for (at = contact->member; (at = next_list(contact, at)) != NULL; at++)
 	{
-		MaListDef *list = &definitions->lists[at - contact->member];
+		MaListDef *list = &lists[at - contact->member];
 
 		ma_varint_put(out, list->list_id - id);
 		id = list->list_id;

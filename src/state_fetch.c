@@ -26,7 +26,10 @@
 #include "compat.h"
 #include "state_private.h"
 
-/* Ids are close if that many are passed, at most, for each that is wanted. */
+/*
+ * Ids are close if so many, at most, are passed for each that is wanted: to
+ * look one up costs about as much.
+ */
 #define DENSE_GAP 16
 
 /* The length of a row while none has been seen. */
@@ -91,25 +94,25 @@ static void
 find_range(MaFetch *fetch)
 {
 	IndexScanDesc scan =
-		ma_index_beginscan(fetch->heap, fetch->key, fetch->snapshot, 2);
-	ScanKeyData conditions[2];
+		ma_index_beginscan(fetch->heap, fetch->key, fetch->snapshot, 1);
+	ScanKeyData condition;
 	ItemPointer tid;
 	int			i = 0;
 
-	ScanKeyInit(&conditions[0], 1, BTGreaterEqualStrategyNumber, F_INT8GE,
+	ScanKeyInit(&condition, 1, BTGreaterEqualStrategyNumber, F_INT8GE,
 				Int64GetDatum(fetch->ids[0]));
-	ScanKeyInit(&conditions[1], 1, BTLessEqualStrategyNumber, F_INT8LE,
-				Int64GetDatum(fetch->ids[fetch->n - 1]));
 	scan->xs_want_itup = true;
-	index_rescan(scan, conditions, 2, NULL, 0);
+	index_rescan(scan, &condition, 1, NULL, 0);
 	while ((tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
 	{
 		bool  isnull;
 		int64 id = DatumGetInt64(
 			index_getattr(scan->xs_itup, 1, scan->xs_itupdesc, &isnull));
 
-		while (fetch->ids[i] < id)
+		while (i < fetch->n && fetch->ids[i] < id)
 			i++;
+		if (i == fetch->n)
+			break;
 		if (fetch->ids[i] == id)
 			note_entry(fetch, i, tid);
 	}
