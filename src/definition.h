@@ -184,10 +184,10 @@ extern bool			  ma_definition_try_lock(void);
 extern int64		  ma_definition_generation(void);
 extern void			  ma_definition_renew(void);
 extern int			  ma_predicate_register(const MaExprSource *source);
-extern int	 ma_property_place(const MaProperty *property, Datum value);
-extern Datum ma_definition_users(MaDefinitions *definitions, MaSlotKind kind,
-								 MaSlotKind other, const char *name);
-extern void	 ma_definition_rename(MaSlotKind kind, MaSlotKind other,
-								  const char *name, const char *new_name);
+extern int	ma_property_place(const MaProperty *property, Datum value);
+extern void ma_definition_rename(MaSlotKind kind, MaSlotKind other,
+								 const char *name, const char *new_name);
+
+extern bool ma_definition_counts(const char *property, const char *name);
 
 #endif /* MA_DEFINITION_H */

@@ -92,8 +92,8 @@ grant_reading(const char *role, const Level *level)
 	grant_to(role, "select on all tables in schema mautomate");
 	/* a view's functions are called by its reader */
 	grant_to(role, "execute on function"
-				   " mautomate_internal.state_scores(bytea)");
-	grant_to(role, "execute on function"
+				   " mautomate_internal.state_scores(bytea),"
+				   " mautomate_internal.name_uses(),"
 				   " mautomate_internal.warm_up_limit(jsonb, int),"
 				   " mautomate_internal.today()");
 }

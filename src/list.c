@@ -274,7 +274,7 @@ mautomate_rename_list(PG_FUNCTION_ARGS)
 	if (find_list(new_name, &other))
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("list \"%s\" already exists", new_name)));
-	ma_use_rename(MA_USE_LIST, name, new_name);
+	ma_use_rename(MA_USE_LIST, DatumGetInt32(values[0]), name, new_name);
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, values, NULL, 0);
 	ma_sql_end(&scope);

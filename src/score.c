@@ -352,7 +352,7 @@ mautomate_rename_score(PG_FUNCTION_ARGS)
 	ma_definition_lock();
 	values[0] = Int32GetDatum(score_id(name));
 	values[1] = CStringGetTextDatum(new_name);
-	ma_use_rename(MA_USE_SCORE, name, new_name);
+	ma_use_rename(MA_USE_SCORE, DatumGetInt32(values[0]), name, new_name);
 	ma_sql_begin(&scope);
 	if (ma_sql_exec(&taken, &values[1], NULL, 1) > 0)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),

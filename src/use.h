@@ -13,6 +13,7 @@ typedef enum MaUse
 } MaUse;
 
 extern void ma_use_check_drop(MaUse use, const char *name);
-extern void ma_use_rename(MaUse use, const char *name, const char *new_name);
+extern void ma_use_rename(MaUse use, int id, const char *name,
+						  const char *new_name);
 
 #endif /* MA_USE_H */

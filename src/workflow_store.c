@@ -618,8 +618,8 @@ row_text(HeapTuple row, TupleDesc desc, const char *column)
 
 /*
  * Row trigger, before, of a table whose objects workflows name: its argument
- * says what they are. A name in a template's definition is all there is of
- * it, so it can be rewritten; expressions read lists and scores by name.
+ * says what they are. Definitions follow a template's name here, and a list's
+ * or score's where it is renamed (use.c).
  */
 Datum
 mautomate_workflow_guard(PG_FUNCTION_ARGS)
@@ -654,13 +654,8 @@ mautomate_workflow_guard(PG_FUNCTION_ARGS)
 			   row_text(trigger->tg_trigtuple, desc, "dropped")[0] == 'f';
 	if (gone)
 		refuse_if_named(object, id, name, "");
-	else if (strcmp(name, new_name) != 0)
-	{
-		if (strcmp(object, "template") == 0)
-			rename_in_users(MA_OBJECT_TEMPLATE, id, name, new_name);
-		else
-			refuse_if_named(object, id, name, "");
-	}
+	else if (strcmp(name, new_name) != 0 && strcmp(object, "template") == 0)
+		rename_in_users(MA_OBJECT_TEMPLATE, id, name, new_name);
 	ma_sql_end(&scope);
 	return PointerGetDatum(result);
 }

@@ -91,7 +91,7 @@ create function mautomate.rename_list(name text, new_name text)
   returns void language c
   as 'MODULE_PATHNAME', 'mautomate_rename_list';
 comment on function mautomate.rename_list(text, text) is
-  'renames a list and rewrites the predicates that use it. Error: a workflow uses it, or the new name is taken';
+  'renames a list and rewrites the predicates and workflows that use it. Errors: the new name is taken; an expression counts its events by its name';
 
 create function mautomate.add_to_list(list text, who text,
     until timestamptz default null)
@@ -112,17 +112,6 @@ create function mautomate.clear_override(list text, who text default null)
   as 'MODULE_PATHNAME', 'mautomate_clear_override';
 comment on function mautomate.clear_override(text, text) is
   'ends what add_to_list() and remove_from_list() decided by hand, for a contact or (default null) for everybody: the predicate decides again, and a static list is as it was before what was to end. Returns how many were cleared. Errors: unknown list or contact';
-
-create view mautomate.lists as
-  select l.name, l.predicate,
-         (select count(*) from mautomate_internal.list_member m
-          where m.list_id = l.list_id) as members,
-         case l.state when 'sweeping' then 'building' when 'following' then 'ready'
-           else l.state end as state,
-         l.built_at
-  from mautomate_internal.list l;
-comment on view mautomate.lists is
-  'lists; predicate is null for a static one; members are counted now';
 
 create view mautomate.list_members as
   select l.name as list, c.external_id, m.since, m.by, m.contact_id

@@ -94,7 +94,7 @@ create function mautomate.rename_score(name text, new_name text)
   returns void language c
   as 'MODULE_PATHNAME', 'mautomate_rename_score';
 comment on function mautomate.rename_score(text, text) is
-  'renames a score and rewrites the predicates that use it. Error: a workflow uses it, or the new name is taken';
+  'renames a score and rewrites the predicates and workflows that use it. Errors: the new name is taken; an expression counts its events by its name';
 
 create function mautomate.drop_score_rule(score text, rule text)
   returns void language c

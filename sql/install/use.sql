@@ -21,3 +21,36 @@ create view mautomate_internal.predicate_in_use as
 comment on view mautomate_internal.predicate_in_use is
   'expressions of live definitions';
 
+create function mautomate_internal.name_uses(out object text, out name text,
+    out predicate_id int)
+  returns setof record language c stable
+  as 'MODULE_PATHNAME', 'mautomate_name_uses';
+comment on function mautomate_internal.name_uses() is
+  'which expressions of live definitions read which list or score by its name';
+
+create view mautomate_internal.object_user as
+  select n.object, n.name, u.users
+  from mautomate_internal.name_uses() n
+  join mautomate_internal.predicate_user u using (predicate_id)
+  union
+  select w.object, coalesce(l.name, s.name), format('workflow "%s"', w.workflow)
+  from mautomate_internal.workflow_user w
+  left join mautomate_internal.list l on w.object = 'list' and l.list_id = w.object_id
+  left join mautomate_internal.score s on w.object = 'score' and s.score_id = w.object_id
+  where w.object in ('list', 'score');
+comment on view mautomate_internal.object_user is
+  'who uses which list or score: lists, scores and workflows, by their names';
+
+create view mautomate.lists as
+  select l.name, l.predicate,
+         (select count(*) from mautomate_internal.list_member m
+          where m.list_id = l.list_id) as members,
+         case l.state when 'sweeping' then 'building' when 'following' then 'ready'
+           else l.state end as state,
+         l.built_at, coalesce(u.used_by, '{}') as used_by
+  from mautomate_internal.list l
+  left join (select name, array_agg(users order by users) as used_by
+             from mautomate_internal.object_user
+             where object = 'list' group by name) u using (name);
+comment on view mautomate.lists is
+  'lists; predicate is null for a static one; members are counted now; used_by names the lists, scores and workflows that use it, and for which it cannot be dropped';

@@ -229,7 +229,7 @@ comment on view mautomate_internal.workflow_user is
 create function mautomate_internal.workflow_guard() returns trigger
   language c as 'MODULE_PATHNAME', 'mautomate_workflow_guard';
 comment on function mautomate_internal.workflow_guard() is
-  'row trigger of a table whose objects workflows name: refuses (2BP01) to drop one that is named; of one renamed the definitions follow where that can be, otherwise it is refused too';
+  'row trigger of a table whose objects workflows name: refuses (2BP01) to drop one that is named; of a template renamed the definitions follow';
 create trigger workflow_guard
   before delete or update of name on mautomate_internal.list
   for each row execute function mautomate_internal.workflow_guard('list');

@@ -187,7 +187,7 @@ select drop_template('wc_mail');
 select rename_template('wc_mail', 'wc_letter');
 select workflow_definition('wc_names');
 select create_workflow('wc_names', '{"steps": [{"exit": "x"}]}');
-select drop_list('wc_rule'), drop_list('wc_static'), drop_list('wc_named');
+select drop_list('wc_rule'), drop_list('wc_static'), drop_list('wc_other');
 select drop_score('wc_heat');
 select drop_template('wc_letter');
 select drop_workflow('wc_names');
