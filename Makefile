@@ -39,6 +39,7 @@ PARTS = \
 	worker \
 	workflow \
 	message \
+	explain \
 	use \
 	grant \
 	owner
