@@ -88,7 +88,7 @@ select n, coalesce(left(t, 60), 'null') as predicate, pg_temp.try(t) from unnest
   'session_user = ''postgres''',
   'current_schema = ''x''',
   'current_database() = ''x''',
-  'mautomate.send(''h_ann'', ''x'') is null',
+  'mautomate.untag(''h_ann'', ''x'') is null',
   'mautomate.set_clock(null) is null',
   'h_evil.spy(contact.h_n)',
   'public.lower(contact.h_n)',
