@@ -22,7 +22,7 @@
 #include "sql.h"
 
 #define NOTES_PER_OBJECT 10
-#define OBJECTS			 16
+#define OBJECTS			 64
 
 /* How often an object has been noted in the current statement. */
 typedef struct NoteCount
@@ -34,18 +34,33 @@ typedef struct NoteCount
 static NoteCount   counts[OBJECTS];
 static TimestampTz counts_of = 0; /* start of the statement counted */
 
+/* The counter of an object: its own, a free one, or somebody else's. */
+static NoteCount *
+find_count(uint32 hash)
+{
+	for (int i = 0; i < OBJECTS; i++)
+	{
+		NoteCount *slot = &counts[(hash + i) % OBJECTS];
+
+		if (slot->object_hash == hash || slot->count == 0)
+			return slot;
+	}
+	return &counts[hash % OBJECTS];
+}
+
 /* May this object be noted once more in this statement? Counts it. */
 static bool
 may_note(const char *object)
 {
 	uint32	   hash = string_hash(object, strlen(object) + 1);
-	NoteCount *slot = &counts[hash % OBJECTS];
+	NoteCount *slot;
 
 	if (counts_of != GetCurrentStatementStartTimestamp())
 	{
 		memset(counts, 0, sizeof(counts));
 		counts_of = GetCurrentStatementStartTimestamp();
 	}
+	slot = find_count(hash);
 	if (slot->object_hash != hash)
 	{
 		slot->object_hash = hash;

@@ -385,7 +385,8 @@ mautomate_event_changed(PG_FUNCTION_ARGS)
 	int64		*ids = NULL;
 	int			 n;
 
-	ma_evaluate_forget_errors();
+	if (!ma_apply_is_inserting())
+		ma_evaluate_forget_errors(); /* a statement of its own */
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 	{
 		if (!is_deferred())
@@ -654,7 +655,8 @@ mautomate_contact_changed(PG_FUNCTION_ARGS)
 	int64		*ids = NULL;
 	int			 n;
 
-	ma_evaluate_forget_errors();
+	if (!ma_apply_is_inserting())
+		ma_evaluate_forget_errors(); /* a statement of its own */
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 		contacts_inserted(trigdata);
 	else if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
