@@ -142,4 +142,8 @@ class Weaver:
             number = self.random.randrange(2) if both[0] and both[1] else \
                 (0 if both[0] else 1)
             texts.append((number, both[number].pop(0)))
+        if self.random.random() < 0.4:
+            number = self.random.randrange(2)
+            texts = [(number, "set mautomate.refresh = deferred"), *texts,
+                     (number, "reset mautomate.refresh")]
         return ("weave", texts, pairs)
