@@ -34,6 +34,7 @@
 #include "capture_value.h"
 #include "clock.h"
 #include "error.h"
+#include "guard.h"
 #include "setting.h"
 
 #define ID_MAX	1000 /* bytes of an external id */
@@ -126,7 +127,7 @@ evaluate_rows(MaCaptureRun *run)
 	{
 		MemoryContextSwitchTo(run->cxt);
 		if (!ma_capture_may_note(geterrcode()))
-			PG_RE_THROW();
+			ma_guard_rethrow(run->cxt, owner);
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		run->ngone = run->sure_gone;
@@ -559,7 +560,7 @@ value_of(MaCaptureRun *run, MaExpr *expr, int i, TupleTableSlot *slot,
 	{
 		MemoryContextSwitchTo(run->cxt);
 		if (!ma_capture_may_note(geterrcode()))
-			PG_RE_THROW();
+			ma_guard_rethrow(run->cxt, owner);
 		problem = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();

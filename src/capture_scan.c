@@ -17,6 +17,7 @@
 #include "utils/snapmgr.h"
 
 #include "capture.h"
+#include "guard.h"
 #include "refresh.h"
 
 static bool scan_one(Relation rel, TupleDesc as, Snapshot snapshot,
@@ -36,11 +37,19 @@ ma_capture_backfill(Relation rel, MaSource *source)
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
 	ma_refresh_silence();
-	capture =
-		ma_capture_begin(source, 1, RelationGetDescr(rel), MA_CAPTURE_ROWS);
-	ma_capture_scan(rel, capture);
-	ma_capture_end(capture);
-	ReleaseCurrentSubTransaction();
+	PG_TRY();
+	{
+		capture = ma_capture_begin(source, 1, RelationGetDescr(rel),
+								   MA_CAPTURE_ROWS);
+		ma_capture_scan(rel, capture);
+		ma_capture_end(capture);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ma_guard_rethrow(caller, owner);
+	}
+	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
 }

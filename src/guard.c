@@ -12,6 +12,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+#include "compat.h"
 #include "guard.h"
 
 /* Is this an error of somebody's definition or data? */
@@ -24,6 +25,25 @@ is_data_error(int sqlerrcode)
 		   sqlerrcode != ERRCODE_CRASH_SHUTDOWN &&
 		   ERRCODE_TO_CATEGORY(sqlerrcode) !=
 			   ERRCODE_TO_CATEGORY(ERRCODE_T_R_SERIALIZATION_FAILURE);
+}
+
+/*
+ * For PG_CATCH() around an internal subtransaction: rolls it back and goes on
+ * with the error. An error that leaves one open would put a session that is
+ * in no transaction block into a failed one.
+ */
+void
+ma_guard_rethrow(MemoryContext cxt, ResourceOwner owner)
+{
+	ErrorData *edata;
+
+	MemoryContextSwitchTo(cxt);
+	edata = CopyErrorData();
+	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(cxt);
+	CurrentResourceOwner = owner;
+	ReThrowError(edata);
 }
 
 /*
@@ -49,7 +69,7 @@ ma_guard(void (*function)(void *arg), void *arg)
 		MemoryContextSwitchTo(cxt);
 		edata = CopyErrorData();
 		if (!is_data_error(edata->sqlerrcode))
-			PG_RE_THROW();
+			ma_guard_rethrow(cxt, owner);
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 	}

@@ -29,6 +29,7 @@
 #include "utils/timestamp.h"
 
 #include "batch.h"
+#include "guard.h"
 #include "merge.h"
 #include "refresh.h"
 #include "sql.h"
@@ -46,17 +47,25 @@ ma_contact_merge(int64 loser, int64 survivor)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	bool		  done;
+	volatile bool done = false;
 
 	Assert(loser != survivor);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(cxt);
-	ma_refresh_silence();
-	done = move(loser, survivor);
-	if (done)
-		ReleaseCurrentSubTransaction();
-	else
-		RollbackAndReleaseCurrentSubTransaction();
+	PG_TRY();
+	{
+		ma_refresh_silence();
+		done = move(loser, survivor);
+		if (done)
+			ReleaseCurrentSubTransaction();
+		else
+			RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ma_guard_rethrow(cxt, owner);
+	}
+	PG_END_TRY();
 	MemoryContextSwitchTo(cxt);
 	CurrentResourceOwner = owner;
 	return done;

@@ -10,6 +10,8 @@ create table mautomate_internal.error (
   detail text,
   hint text
 );
+-- no key, and it may be published
+alter table mautomate_internal.error replica identity full;
 comment on table mautomate_internal.error is
   'what definitions and captures would have raised, at most 10 rows per object and statement';
 

@@ -59,6 +59,8 @@ create table mautomate_internal.list_change (
   entered boolean not null,
   by text not null check (by in ('rule', 'hand'))
 );
+-- no key, and it may be published
+alter table mautomate_internal.list_change replica identity full;
 create index list_change_contact on mautomate_internal.list_change (contact_id);
 comment on table mautomate_internal.list_change is
   'every entry into and exit from a list; exits by time alone at the computed instant';

@@ -30,6 +30,8 @@ create table mautomate_internal.dirty (
   contact_id bigint not null,
   rebuild boolean not null default false
 );
+-- no key, and it may be published
+alter table mautomate_internal.dirty replica identity full;
 comment on table mautomate_internal.dirty is
   'contacts whose lists and scores the next sweep evaluates again; rebuild: from the log';
 
@@ -41,6 +43,8 @@ create table mautomate_internal.deferred (
   silent boolean not null,
   body bytea not null
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+-- no key, and it may be published
+alter table mautomate_internal.deferred replica identity full;
 alter table mautomate_internal.deferred alter column body set storage plain;
 comment on table mautomate_internal.deferred is
   'notes of events that are not folded yet, and of contacts not looked at since they changed: n of one statement in a row';

@@ -113,6 +113,8 @@ create table mautomate_internal.entry_refused (
   refused_at timestamptz not null,
   reason text not null
 );
+-- no key, and it may be published
+alter table mautomate_internal.entry_refused replica identity full;
 comment on table mautomate_internal.entry_refused is
   'one row per event that could have started an enrolment and did not';
 create index entry_refused_contact

@@ -206,4 +206,39 @@ select external_id, count(*) from mautomate.list_members where list = 'two' and 
   and contact_id % 6 <> 0 group by 1;
 select count(*) from mautomate.list_members where list = 'two' and external_id like 'w%';
 select * from mautomate.verify();
+
+-- whoever publishes all tables publishes ours
+set client_min_messages = error;
+create publication robust for all tables;
+set client_min_messages = warning;
+select mautomate.create_list('published', 'ever(''buy'')', wait => false);
+select mautomate.track('ann', 'buy') is not null;
+set mautomate.refresh = deferred;
+select mautomate.track('bob', 'buy') is not null;
+reset mautomate.refresh;
+select count(*) > 0 from generate_series(1, 4), mautomate.run();
+select external_id from mautomate.list_members where list = 'published' and external_id in ('ann', 'bob') order by 1;
+select mautomate.alias('else', 'bob') > 0;
+select mautomate.drop_list('published');
+drop publication robust;
+select * from mautomate.verify();
+
+-- an error in a subtransaction of ours leaves the session as it was
+\set SHOW_CONTEXT never
+create function pg_temp.refuse() returns trigger language plpgsql as $$
+begin
+  raise exception 'refused';
+end $$;
+create trigger refuse before update on mautomate.contact for each row execute function pg_temp.refuse();
+select mautomate.alias('other', 'bob');
+select 'no transaction block' as state;
+drop trigger refuse on mautomate.contact;
+create table late (id int primary key, who text);
+insert into late values (1, 'ann');
+create trigger refuse before insert on mautomate.event for each row execute function pg_temp.refuse();
+select mautomate.attach_events('late', 'late', 'who');
+select 'no transaction block' as state;
+drop trigger refuse on mautomate.event;
+drop table late;
+select * from mautomate.verify();
 drop extension mautomate cascade;
