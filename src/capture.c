@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "fmgr.h"
@@ -36,6 +37,9 @@ typedef struct Rows
 
 static void capture_rows(TriggerData *trigdata, MaCaptureGroup *group,
 						 TupleDesc desc);
+static void add_rows(Tuplestorestate *store, Tuplestorestate *old_store,
+					 TupleDesc desc, const MaCaptureGroup *group,
+					 MaCapture *capture);
 static void follow_rows(TriggerData *trigdata, MaCaptureGroup *group,
 						TupleDesc desc);
 static Rows open_rows(Tuplestorestate *store, TupleDesc desc,
@@ -88,15 +92,40 @@ mautomate_capture(PG_FUNCTION_ARGS)
 static void
 capture_rows(TriggerData *trigdata, MaCaptureGroup *group, TupleDesc desc)
 {
-	bool deleted = TRIGGER_FIRED_BY_DELETE(trigdata->tg_event);
-	Rows rows = open_rows(
-		deleted ? trigdata->tg_oldtable : trigdata->tg_newtable, desc, group);
-	Rows	   olds = open_rows(old_rows(trigdata), desc, group);
-	MaCapture *capture =
-		ma_capture_begin(group->sources, group->nsources, group->desc,
-						 deleted ? MA_CAPTURE_ERASE : MA_CAPTURE_ROWS);
+	bool	   deleted = TRIGGER_FIRED_BY_DELETE(trigdata->tg_event);
+	MaCapture *capture;
+
+	if (group->nsources == 0)
+		return;
+	if (!deleted && !IsolationUsesXactSnapshot() &&
+		tuplestore_tuple_count(trigdata->tg_newtable) > MA_CHUNK)
+	{
+		MaCaptureOrder *order = ma_capture_order_begin();
+
+		capture = ma_capture_begin(group->sources, group->nsources,
+								   group->desc, MA_CAPTURE_NAMES);
+		ma_capture_watch(capture, ma_capture_order_take, order);
+		add_rows(trigdata->tg_newtable, NULL, desc, group, capture);
+		add_rows(old_rows(trigdata), NULL, desc, group, capture);
+		ma_capture_end(capture);
+		ma_capture_order_end(order);
+	}
+	capture = ma_capture_begin(group->sources, group->nsources, group->desc,
+							   deleted ? MA_CAPTURE_ERASE : MA_CAPTURE_ROWS);
+	add_rows(deleted ? trigdata->tg_oldtable : trigdata->tg_newtable,
+			 old_rows(trigdata), desc, group, capture);
+	ma_capture_end(capture);
+}
+
+/* Gives rows, and what they were, to a capture. */
+static void
+add_rows(Tuplestorestate *store, Tuplestorestate *old_store, TupleDesc desc,
+		 const MaCaptureGroup *group, MaCapture *capture)
+{
+	Rows		  rows = open_rows(store, desc, group);
+	Rows		  olds = open_rows(old_store, desc, group);
 	MemoryContext cxt = ma_capture_context(capture);
-	bool		  more = group->nsources > 0;
+	bool		  more = true;
 
 	while (more && next_row(&rows))
 	{
@@ -110,7 +139,6 @@ capture_rows(TriggerData *trigdata, MaCaptureGroup *group, TupleDesc desc)
 		MemoryContextSwitchTo(caller);
 		more = ma_capture_add(capture, &row);
 	}
-	ma_capture_end(capture);
 	close_rows(&rows);
 	close_rows(&olds);
 }

@@ -152,6 +152,7 @@ typedef struct MaCapture MaCapture;
 /* What is done with rows. */
 typedef enum MaCaptureMode
 {
+	MA_CAPTURE_NAMES,  /* who they are is all that matters */
 	MA_CAPTURE_ROWS,   /* they become contacts and events */
 	MA_CAPTURE_FOLLOW, /* the same, and they bring what they point to */
 	MA_CAPTURE_ERASE   /* they are gone, and their contacts go too */

@@ -30,6 +30,7 @@ typedef struct MaCaptureRun
 	MaCaptureRow   *rows; /* of the chunk */
 	int				nrows;
 	bool			erasing;  /* only who it is matters */
+	bool			naming;	  /* and whether it is an event */
 	bool			followed; /* rows come with what they point to */
 	int				next;	  /* first row not yet evaluated */
 	MaProfile	   *profiles; /* of the rows that count */
@@ -80,6 +81,13 @@ typedef void (*MaCaptureTake)(MaCaptureRun *run, void *arg);
 
 extern void ma_capture_watch(MaCapture *capture, MaCaptureTake take,
 							 void *arg);
+
+/* capture_order.c */
+typedef struct MaCaptureOrder MaCaptureOrder;
+
+extern MaCaptureOrder *ma_capture_order_begin(void);
+extern void			   ma_capture_order_take(MaCaptureRun *run, void *arg);
+extern void			   ma_capture_order_end(MaCaptureOrder *order);
 
 /* capture_row.c */
 extern void ma_capture_evaluate(MaCaptureRun *run);

@@ -42,6 +42,7 @@
 
 static bool	 evaluate_rows(MaCaptureRun *run);
 static void	 evaluate_row(MaCaptureRun *run);
+static bool	 read_row(MaCaptureRun *run, bool has_old);
 static bool	 read_event(MaCaptureRun *run, bool has_old);
 static bool	 read_contact(MaCaptureRun *run, bool has_old);
 static bool	 identify_row(MaCaptureRun *run, bool before, MaProfile *profile);
@@ -169,11 +170,22 @@ evaluate_row(MaCaptureRun *run)
 	run->sure_notes = list_length(run->notes);
 	memset(&run->profiles[run->n], 0, sizeof(MaProfile));
 	memset(&run->events[run->n], 0, sizeof(MaEventRow));
-	if (run->erasing ? identify_row(run, false, &run->profiles[run->n]) :
-		run->source->text.kind == NULL ? read_contact(run, has_old) :
-										 read_event(run, has_old))
+	if (read_row(run, has_old))
 		run->n++;
 	run->next++;
+}
+
+/* Does the row at hand become the next one of the run? */
+static bool
+read_row(MaCaptureRun *run, bool has_old)
+{
+	bool is_contact = run->source->text.kind == NULL;
+
+	if (run->erasing || (run->naming && is_contact))
+		return identify_row(run, false, &run->profiles[run->n]);
+	if (run->naming)
+		return is_event(run, false, &run->profiles[run->n]);
+	return is_contact ? read_contact(run, has_old) : read_event(run, has_old);
 }
 
 /*

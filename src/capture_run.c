@@ -62,7 +62,10 @@ ma_capture_begin(MaSource *sources, int n, TupleDesc desc, MaCaptureMode mode)
 	for (int i = 0; i < n; i++)
 	{
 		if (sources[i].broken != NULL)
-			ma_error_note(sources[i].object, 0, sources[i].broken);
+		{
+			if (mode != MA_CAPTURE_NAMES)
+				ma_error_note(sources[i].object, 0, sources[i].broken);
+		}
 		else if (mode != MA_CAPTURE_ERASE || sources[i].erases)
 			begin_run(capture, &sources[i], desc);
 	}
@@ -78,6 +81,7 @@ begin_run(MaCapture *capture, MaSource *source, TupleDesc desc)
 	run->source = source;
 	run->cxt = capture->cxt;
 	run->erasing = capture->mode == MA_CAPTURE_ERASE;
+	run->naming = capture->mode == MA_CAPTURE_NAMES;
 	run->followed = capture->mode == MA_CAPTURE_FOLLOW;
 	run->rows = capture->rows;
 	run->row = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);

@@ -20,6 +20,8 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -37,11 +39,14 @@ typedef struct Holder
 	Relation		key;
 	TupleTableSlot *slot;
 	IndexScanDesc	scan;
+	ScanKeyData		condition;
 } Holder;
 
 static bool hold_all(MaProfile *persons, int n);
-static void open_contacts(Holder *holder);
+static bool hold_named(MaProfile *person);
+static void open_contacts(Holder *holder, const char *key);
 static void close_contacts(Holder *holder);
+static bool hold_row(Holder *holder);
 static bool hold_one(Holder *holder, int64 contact_id);
 static int	compare_contacts(const void *a, const void *b);
 
@@ -52,6 +57,8 @@ static int	compare_contacts(const void *a, const void *b);
 void
 ma_contact_obtain_held(MaProfile *persons, int n)
 {
+	if (n == 1 && persons->external_id != NULL && hold_named(persons))
+		return;
 	for (int tries = 0; tries < TRIES; tries++)
 	{
 		ma_contact_resolve_all(persons, n, true);
@@ -63,6 +70,42 @@ ma_contact_obtain_held(MaProfile *persons, int n)
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			 errmsg("could not serialize access due to concurrent update"),
 			 errdetail("A contact has been erased meanwhile.")));
+}
+
+/*
+ * Finds and holds a person by external id, if it is as simple as that: a
+ * living contact has it.
+ */
+static bool
+hold_named(MaProfile *person)
+{
+	Holder holder;
+	bool   isnull;
+	bool   held;
+
+	open_contacts(&holder, "contact_external_id_key");
+	ScanKeyInit(&holder.condition, 1, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(person->external_id));
+	holder.condition.sk_collation = holder.key->rd_indcollation[0];
+	held = hold_row(&holder);
+	if (held)
+	{
+		TupleDesc desc = RelationGetDescr(holder.heap);
+		Datum id = slot_getattr(holder.slot, SPI_fnumber(desc, "external_id"),
+								&isnull);
+
+		/* the version that was locked may be another than was found */
+		held = !isnull &&
+			   strcmp(TextDatumGetCString(id), person->external_id) == 0;
+		(void) slot_getattr(holder.slot, SPI_fnumber(desc, "merged_into"),
+							&isnull);
+		held = held && isnull;
+		if (held)
+			person->contact_id =
+				DatumGetInt64(slot_getattr(holder.slot, 1, &isnull));
+	}
+	close_contacts(&holder);
+	return held;
 }
 
 /*
@@ -84,7 +127,7 @@ hold_all(MaProfile *persons, int n)
 	if (count == 0)
 		return true;
 	qsort(known, count, sizeof(MaProfile *), compare_contacts);
-	open_contacts(&holder);
+	open_contacts(&holder, "contact_pkey");
 	for (int i = 0; i < count; i++)
 	{
 		if (i > 0 && known[i]->contact_id == known[i - 1]->contact_id)
@@ -102,16 +145,27 @@ hold_all(MaProfile *persons, int n)
 	return all;
 }
 
-/* Opens mautomate.contact and its key. */
-static void
-open_contacts(Holder *holder)
+/* Holds contacts, ids ascending; who is gone is left out. */
+void
+ma_contact_hold(const int64 *ids, int n)
 {
-	Oid relid =
-		get_relname_relid("contact", get_namespace_oid("mautomate", false));
+	Holder holder;
+
+	open_contacts(&holder, "contact_pkey");
+	for (int i = 0; i < n; i++)
+		(void) hold_one(&holder, ids[i]);
+	close_contacts(&holder);
+}
+
+/* Opens mautomate.contact and one of its keys. */
+static void
+open_contacts(Holder *holder, const char *key)
+{
+	Oid schema = get_namespace_oid("mautomate", false);
+	Oid relid = get_relname_relid("contact", schema);
 
 	holder->heap = table_open(relid, RowShareLock);
-	holder->key =
-		index_open(ma_primary_key_index(holder->heap), AccessShareLock);
+	holder->key = index_open(get_relname_relid(key, schema), AccessShareLock);
 	holder->slot = table_slot_create(holder->heap, NULL);
 	PushActiveSnapshot(GetLatestSnapshot());
 	holder->scan =
@@ -133,14 +187,20 @@ close_contacts(Holder *holder)
 static bool
 hold_one(Holder *holder, int64 contact_id)
 {
-	ScanKeyData		condition;
+	ScanKeyInit(&holder->condition, 1, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(contact_id));
+	return hold_row(holder);
+}
+
+/* Locks the row that satisfies the condition; false if there is none. */
+static bool
+hold_row(Holder *holder)
+{
 	ItemPointerData tid;
 	TM_FailureData	failure;
 	TM_Result		result;
 
-	ScanKeyInit(&condition, 1, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(contact_id));
-	index_rescan(holder->scan, &condition, 1, NULL, 0);
+	index_rescan(holder->scan, &holder->condition, 1, NULL, 0);
 	if (!index_getnext_slot(holder->scan, ForwardScanDirection, holder->slot))
 		return false;
 	tid = holder->slot->tts_tid;
@@ -148,7 +208,6 @@ hold_one(Holder *holder, int64 contact_id)
 							  holder->slot, GetCurrentCommandId(true),
 							  LockTupleKeyShare, LockWaitBlock,
 							  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
-	ExecClearTuple(holder->slot);
 	if (result == TM_Deleted)
 		return false;
 	if (result != TM_Ok)
