@@ -4,34 +4,15 @@
  */
 #include "postgres.h"
 
-#include "utils/fmgrprotos.h"
-#include "utils/numeric.h"
-
 #include "inbound_store.h"
-
-/* Adds a key. */
-static void
-add_key(JsonbParseState **state, const char *key)
-{
-	JsonbValue value = {.type = jbvString};
-
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
-}
+#include "json.h"
 
 /* Adds a text under its key, unless there is none. */
 static void
 add_text(JsonbParseState **state, const char *key, const char *text)
 {
-	JsonbValue value = {.type = jbvString};
-
-	if (text == NULL || *text == '\0')
-		return;
-	add_key(state, key);
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = strlen(text);
-	pushJsonbValue(state, WJB_VALUE, &value);
+	if (text != NULL && *text != '\0')
+		ma_json_text(state, key, text);
 }
 
 /* Adds a truth value under its key. */
@@ -40,7 +21,7 @@ add_bool(JsonbParseState **state, const char *key, bool truth)
 {
 	JsonbValue value = {.type = jbvBool};
 
-	add_key(state, key);
+	ma_json_key(state, key);
 	value.val.boolean = truth;
 	pushJsonbValue(state, WJB_VALUE, &value);
 }
@@ -49,13 +30,8 @@ add_bool(JsonbParseState **state, const char *key, bool truth)
 static void
 add_number(JsonbParseState **state, const char *key, int64 number)
 {
-	JsonbValue value = {.type = jbvNumeric};
-
-	if (number == 0)
-		return;
-	add_key(state, key);
-	value.val.numeric = int64_to_numeric(number);
-	pushJsonbValue(state, WJB_VALUE, &value);
+	if (number != 0)
+		ma_json_number(state, key, number);
 }
 
 /* Adds what events and results have in common. */
@@ -121,7 +97,7 @@ ma_inbound_describe(const MaInbound *mail)
 	add_text(&state, "text", mail->text);
 	add_text(&state, "feedback", mail->feedback);
 	add_number(&state, "references", mail->nreferences);
-	add_key(&state, "recipients");
+	ma_json_key(&state, "recipients");
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < mail->nrecipients; i++)
 	{
