@@ -404,7 +404,7 @@ ma_refresh_load(const int64 *contact_ids, int n, bool skip_locked)
 
 /*
  * A contact as it is now, brought to the present in memory only: nothing is
- * locked, nothing is written, and what is noted about it is done. NULL if
+ * locked, nothing is written, and what is noted or marked is done. NULL if
  * there is no such contact.
  */
 MaContact *
@@ -423,6 +423,7 @@ ma_refresh_peek(int64 contact_id)
 	run->works = ma_replay_works(contact_id);
 	if (run->works == NULL)
 		run->works = plain_works(&contact_id, 1);
+	run->works->rebuild = ma_replay_is_dirty(contact_id);
 	set = ma_state_load(run->definitions, &contact_id, 1, MA_LOCK_NONE);
 	PopActiveSnapshot();
 	if (set->n == 0)

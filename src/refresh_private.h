@@ -123,6 +123,7 @@ extern bool		ma_replay_is_noted(struct HTAB *noted, const MaEvent *event);
 extern int64   *ma_replay_number(MaRun *run, const MaWork *work);
 extern MaEvent *ma_replay_numbered(const MaWork *work, const int64 *numbers);
 extern MaWork  *ma_replay_works(int64 contact_id);
+extern bool		ma_replay_is_dirty(int64 contact_id);
 extern void		ma_replay_forget(void);
 extern void		ma_replay_deleted(const int64 *ids, int n);
 

@@ -649,6 +649,24 @@ ma_replay_deleted(const int64 *ids, int n)
 		ma_note_rebuild(ids, n);
 }
 
+/* Is a contact marked to be folded anew from the log? */
+bool
+ma_replay_is_dirty(int64 contact_id)
+{
+	static MaStatement stmt = {"select from mautomate_internal.dirty"
+							   " where contact_id = $1 and rebuild",
+							   1,
+							   {INT8OID}};
+	Datum			   value = Int64GetDatum(contact_id);
+	MaSqlScope		   scope;
+	bool			   dirty;
+
+	ma_sql_begin(&scope);
+	dirty = ma_sql_read(&stmt, &value, NULL, 1) > 0;
+	ma_sql_end(&scope);
+	return dirty;
+}
+
 /* The works for what is noted about a contact, under the active snapshot. */
 MaWork *
 ma_replay_works(int64 contact_id)

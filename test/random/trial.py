@@ -26,6 +26,7 @@ class Trial:
         self.random = random.Random(seed)
         self.zone = self.random.choice(ZONES)
         self.on_update = self.random.choice(("ignore", "replace", "append"))
+        self.deferring = self.random.random() < 0.5
         self.maker = definition.Maker(self.random)
         self.maker.add_lists(0, 8)
         self.maker.add_score()
@@ -103,13 +104,21 @@ class Trial:
         return [(name, self.maker.member_sql(name))
                 for name in ["hand", *self.lists]]
 
+    def compared_sql(self):
+        """Whom to compare: where sessions defer, those who are not behind."""
+        if not self.deferring:
+            return "c.merged_into is null"
+        return ("c.merged_into is null and c.contact_id not in"
+                " (select contact_id from mautomate_internal.deferred_contacts()"
+                " union all select contact_id from mautomate_internal.dirty)")
+
     def wrong_sql(self):
         """Every membership and score that is not as the oracle says."""
         now = f"timestamptz '{history.stamp(self.now)}'"
         lists = " union all ".join(
             f"select '{name}' as list, c.contact_id, c.external_id,"
             f" {sql} as expected"
-            " from mautomate.contact c where c.merged_into is null"
+            f" from mautomate.contact c where {self.compared_sql()}"
             for name, sql in self.lists_sql()).replace("{now}", now)
         score = self.maker.score_sql().replace("{now}", now)
         return (f"select 'list ' || list, external_id, 'should be', expected::text"
@@ -120,7 +129,7 @@ class Trial:
                 " select 'score', external_id, 'should be', expected::text"
                 " from (select c.contact_id, c.external_id,"
                 f" {score} as expected from mautomate.contact c"
-                " where c.merged_into is null) x"
+                f" where {self.compared_sql()}) x"
                 " where abs(expected - coalesce((select value from"
                 " mautomate.scores s where s.contact_id = x.contact_id"
                 " and s.score = 's'), 0)) > 1e-9")
@@ -194,6 +203,14 @@ class Trial:
         self.steps.append(step)
         verb = getattr(self, "take_" + step[0])
         verb(*step[1:])
+
+    def take_refresh(self, session, mode):
+        """A session defers from here on, or does no more."""
+        getattr(self, session).run(f"set mautomate.refresh = {mode}")
+
+    def take_run(self):
+        self.session.run("select count(*) from mautomate.run()")
+        self.check(explain=True, verify=True)
 
     def take_sql(self, text):
         self.session.run(text)
@@ -340,6 +357,11 @@ class Trial:
                                self.random.choice(("explain", "run", "run"))))
 
     def next_step(self):
+        if self.deferring and self.random.random() < 0.2:
+            return self.random.choice((
+                ("run",), ("refresh", self.random.choice(("session", "other")),
+                           self.random.choice(("deferred", "deferred",
+                                               "immediate")))))
         if self.random.random() < 0.04:
             name, pair = self.maker.change_list()
             if name:
@@ -362,7 +384,20 @@ class Trial:
                 back = self.random.choice(self.story.lengths)
                 self.take(("clock", history.stamp(
                     self.now - back * self.random.random()), "explain"))
+        self.end()
+
+    def end(self):
+        """Nobody is behind, and all is right."""
+        self.session.run("reset mautomate.refresh;"
+                         "select count(*) from mautomate.run();"
+                         "select count(*) from mautomate.run()")
         self.check(explain=True, verify=True)
+        behind = self.session.run(
+            "select 'left over', n::text from mautomate_internal.deferred"
+            " union all select 'marked', contact_id::text"
+            " from mautomate_internal.dirty")
+        if behind:
+            raise Wrong("\n".join(" ".join(row) for row in behind))
 
     def replay(self, lists, steps):
         """The same with fewer lists and steps; what is wrong, or None."""
@@ -376,7 +411,7 @@ class Trial:
                 return None     # a list needs one that is left out
             for step in steps:
                 again.take(step)
-            again.check(explain=True, verify=True)
+            again.end()
         except (Wrong, psql.Failed) as error:
             return str(error)
         finally:
