@@ -83,9 +83,12 @@ ma_delivery_dispatch(MaSender *sender, MaRoute *route)
 		ma_outbox_finish(sender->lease, results.list, results.n);
 	ma_delivery_commit(sender);
 	if (route->kind != MA_CHANNEL_LOG)
+	{
 		for (int i = 0; i < n; i++)
 			if (letters[i].refusal == NULL && letters[i].failure == NULL)
 				hand_over(route, &letters[i]);
+		ma_transport_flush(route->transport);
+	}
 	for (int i = 0; i < route->claimed_count && route->slot_count > 0; i++)
 		if (route->flights == NULL ||
 			hash_search(route->flights, &route->claimed[i].message_id,

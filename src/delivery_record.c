@@ -288,5 +288,7 @@ ma_delivery_acknowledge(MaSender *sender, const MaResults *results)
 			ma_delivery_release(route, results->list[n].message_id);
 			ma_transport_ack(route->transport, results->list[n].message_id);
 		}
+		if (route->transport != NULL)
+			ma_transport_flush(route->transport);
 	}
 }

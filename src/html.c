@@ -119,8 +119,8 @@ ma_html_tag(const char *p, MaHtmlTag *tag)
 bool
 ma_html_is(const MaHtmlTag *tag, const char *name)
 {
-	return pg_ascii_tolower(tag->name[0]) == name[0] &&
-		   tag->len == strlen(name) &&
+	/* most names are told apart by their first letter */
+	return (tag->name[0] | 0x20) == name[0] && tag->len == strlen(name) &&
 		   pg_strncasecmp(tag->name, name, tag->len) == 0;
 }
 

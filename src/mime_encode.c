@@ -32,6 +32,7 @@ static char	   *canonical(const char *text);
 static TextForm choose_form(const char *text);
 static void		put_quoted(StringInfo out, const char *text);
 static bool		must_quote(const char *p, bool line_start);
+static int		plain_run(const char *p, int max);
 static bool		plain_in_word(unsigned char c);
 static int		word_length(const char *p, int len, bool base64);
 static void		put_word(StringInfo out, const char *p, int len, bool base64);
@@ -145,11 +146,22 @@ choose_form(const char *text)
 
 	for (const char *p = text; *p; p++, total++)
 	{
+		int run;
+
 		if (*p == '\r')
 			continue;
 		if (*p == '\n')
 		{
 			column = 0;
+			continue;
+		}
+		run = column > 0 ? plain_run(p, PG_INT32_MAX) : 0;
+		if (run > 0)
+		{
+			p += run - 1;
+			total += run - 1;
+			column += run;
+			plain = plain && column <= MIME_LINE;
 			continue;
 		}
 		if (must_quote(p, column == 0) && *p != '=')
@@ -179,6 +191,27 @@ must_quote(const char *p, bool line_start)
 }
 
 /*
+ * How many characters, max at most, stand here that need no quoting within a
+ * line. Most do not: what is done for each of the others is too slow for them.
+ */
+static int
+plain_run(const char *p, int max)
+{
+	int n;
+
+	for (n = 0; n < max; n++)
+	{
+		unsigned char c = p[n];
+
+		if (c > ' ' && c <= '~' && c != '=')
+			continue;
+		if (c != ' ' || p[n + 1] == '\r' || p[n + 1] == '\0')
+			break;
+	}
+	return n;
+}
+
+/*
  * Append text in quoted-printable.
  */
 static void
@@ -189,9 +222,18 @@ put_quoted(StringInfo out, const char *text)
 
 	for (const char *p = text; *p; p++)
 	{
-		bool  quote = must_quote(p, column == 0);
+		int	  run = column > 0 ? plain_run(p, MIME_LINE - 1 - column) : 0;
+		bool  quote;
 		char *to;
 
+		if (run > 0)
+		{
+			appendBinaryStringInfo(out, p, run);
+			column += run;
+			p += run - 1;
+			continue;
+		}
+		quote = must_quote(p, column == 0);
 		/* a soft line end, and a quoted character, or CRLF */
 		enlargeStringInfo(out, 8);
 		to = out->data + out->len;

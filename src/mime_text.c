@@ -49,7 +49,8 @@ static const TagEffect effects[] = {
 
 static const TagEffect *find_effect(const MaHtmlTag *tag);
 static const char	   *skip_hidden(const char *p, const MaHtmlTag *tag);
-static void				do_tag(TextWriter *w, const MaHtmlTag *tag);
+static void				do_tag(TextWriter *w, const MaHtmlTag *tag,
+							   const TagEffect *effect);
 static void				do_link(TextWriter *w, const MaHtmlTag *tag);
 static const char	   *put_text(TextWriter *w, const char *p);
 static void				put_char(TextWriter *w, const char *s, int len);
@@ -66,8 +67,9 @@ ma_mail_text(const char *html)
 	initStringInfo(&w.out);
 	while (*p)
 	{
-		MaHtmlTag	tag;
-		const char *next = *p == '<' ? ma_html_tag(p, &tag) : NULL;
+		const TagEffect *effect;
+		MaHtmlTag		 tag;
+		const char		*next = *p == '<' ? ma_html_tag(p, &tag) : NULL;
 
 		if (next == NULL)
 		{
@@ -77,10 +79,11 @@ ma_mail_text(const char *html)
 		p = next;
 		if (tag.len == 0)
 			continue;
-		if (!tag.closing && find_effect(&tag) && find_effect(&tag)->hidden)
+		effect = find_effect(&tag);
+		if (!tag.closing && effect && effect->hidden)
 			p = skip_hidden(p, &tag);
 		else
-			do_tag(&w, &tag);
+			do_tag(&w, &tag, effect);
 	}
 	if (w.out.len > 0)
 		appendStringInfoChar(&w.out, '\n');
@@ -123,10 +126,8 @@ skip_hidden(const char *p, const MaHtmlTag *tag)
  * Do what a tag says.
  */
 static void
-do_tag(TextWriter *w, const MaHtmlTag *tag)
+do_tag(TextWriter *w, const MaHtmlTag *tag, const TagEffect *effect)
 {
-	const TagEffect *effect = find_effect(tag);
-
 	if (effect)
 		w->breaks = Max(w->breaks, effect->breaks);
 	if (ma_html_is(tag, "a"))

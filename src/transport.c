@@ -34,14 +34,11 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "transport.h"
+#include "transport_private.h"
 
 #define PROGRAM				"mautomate-transport"
 
 #define DEFAULT_CONNECTIONS 4
-
-/* Bytes of messages given to the child and not acknowledged, at most. */
-#define ROOM_BYTES (128 * 1024 * 1024)
 
 /* No frame from the child is longer. */
 #define ANSWER_MAX (64 * 1024)
@@ -49,52 +46,17 @@
 /* After this much more than it may take, a draining child is killed. */
 #define DRAIN_GRACE_MS 300
 
-/* A buffer grown beyond this is given back when empty. */
-#define BUFFER_KEEP (1024 * 1024)
-
-/* What is known of a message that was not acknowledged. */
-typedef struct Pending
-{
-	int64  id;
-	uint64 end;		 /* position in the stream where it ends */
-	size_t bytes;	 /* its length */
-	bool   ending;	 /* the child said ENDING */
-	bool   answered; /* its result was given to the caller */
-} Pending;
-
-struct MaTransport
-{
-	dlist_node	   node;		/* in transports */
-	MemoryContext  cxt;			/* everything, this too */
-	pid_t		   pid;			/* the child; 0: reaped */
-	int			   fd;			/* our end of the socket; -1: closed */
-	bool		   counted;		/* the fd is known to fd.c */
-	bool		   draining;	/* no more messages */
-	TimestampTz	   drain_until; /* valid when draining */
-	StringInfoData out;			/* to be written; cursor: written so far */
-	StringInfoData in;			/* read; cursor: parsed so far */
-	uint64		   queued;		/* stream position of the end of out */
-	uint64		   written;		/* and of its cursor */
-	size_t		   bytes;		/* sum of pending bytes */
-	int			   npending;
-	int			   nanswered; /* of them with a result */
-	int			   maxpending;
-	char		   reason[256];					  /* why it is gone */
-	char		   text[MA_TEXT_MAX + 1];		  /* of the last result */
-	char		   provided[MA_PROVIDED_MAX + 1]; /* likewise */
-	Pending		   pending[FLEXIBLE_ARRAY_MEMBER];
-};
-
 static dlist_head transports = DLIST_STATIC_INIT(transports);
+
+/* How often a socket was opened or closed. */
+static uint64 socket_changes = 1;
 
 static void				start_child(MaTransport *t, const char *path);
 pg_noreturn static void run_child(const char *path, int fd, pid_t parent);
-static void send_config(MaTransport *t, const MaTransportConfig *config);
-static void release(void *arg);
-static void release_all(int code, Datum arg);
-static void flush_out(MaTransport *t);
-static void read_in(MaTransport *t);
-static void child_gone(MaTransport *t, const char *reason);
+static void				release(void *arg);
+static void				release_all(int code, Datum arg);
+static void				read_in(MaTransport *t);
+static void				child_gone(MaTransport *t, const char *reason);
 static bool next_frame(MaTransport *t, char *type, const char **payload,
 					   int *len);
 static bool take_frame(MaTransport *t, char type, const char *payload, int len,
@@ -102,7 +64,6 @@ static bool take_frame(MaTransport *t, char type, const char *payload, int len,
 static bool take_result(MaTransport *t, const char *payload, int len,
 						MaTransportResult *result);
 static bool next_owed(MaTransport *t, MaTransportResult *result);
-static Pending *find_pending(MaTransport *t, int64 id);
 
 /*
  * Starts the program for one relay. Its connections are made when messages
@@ -135,7 +96,7 @@ ma_transport_start(const MaTransportConfig *config)
 	cxt = AllocSetContextCreate(CurrentMemoryContext, "mautomate transport",
 								ALLOCSET_DEFAULT_SIZES);
 	t = MemoryContextAllocZero(cxt, offsetof(MaTransport, pending) +
-										2 * connections * sizeof(Pending));
+										2 * connections * sizeof(MaPending));
 	t->cxt = cxt;
 	t->fd = -1;
 	t->maxpending = 2 * connections;
@@ -150,8 +111,8 @@ ma_transport_start(const MaTransportConfig *config)
 	initStringInfo(&t->in);
 	MemoryContextSwitchTo(cxt);
 	start_child(t, path);
-	send_config(t, config);
-	flush_out(t);
+	ma_transport_configure(t, config);
+	ma_transport_flush(t);
 	return t;
 }
 
@@ -175,6 +136,7 @@ start_child(MaTransport *t, const char *path)
 				 errmsg("could not create a socket for program \"%s\": %m",
 						path)));
 	t->fd = ends[0];
+	socket_changes++;
 	if (fcntl(t->fd, F_SETFL, O_NONBLOCK) != 0)
 	{
 		close(ends[1]);
@@ -255,253 +217,6 @@ ma_transport_stop(MaTransport *t)
 	MemoryContextDelete(t->cxt);
 }
 
-/* Appends the head of a frame; frame_end() sets its length. */
-static int
-frame_begin(MaTransport *t, MaFrameType type)
-{
-	int start;
-
-	if (t->out.cursor > BUFFER_KEEP && t->out.cursor > t->out.len / 2)
-	{
-		/* what is written need not be kept while the rest waits */
-		t->out.len -= t->out.cursor;
-		memmove(t->out.data, t->out.data + t->out.cursor, t->out.len);
-		t->out.cursor = 0;
-	}
-	start = t->out.len;
-	appendStringInfoSpaces(&t->out, sizeof(uint32));
-	appendStringInfoCharMacro(&t->out, (char) type);
-	return start;
-}
-
-/* Closes the frame begun at start. */
-static void
-frame_end(MaTransport *t, int start)
-{
-	uint32 total = t->out.len - start;
-	uint32 len = pg_hton32(total - sizeof(uint32));
-
-	memcpy(t->out.data + start, &len, sizeof(len));
-	t->queued += total;
-}
-
-/* Appends a string to the frame. */
-static void
-put_string(MaTransport *t, const char *string, size_t string_len)
-{
-	uint32 len = pg_hton32((uint32) string_len);
-
-	appendBinaryStringInfo(&t->out, (const char *) &len, sizeof(len));
-	appendBinaryStringInfo(&t->out, string, (int) string_len);
-}
-
-/* Appends the id of a message to the frame. */
-static void
-put_id(MaTransport *t, int64 id)
-{
-	uint64 value = pg_hton64((uint64) id);
-
-	appendBinaryStringInfo(&t->out, (const char *) &value, sizeof(value));
-}
-
-/* Appends a setting to the configuration; those left out are not sent. */
-static void
-put_setting(MaTransport *t, const char *name, const char *value)
-{
-	if (value == NULL)
-		return;
-	put_string(t, name, strlen(name));
-	put_string(t, value, strlen(value));
-}
-
-/* The same for a number, where 0 means left out. */
-static void
-put_number(MaTransport *t, const char *name, int value)
-{
-	char digits[16];
-
-	snprintf(digits, sizeof(digits), "%d", value);
-	put_setting(t, name, value == 0 ? NULL : digits);
-}
-
-/* What is about one relay. */
-static void
-put_relay(MaTransport *t, const MaTransportRelay *relay)
-{
-	char digits[16];
-
-	snprintf(digits, sizeof(digits), "%d", relay->weight);
-	put_setting(t, "relay", digits);
-	put_setting(t, "host", relay->host);
-	put_number(t, "port", relay->port);
-	put_setting(t, "tls", relay->tls);
-	put_number(t, "insecure", relay->insecure);
-	put_setting(t, "ca_file", relay->ca_file);
-	put_setting(t, "user", relay->user);
-	put_setting(t, "auth", relay->auth);
-	put_setting(t, "password_file", relay->password_file);
-}
-
-/* What is about requests. */
-static void
-put_web(MaTransport *t, const MaTransportWeb *web)
-{
-	put_number(t, "allow_private", web->allow_private);
-	put_setting(t, "url_file", web->url_file);
-	put_setting(t, "token_file", web->token_file);
-	put_setting(t, "token_header", web->token_header);
-	put_setting(t, "token_prefix", web->token_prefix);
-	put_setting(t, "sign_file", web->sign_file);
-	put_setting(t, "sign_header", web->sign_header);
-	put_setting(t, "time_header", web->time_header);
-	put_setting(t, "success", web->success);
-	put_setting(t, "retry", web->retry);
-	put_setting(t, "path", web->path);
-	put_setting(t, "values", web->values);
-	put_setting(t, "retry_values", web->retry_values);
-	put_setting(t, "id_path", web->id_path);
-}
-
-/* The first frame of all. */
-static void
-send_config(MaTransport *t, const MaTransportConfig *config)
-{
-	int start = frame_begin(t, MA_FRAME_CONFIG);
-
-	put_setting(t, "kind", config->kind);
-	for (int i = 0; i < config->relay_count; i++)
-		put_relay(t, &config->relays[i]);
-	put_web(t, &config->web);
-	put_setting(t, "helo", config->helo);
-	put_number(t, "connections", t->maxpending / 2);
-	put_number(t, "connect_ms", config->connect_ms);
-	put_number(t, "reply_ms", config->reply_ms);
-	put_number(t, "final_ms", config->final_ms);
-	put_number(t, "total_ms", config->total_ms);
-	put_number(t, "idle_ms", config->idle_ms);
-	frame_end(t, start);
-}
-
-int
-ma_transport_room(MaTransport *t)
-{
-	if (t->fd < 0 || t->draining || t->bytes >= ROOM_BYTES)
-		return 0;
-	return t->maxpending - t->npending;
-}
-
-/* Begins the frame of a job; the caller has seen that there is room. */
-static int
-job_begin(MaTransport *t, MaFrameType type, int64 id, size_t body_len)
-{
-	int start;
-
-	if (t->npending >= t->maxpending || t->draining)
-		elog(ERROR, "no room in the transport");
-	if (body_len > MA_BODY_MAX)
-		elog(ERROR, "message of %zu bytes is too long", body_len);
-	start = frame_begin(t, type);
-	put_id(t, id);
-	return start;
-}
-
-/* Its frame is whole: from now on a result is owed. */
-static void
-job_end(MaTransport *t, int start, int64 id, size_t body_len)
-{
-	Pending *pending = &t->pending[t->npending++];
-
-	frame_end(t, start);
-	pending->id = id;
-	pending->end = t->queued;
-	pending->bytes = body_len;
-	pending->ending = false;
-	pending->answered = false;
-	t->bytes += pending->bytes;
-	flush_out(t);
-}
-
-void
-ma_transport_send(MaTransport *t, const MaMail *mail)
-{
-	int start = job_begin(t, MA_FRAME_MAIL, mail->id, mail->body_len);
-
-	put_string(t, mail->sender, strlen(mail->sender));
-	put_string(t, mail->recipient, strlen(mail->recipient));
-	put_string(t, mail->body, mail->body_len);
-	job_end(t, start, mail->id, mail->body_len);
-}
-
-void
-ma_transport_request(MaTransport *t, const MaRequest *request)
-{
-	int start = job_begin(t, MA_FRAME_REQUEST, request->id, request->body_len);
-
-	put_string(t, request->method, strlen(request->method));
-	put_string(t, request->url, strlen(request->url));
-	put_string(t, request->headers, strlen(request->headers));
-	put_string(t, request->body, request->body_len);
-	job_end(t, start, request->id, request->body_len);
-}
-
-void
-ma_transport_ack(MaTransport *t, int64 id)
-{
-	Pending *pending = find_pending(t, id);
-
-	if (pending == NULL || !pending->answered)
-		elog(ERROR, "message " INT64_FORMAT " has no result to acknowledge",
-			 id);
-	t->bytes -= pending->bytes;
-	t->nanswered--;
-	*pending = t->pending[--t->npending];
-	if (t->fd >= 0 && !t->draining)
-	{
-		int start = frame_begin(t, MA_FRAME_ACK);
-
-		put_id(t, id);
-		frame_end(t, start);
-		flush_out(t);
-	}
-}
-
-/* The message of that id that was not acknowledged; NULL: none. */
-static Pending *
-find_pending(MaTransport *t, int64 id)
-{
-	for (int i = 0; i < t->npending; i++)
-		if (t->pending[i].id == id)
-			return &t->pending[i];
-	return NULL;
-}
-
-/* Writes as much as the socket takes now. */
-static void
-flush_out(MaTransport *t)
-{
-	while (t->fd >= 0 && t->out.cursor < t->out.len)
-	{
-		ssize_t n = send(t->fd, t->out.data + t->out.cursor,
-						 t->out.len - t->out.cursor, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return; /* full; or gone, then reading finds out */
-		t->out.cursor += n;
-		t->written += n;
-	}
-	if (t->out.maxlen > BUFFER_KEEP)
-	{
-		MemoryContext old = MemoryContextSwitchTo(t->cxt);
-
-		pfree(t->out.data);
-		initStringInfo(&t->out);
-		MemoryContextSwitchTo(old);
-	}
-	resetStringInfo(&t->out);
-}
-
 /* Reads what the child has written, and notices its end. */
 static void
 read_in(MaTransport *t)
@@ -545,7 +260,10 @@ child_gone(MaTransport *t, const char *reason)
 	int status = 0;
 
 	if (t->fd >= 0)
+	{
 		close(t->fd);
+		socket_changes++;
+	}
 	t->fd = -1;
 	if (t->pid > 0)
 	{
@@ -574,6 +292,7 @@ ma_transport_poll(MaTransport *t, MaTransportResult *result)
 	const char *payload;
 	int			len;
 
+	ma_transport_flush(t);
 	for (;;)
 	{
 		while (next_frame(t, &type, &payload, &len))
@@ -625,8 +344,8 @@ static bool
 take_frame(MaTransport *t, char type, const char *payload, int len,
 		   MaTransportResult *result)
 {
-	Pending *pending = NULL;
-	uint64	 id;
+	MaPending *pending = NULL;
+	uint64	   id;
 
 	if (type == MA_FRAME_BROKEN)
 	{
@@ -636,7 +355,7 @@ take_frame(MaTransport *t, char type, const char *payload, int len,
 	if (len >= (int) sizeof(id))
 	{
 		memcpy(&id, payload, sizeof(id));
-		pending = find_pending(t, (int64) pg_ntoh64(id));
+		pending = ma_transport_find(t, (int64) pg_ntoh64(id));
 	}
 	if (pending != NULL && !pending->answered && type == MA_FRAME_ENDING)
 	{
@@ -691,7 +410,7 @@ next_owed(MaTransport *t, MaTransportResult *result)
 {
 	for (int i = 0; i < t->npending; i++)
 	{
-		Pending *pending = &t->pending[i];
+		MaPending *pending = &t->pending[i];
 
 		if (pending->answered)
 			continue;
@@ -741,19 +460,35 @@ ma_transport_drain(MaTransport *t)
 	resetStringInfo(&t->out);
 }
 
-/* Is there something to poll without waiting? */
+/*
+ * Is there something to poll without waiting? What the child only says of its
+ * progress is noted, and nothing to poll.
+ */
 static bool
 is_ready(MaTransport *t)
 {
-	uint32 frame_len;
+	MaTransportResult result;
+	const char		 *payload;
+	uint32			  frame_len;
+	char			  type;
+	int				  len;
 
-	if (t->fd < 0)
-		return t->npending > t->nanswered;
-	if (t->in.len - t->in.cursor < (int) sizeof(frame_len))
-		return false;
-	memcpy(&frame_len, t->in.data + t->in.cursor, sizeof(frame_len));
-	return t->in.len - t->in.cursor - (int) sizeof(frame_len) >=
-		   (int) pg_ntoh32(frame_len);
+	while (t->fd >= 0)
+	{
+		const char *frame = t->in.data + t->in.cursor;
+		int			unread = t->in.len - t->in.cursor;
+
+		if (unread < (int) sizeof(frame_len))
+			return false;
+		memcpy(&frame_len, frame, sizeof(frame_len));
+		if (unread - (int) sizeof(frame_len) < (int64) pg_ntoh32(frame_len))
+			return false;
+		if (frame[sizeof(frame_len)] != MA_FRAME_ENDING)
+			return true;
+		if (next_frame(t, &type, &payload, &len))
+			(void) take_frame(t, type, payload, len, &result);
+	}
+	return t->npending > t->nanswered;
 }
 
 /* Shortens the timeout to the moment when a draining child is killed. */
@@ -770,31 +505,85 @@ until_drained(MaTransport *t, long timeout_ms)
 	return timeout_ms < 0 ? left : Min(left, timeout_ms);
 }
 
+/*
+ * The set of events to wait for: our latch, the end of the server, the
+ * sockets. Made anew only where they are others than last time.
+ */
+static WaitEventSet *
+event_set(MaTransport **list, int n)
+{
+	static WaitEventSet *set = NULL;
+	static uint64		 made_for = 0;
+	static int			 set_size = 0;
+	MemoryContext		 old;
+
+	if (set == NULL || made_for != socket_changes || set_size != n)
+	{
+		if (set != NULL)
+			FreeWaitEventSet(set);
+		set = NULL;
+		old = MemoryContextSwitchTo(TopMemoryContext);
+		set = ma_wait_event_set(n + 2);
+		MemoryContextSwitchTo(old);
+		AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL,
+						  NULL);
+		for (int i = 0; i < n; i++)
+			if (list[i]->fd >= 0)
+				list[i]->event = AddWaitEventToSet(set, WL_SOCKET_READABLE,
+												   list[i]->fd, NULL, NULL);
+		made_for = socket_changes;
+		set_size = n;
+	}
+	for (int i = 0; i < n; i++)
+		if (list[i]->fd >= 0)
+			ModifyWaitEvent(set, list[i]->event,
+							WL_SOCKET_READABLE |
+								(list[i]->out.cursor < list[i]->out.len ?
+									 WL_SOCKET_WRITEABLE :
+									 0),
+							NULL);
+	return set;
+}
+
 void
 ma_transport_wait(MaTransport **list, int n, long timeout_ms)
 {
-	WaitEventSet *set;
-	WaitEvent	  event;
+	TimestampTz until =
+		timeout_ms < 0 ?
+			DT_NOEND :
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
 
-	for (int i = 0; i < n; i++)
+	for (;;)
 	{
-		if (is_ready(list[i]))
-			timeout_ms = 0;
-		timeout_ms = until_drained(list[i], timeout_ms);
+		WaitEvent event;
+		bool	  ready = false;
+
+		for (int i = 0; i < n; i++)
+		{
+			ma_transport_flush(list[i]);
+			ready = is_ready(list[i]) || ready;
+			timeout_ms = until_drained(list[i], timeout_ms);
+		}
+		(void) WaitEventSetWait(event_set(list, n), ready ? 0 : timeout_ms,
+								&event, 1, PG_WAIT_EXTENSION);
+		if (ready || MyLatch->is_set || timeout_ms == 0)
+			break;
+		for (int i = 0; i < n; i++)
+		{
+			bool was_alive = list[i]->fd >= 0;
+
+			read_in(list[i]);
+			ready =
+				is_ready(list[i]) || ready || (was_alive && list[i]->fd < 0);
+		}
+		if (ready)
+			break;
+		timeout_ms =
+			until == DT_NOEND ?
+				-1 :
+				TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 	}
-	set = ma_wait_event_set(n + 2);
-	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	for (int i = 0; i < n; i++)
-		if (list[i]->fd >= 0)
-			AddWaitEventToSet(set,
-							  WL_SOCKET_READABLE |
-								  (list[i]->out.cursor < list[i]->out.len ?
-									   WL_SOCKET_WRITEABLE :
-									   0),
-							  list[i]->fd, NULL, NULL);
-	(void) WaitEventSetWait(set, timeout_ms, &event, 1, PG_WAIT_EXTENSION);
-	FreeWaitEventSet(set);
-	for (int i = 0; i < n; i++)
-		flush_out(list[i]);
+		ma_transport_flush(list[i]);
 }

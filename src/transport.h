@@ -151,6 +151,12 @@ extern void ma_transport_ack(MaTransport *t, int64 id);
  */
 extern void ma_transport_wait(MaTransport **list, int n, long timeout_ms);
 
+/*
+ * Writes what was sent and acknowledged, as far as its pipe takes it: not
+ * each for itself, since each write wakes the child. poll and wait do it too.
+ */
+extern void ma_transport_flush(MaTransport *t);
+
 /* Messages sent and not yet given back by poll. */
 extern int ma_transport_pending(MaTransport *t);
 

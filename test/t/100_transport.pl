@@ -17,11 +17,11 @@ my $probe = PostgreSQL::Test::Utils::tempdir . '/probe.so';
 
 my ($sink, $port);
 
-# The functions of probe.c, with transport.c in the same library.
+# The functions of probe.c, with those of transport*.c in the same library.
 chomp(my $include = `pg_config --includedir-server`);
 system_or_bail($ENV{CC} // 'cc', '-std=gnu11', '-O1', '-fPIC', '-shared',
 	'-D_GNU_SOURCE', "-I$include", "$folder/probe.c",
-	"$folder/../../src/transport.c", '-o', $probe);
+	glob("$folder/../../src/transport*.c"), '-o', $probe);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;

@@ -83,6 +83,7 @@ probe_send(PG_FUNCTION_ARGS)
 {
 	for (int i = 0; i < PG_GETARG_INT32(1); i++)
 		send_one(transport, PG_GETARG_INT32(0) + i, PG_GETARG_INT32(2));
+	ma_transport_flush(transport);
 	PG_RETURN_INT32(ma_transport_room(transport));
 }
 
@@ -123,6 +124,7 @@ Datum
 probe_ack(PG_FUNCTION_ARGS)
 {
 	ma_transport_ack(transport, PG_GETARG_INT32(0));
+	ma_transport_flush(transport);
 	PG_RETURN_VOID();
 }
 
