@@ -104,13 +104,14 @@ run_evaluation(void *arg)
 
 /*
  * Evaluates an expression of a consumer for a contact; false if it failed,
- * now or too often before.
+ * now or too often before. An error holds as long as an answer does: until
+ * something changes that was read.
  */
 static bool
 evaluate(MaRun *run, MaContact *contact, int consumer, Evaluation *evaluation,
 		 TimestampTz at)
 {
-	ErrorData  *edata;
+	ErrorData  *edata = NULL;
 	const char *object;
 
 	if (evaluation->expr == NULL)
@@ -140,11 +141,10 @@ evaluate(MaRun *run, MaContact *contact, int consumer, Evaluation *evaluation,
 								 ->scores[consumer - run->definitions->nlists]
 								 .name);
 			ma_error_note(object, contact->id, edata);
-			return false;
 		}
 	}
 	ma_evaluate_until(contact, evaluation->input.horizon);
-	return true;
+	return edata == NULL;
 }
 
 /* What was found out holds until then, if nothing happens. */

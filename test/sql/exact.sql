@@ -96,4 +96,24 @@ select count(*) >= 0 from mautomate.run(1000);
 select count(*) from mautomate_internal.dirty;
 insert into mautomate.event (contact_id, kind) select contact_id, 'press' from mautomate.contact;
 select name, members from mautomate.lists where name = 'fails';
+
+-- an error ends when what was read changes, by time too
+select mautomate.create_list('error', '10 / (count(''error'', within => ''1 day'') - 1) > 2');
+select mautomate.create_score('error');
+select mautomate.create_score_rule('error', 'rule', 5, condition => '10 / (count(''error'', within => ''1 day'') - 1) > 2');
+select mautomate.set_clock('2032-01-01');
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'error', at from mautomate.contact,
+    unnest(array['2032-01-01 00:00+00', '2032-01-01 06:00+00']::timestamptz[]) at
+  where external_id = 'ann';
+select list from mautomate.list_members where list = 'error';
+select mautomate.set_clock('2032-01-02 01:00+00');
+select pass, done from mautomate.run() where pass = 'timers';
+select list, (select value from mautomate.scores where score = 'error' and external_id = 'ann')
+  from mautomate.list_members where list = 'error';
+select mautomate.set_clock('2032-01-02 06:00+00');
+select pass, done from mautomate.run() where pass = 'timers';
+select list from mautomate.list_members where list = 'error';
+select value from mautomate.scores where score = 'error' and external_id = 'ann';
+select * from pg_temp.wrong;
 drop extension mautomate cascade;
