@@ -35,8 +35,9 @@
 
 #define ERRORS_MAX 10
 
-/* A bucket may be so many powers of two too high before it is lowered. */
-#define BUCKET_SLACK 4
+/* A new bucket is so many powers of two too high; and so many at most. */
+#define BUCKET_ROOM	 2
+#define BUCKET_SLACK 5
 
 /* More instants than this are left to the next pass. */
 #define INSTANTS_MAX 10000
@@ -365,7 +366,7 @@ bucket_of(double value, int bucket)
 	}
 	if (bucket >= least && bucket <= least + BUCKET_SLACK)
 		return bucket;
-	return least == 0 ? 0 : least + 1;
+	return least == 0 ? 0 : least + BUCKET_ROOM;
 }
 
 /* Notes a new bucket; a contact has one row for a score. */

@@ -149,21 +149,22 @@ create function mautomate.top_leads(score text, n int default 100)
   language sql stable security definer set search_path = pg_catalog, pg_temp
 begin atomic
   select mautomate_internal.score_id(score);
-  -- n contacts with the highest buckets: the n best are no worse than these
+  -- the n best of all are no worse than those of some in the highest buckets
   with likely as materialized (
     select cs.contact_id, cs.score_id
     from mautomate_internal.contact_score cs
     join mautomate_internal.score s using (score_id)
     where s.name = top_leads.score
     order by cs.bucket desc
-    limit greatest(n, 1)
+    limit 4 * greatest(n, 25)::bigint
   ), worst as (
-    select min(x.value) as value
+    select x.value
     from likely
     join mautomate_internal.contact_state cs using (contact_id)
     cross join lateral mautomate_internal.state_scores(cs.state) x
     where x.score_id = likely.score_id
-    having count(*) >= n
+    order by x.value desc
+    offset greatest(coalesce(n, 2147483647), 1) - 1 limit 1
   ), best as materialized (
     select cs.contact_id, cs.score_id
     from mautomate_internal.contact_score cs

@@ -87,7 +87,7 @@ select mautomate.drop_score('s_fit');
 select mautomate.create_score('s_many');
 select mautomate.create_score_rule('s_many', 'up', 1.5, event => 's_up');
 select mautomate.create_score_rule('s_many', 'down', -400, event => 's_down');
-select count(mautomate.identify('s_many ' || n)) from generate_series(0, 199) n;
+select count(mautomate.identify('s_many ' || n)) from generate_series(0, 399) n;
 insert into mautomate.event (contact_id, kind)
   select contact_id, kind
   from (select contact_id, row_number() over (order by contact_id) as n
@@ -105,6 +105,6 @@ with ranked as materialized (
 select n, (select count(*) from mautomate.top_leads('s_many', n)) as leads,
   (select count(*) from mautomate.top_leads('s_many', n) t
    join ranked r using (external_id, value) where place <= n) as right_ones
-from (values (1), (7), (40), (120), (200), (1000)) v (n);
+from (values (1), (7), (40), (120), (399), (1000)) v (n);
 select mautomate.drop_score('s_many');
 delete from mautomate.contact where external_id like 's\_%';
