@@ -36,9 +36,13 @@ static MaWatch	   watch = {"clock"};
 static bool		   set = false; /* does the clock stand still? */
 static TimestampTz set_to;		/* and where */
 
+/* Times and spans that stay far from the ends of all times, when added. */
+#define PLAIN_DAYS 500000
+#define PLAIN_TIME (PLAIN_DAYS * USECS_PER_DAY)
+
 /* The zone of mautomate.timezone as it was last. */
 static char	  zone_name[TZ_STRLEN_MAX + 1];
-static pg_tz *zone = NULL;
+static pg_tz *own_zone = NULL;
 static bool	  zone_is_fixed;
 
 /*
@@ -151,15 +155,15 @@ ma_timezone(void)
 {
 	long offset;
 
-	if (zone == NULL || strcmp(zone_name, ma_guc_timezone) != 0)
+	if (own_zone == NULL || strcmp(zone_name, ma_guc_timezone) != 0)
 	{
-		zone = ma_zone(ma_guc_timezone);
-		if (zone == NULL)
+		own_zone = ma_zone(ma_guc_timezone);
+		if (own_zone == NULL)
 			elog(ERROR, "time zone \"%s\" not found", ma_guc_timezone);
 		strlcpy(zone_name, ma_guc_timezone, sizeof(zone_name));
-		zone_is_fixed = pg_get_timezone_offset(zone, &offset);
+		zone_is_fixed = pg_get_timezone_offset(own_zone, &offset);
 	}
-	return zone;
+	return own_zone;
 }
 
 /* Is its offset always the same? */
@@ -208,6 +212,15 @@ add_local(TimestampTz *t, int months, int days, pg_tz *zone)
 	return tm2timestamp(&tm, fsec, &tz, t) == 0;
 }
 
+/* Are t and t + span far from the ends of all times? */
+static bool
+is_plain(TimestampTz t, const Interval *span)
+{
+	return t > -PLAIN_TIME && t < PLAIN_TIME && span->day > -PLAIN_DAYS &&
+		   span->day < PLAIN_DAYS && span->time > -PLAIN_TIME &&
+		   span->time < PLAIN_TIME;
+}
+
 /*
  * t + sign * span, months and days on the calendar of the zone: first the
  * months, which gives a time that exists, then the days, as PostgreSQL does.
@@ -224,6 +237,9 @@ ma_time_add(TimestampTz t, const Interval *span, int sign, pg_tz *zone)
 
 	if (TIMESTAMP_NOT_FINITE(t))
 		return t;
+	if (span->month == 0 && is_plain(t, span) && zone == ma_timezone() &&
+		zone_is_fixed)
+		return t + sign * (span->day * USECS_PER_DAY + span->time);
 	if (span->month != 0 && !add_local(&t, sign * span->month, 0, zone))
 		return limit;
 	if (span->day != 0 && !add_local(&t, 0, sign * span->day, zone))

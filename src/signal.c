@@ -641,6 +641,15 @@ ma_signal_compare(const MaSignal *signal, const MaCell *cell, MaOperator op,
 {
 	MaAnswer value;
 
+	if (signal->function == MA_COUNT && signal->windowed &&
+		entry_count(cell) < DatumGetInt64(constant))
+	{
+		/* too few for that, and time only takes some away */
+		answer->isnull = false;
+		answer->value = BoolGetDatum(ma_signal_test(op, -1));
+		answer->until = DT_NOEND;
+		return;
+	}
 	ma_signal_answer(signal, cell, now, &value);
 	answer->isnull = value.isnull;
 	answer->value = BoolGetDatum(
