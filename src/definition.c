@@ -28,7 +28,9 @@
 #include "definition_private.h"
 #include "error.h"
 #include "guard.h"
+#include "guc.h"
 #include "inval.h"
+#include "setting.h"
 #include "sql.h"
 
 PG_FUNCTION_INFO_V1(mautomate_definition_changed);
@@ -97,20 +99,48 @@ ma_definition_generation(void)
 {
 	static MaStatement stmt = {
 		/* the counter is not dumped, what was numbered by it is */
-		"update mautomate_internal.generation set value = 1 + greatest(value,"
+		"update mautomate_internal.generation set timezone ="
+		" coalesce(timezone, $1), value = 1 + greatest(value,"
 		" (select max(generation) from mautomate_internal.list),"
 		" (select max(generation) from mautomate_internal.score))"
 		" returning value",
-		0};
+		1,
+		{TEXTOID}};
 	MaSqlScope scope;
 	bool	   isnull;
 	int64	   generation;
+	Datum	   zone = CStringGetTextDatum(ma_guc_timezone);
 
 	ma_sql_begin(&scope);
-	ma_sql_exec(&stmt, NULL, NULL, 1);
+	ma_sql_exec(&stmt, &zone, NULL, 1);
 	generation = DatumGetInt64(ma_sql_datum(0, 1, &isnull));
 	ma_sql_end(&scope);
 	return generation;
+}
+
+/*
+ * Notes that mautomate.timezone is another one than states were folded under:
+ * then all of them are folded anew.
+ */
+void
+ma_definition_check_zone(void)
+{
+	static MaStatement look = {
+		"select from mautomate_internal.generation where timezone <> $1",
+		1,
+		{TEXTOID}};
+	static MaStatement stmt = {
+		"update mautomate_internal.generation set timezone = $1,"
+		" value = value + 1, zone_at = value + 1, zone_done = false",
+		1,
+		{TEXTOID}};
+	MaSqlScope scope;
+	Datum	   zone = CStringGetTextDatum(ma_guc_timezone);
+
+	ma_sql_begin(&scope);
+	if (ma_sql_exec(&look, &zone, NULL, 1) > 0 && ma_definition_try_lock())
+		ma_sql_exec(&stmt, &zone, NULL, 0);
+	ma_sql_end(&scope);
 }
 
 /* The definitions as they are now. */
@@ -119,19 +149,26 @@ ma_definitions(void)
 {
 	if (!ma_inval_watch(&watch))
 		elog(ERROR, "extension mautomate is not installed");
-	if (current != NULL && !watch.stale)
+	if (current != NULL && !watch.stale &&
+		strcmp(current->timezone, ma_guc_timezone) == 0)
 		return current;
 	return ma_definitions_reload();
 }
 
-/* Loads them anew; what was current stays valid until the transaction ends. */
+/*
+ * Loads them anew; what was current stays valid until the transaction ends.
+ * Who compiles expressions leaves the session its own settings, whatever was
+ * entered before (setting.h).
+ */
 MaDefinitions *
 ma_definitions_reload(void)
 {
 	MaDefinitions *fresh;
+	MaSetting	   own;
 
 	/* a change that arrives while we load leaves the result stale */
 	watch.stale = false;
+	ma_setting_enter(&own);
 	PG_TRY();
 	{
 		fresh = load();
@@ -139,9 +176,11 @@ ma_definitions_reload(void)
 	PG_CATCH();
 	{
 		watch.stale = true;
+		ma_setting_leave(&own);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	ma_setting_leave(&own);
 	if (current != NULL)
 		MemoryContextSetParent(current->cxt, TopTransactionContext);
 	MemoryContextSetParent(fresh->cxt, TopMemoryContext);
@@ -446,12 +485,33 @@ compile_all(MaDefinitions *definitions, int *list_predicates,
 				expr_of(definitions, rule_predicates[rule++]);
 }
 
+/* Reads the counter, and which states another time zone has outdated. */
+static void
+read_generation(MaDefinitions *definitions)
+{
+	static MaStatement stmt = {"select value, zone_at, zone_done::int::bigint,"
+							   " coalesce(timezone <> $1, false)::int::bigint"
+							   " from mautomate_internal.generation",
+							   1,
+							   {TEXTOID}};
+	Datum			   zone = CStringGetTextDatum(definitions->timezone);
+
+	if (ma_sql_read(&stmt, &zone, NULL, 1) == 0)
+		return;
+	definitions->other_zone = get_int(0, 4) != 0;
+	definitions->generation = get_int(0, 1);
+	definitions->consumers_at = definitions->zone_at = get_int(0, 2);
+	if (get_int(0, 3) == 0)
+		definitions->rebuild_at = definitions->follow_at =
+			definitions->zone_at;
+	else
+		definitions->settled_at = definitions->zone_at;
+}
+
 /* Loads, compiles and links everything; the context is the caller's child. */
 static MaDefinitions *
 load(void)
 {
-	static MaStatement generation = {
-		"select value from mautomate_internal.generation", 0};
 	MemoryContext cxt = AllocSetContextCreate(
 		CurrentMemoryContext, "mautomate definitions", ALLOCSET_DEFAULT_SIZES);
 	MaDefinitions *definitions =
@@ -461,10 +521,10 @@ load(void)
 	MaSqlScope scope;
 
 	definitions->cxt = cxt;
+	definitions->timezone = MemoryContextStrdup(cxt, ma_guc_timezone);
 	ma_sql_begin(&scope);
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (ma_sql_read(&generation, NULL, NULL, 1) == 1)
-		definitions->generation = get_int(0, 1);
+	read_generation(definitions);
 	read_exprs(definitions);
 	read_lists(definitions, &list_predicates);
 	read_scores(definitions);

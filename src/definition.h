@@ -146,6 +146,9 @@ typedef struct MaDefinitions
 	int64		  settled_at;	/* the same of those everybody knows */
 	int64		  rebuild_at;	/* older states are folded anew */
 	int64		  follow_at;	/* older states are swept; 0: none */
+	int64		  zone_at;		/* older states are of another time zone */
+	bool		  other_zone;	/* all are */
+	const char	 *timezone;		/* that they were compiled under */
 	MemoryContext cxt;			/* owns everything below */
 	int			  nlists;
 	MaListDef	 *lists;
@@ -182,6 +185,7 @@ extern MaExpr		 *ma_definition_expr(int predicate_id);
 extern void			  ma_definition_lock(void);
 extern bool			  ma_definition_try_lock(void);
 extern int64		  ma_definition_generation(void);
+extern void			  ma_definition_check_zone(void);
 extern void			  ma_definition_renew(void);
 extern int			  ma_predicate_register(const MaExprSource *source);
 extern int	ma_property_place(const MaProperty *property, Datum value);

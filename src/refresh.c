@@ -178,6 +178,16 @@ next_work(MaWork *work, int64 contact_id)
 	return work;
 }
 
+/* Was a state folded under another mautomate.timezone? */
+static bool
+is_outzoned(const MaContact *contact)
+{
+	MaDefinitions *definitions = contact->set->definitions;
+
+	return definitions->other_zone ||
+		   contact->generation < definitions->zone_at;
+}
+
 /* Prepares each contact for its work: what is known, who is woken. */
 static void
 prepare(MaContactSet *set, MaWork *work)
@@ -194,15 +204,17 @@ prepare(MaContactSet *set, MaWork *work)
 		}
 		contact->reset = contact->as_of == DT_NOBEGIN && !contact->blank;
 		contact->quiet =
-			contact->reset || (contact->blank && !work->fresh &&
-							   !work->noted && work->nevents == 0);
+			contact->reset ||
+			(!work->fresh && !work->rebuild &&
+			 (contact->blank ? !work->noted : is_outzoned(contact)));
 		if (work->fresh && contact->blank)
 		{
 			set_fresh(contact);
 			contact->blank = false;
 		}
 		if (work->rebuild || contact->reset ||
-			(contact->generation < set->definitions->rebuild_at &&
+			((contact->generation < set->definitions->rebuild_at ||
+			  is_outzoned(contact)) &&
 			 !work->fresh))
 			set_unknown(contact);
 		if (work->rebuild)
@@ -335,7 +347,7 @@ process(MaRun *run, MaContact *contact, MaWork *work)
 	bool		silent = run->silent;
 	int64	   *numbers = ma_replay_number(run, work);
 
-	run->silent = silent || contact->quiet || work->silent;
+	run->silent = silent || work->silent || contact->quiet;
 	if (work->noted)
 		contact->changed = true; /* even if it is not: refresh_replay.c */
 	if (work->noted && work->wake_all)
@@ -344,6 +356,10 @@ process(MaRun *run, MaContact *contact, MaWork *work)
 		ma_follow_time(run, contact, now);
 	ma_evaluate_time(run, contact, now);
 	contact->as_of = now;
+	if (contact->quiet)
+		ma_evaluate_woken(run, contact, now);
+	run->silent = silent || work->silent;
+	contact->reset = contact->quiet = false;
 	if (contact->generation != run->definitions->consumers_at)
 	{
 		contact->generation = run->definitions->consumers_at;
@@ -365,7 +381,6 @@ process(MaRun *run, MaContact *contact, MaWork *work)
 	ma_evaluate_woken(run, contact, now);
 	process_derived(run, contact, folded);
 	run->silent = silent;
-	contact->reset = contact->quiet = false;
 	if (run->entries == NULL || work->silent)
 		return;
 	if (work->nevents > 0)

@@ -10,6 +10,8 @@
  * Then the list gets a new generation, every state is older than that, and
  * the list is ready when none is. States that follow a list which a query has
  * filled (refresh_follow.c) are swept likewise, but fold only what they lack.
+ * So are all where mautomate.timezone is another one than before, since what
+ * states keep depends on it: these are folded anew.
  *
  * The generation in the state is all there is to remember, so a crash loses
  * nothing. Contacts that others hold are passed over; they are found again.
@@ -101,22 +103,29 @@ next_works(int64 generation, int max, int *n)
 	return *n > 0 ? works : NULL;
 }
 
-/* No state is older than that: the lists are ready. */
+/* No state is older than that: the lists are ready, the zone is known. */
 static void
 finish(int64 generation)
 {
-	static MaStatement stmt = {
+	static MaStatement list = {
 		"update mautomate_internal.list set state = 'ready', built_at ="
 		" case state when 'sweeping' then mautomate.clock() else built_at end"
 		" where state in ('sweeping', 'following') and generation <= $1",
 		1,
 		{INT8OID}};
-	MaSqlScope scope;
-	Datum	   value = Int64GetDatum(generation);
+	static MaStatement zone = {"update mautomate_internal.generation"
+							   " set zone_done = true where zone_at <= $1",
+							   1,
+							   {INT8OID}};
+	MaSqlScope		   scope;
+	Datum			   value = Int64GetDatum(generation);
 
 	ma_sql_begin(&scope);
 	if (ma_definition_try_lock())
-		ma_sql_exec(&stmt, &value, NULL, 0);
+	{
+		ma_sql_exec(&list, &value, NULL, 0);
+		ma_sql_exec(&zone, &value, NULL, 0);
+	}
 	ma_sql_end(&scope);
 }
 

@@ -270,6 +270,7 @@ ma_refresh_sweep(int max)
 	int			  done = 0;
 
 	ma_evaluate_forget_errors();
+	ma_definition_check_zone();
 	ma_definition_renew();
 	mark_stale();
 	done += ma_build_begin();
@@ -304,6 +305,8 @@ ma_refresh_next_due(void)
 		"select case when exists (select from mautomate_internal.dirty)"
 		" or exists (select from mautomate_internal.list"
 		" where state in ('sweeping', 'following'))"
+		" or exists (select from mautomate_internal.generation"
+		" where not zone_done)"
 		" then '-infinity' else least((select due_at"
 		" from mautomate_internal.timer order by due_at limit 1),"
 		" (select mautomate.clock() + interval '1 second'"

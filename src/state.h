@@ -48,7 +48,7 @@ typedef struct MaContact
 	bool		  blank;		 /* the state says nothing, not even lists */
 	bool		  lacking;		 /* some cell is not known */
 	bool		  reset;   /* the clock was set back since it was folded */
-	bool		  quiet;   /* what changes now is not news */
+	bool		  quiet;   /* what is found before the work is not news */
 	bool		  changed; /* has to be stored */
 	bool		  timer_needed;	   /* due_at came nearer: write a timer */
 	bool		  attributes_read; /* columns and attributes are loaded */
