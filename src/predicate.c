@@ -107,13 +107,18 @@ pin_settings(void)
 		{"standard_conforming_strings", "on"},
 		{"transform_null_equals", "off"},
 		{"backslash_quote", "safe_encoding"},
+		{"array_nulls", "on"},
+		{"quote_all_identifiers", "off"},
+		{"timezone_abbreviations", "Default"},
 	};
 	int level = NewGUCNestLevel();
 
 	for (int i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-								 false);
+		if (strcmp(GetConfigOption(settings[i][0], false, false),
+				   settings[i][1]) != 0)
+			(void) set_config_option(settings[i][0], settings[i][1],
+									 PGC_USERSET, PGC_S_SESSION,
+									 GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("TimeZone", ma_guc_timezone, PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	return level;

@@ -10,11 +10,13 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "catalog/pg_collation_d.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type_d.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
@@ -29,6 +31,7 @@ typedef struct Check
 	const MaCompile *compile;
 	bool			 can_raise; /* some function may raise an error */
 	bool			 zoned;		/* some function depends on the zone */
+	int				 growing;	/* growing functions around the node */
 } Check;
 
 /*
@@ -101,7 +104,17 @@ static const char *const zoned_functions[] = {"date_in",
  * for the transactions of others.
  */
 static const char *const greedy_functions[] = {
-	"repeat", "lpad", "rpad", "array_fill", "factorial", "format"};
+	"repeat",	 "lpad",   "rpad", "array_fill",
+	"factorial", "format", "gcd",  "lcm"};
+
+/* What they return may be several times as long as what they are given. */
+static const char *const growing_functions[] = {
+	"encode",  "quote_ident", "quote_literal",	"quote_nullable", "convert_to",
+	"convert", "replace",	  "regexp_replace", "xmlcomment",	  "normalize",
+	"to_json", "to_jsonb",	  "array_cat",		"array_to_string"};
+
+/* So many of them within each other. */
+#define GROWING_MAX 2
 
 /* Cannot raise although the catalog does not call them leakproof. */
 static const Oid safe_functions[] = {
@@ -356,6 +369,115 @@ is_name_of_object(Oid type)
 	}
 }
 
+/* A constant pattern without what makes matching it endless. */
+static void
+check_pattern_text(Node *call, Datum value)
+{
+	char *pattern = TextDatumGetCString(value);
+
+	for (char *c = pattern; *c != '\0'; c++)
+	{
+		if (*c != '\\' || c[1] == '\0')
+			continue;
+		c++;
+		if (*c >= '1' && *c <= '9')
+			refuse_here(call, "a back reference in a pattern",
+						"It may take for ever: write what it repeats.");
+	}
+}
+
+/* A pattern that cannot be compiled, or not in a sane time, is refused now. */
+static void
+try_pattern(Datum pattern)
+{
+	(void) DirectFunctionCall2Coll(textregexeq, DEFAULT_COLLATION_OID,
+								   CStringGetTextDatum(""), pattern);
+}
+
+/* A pattern must be known: a constant, an array of them, or of SIMILAR TO. */
+static void
+check_pattern(Node *call, Node *pattern, bool is_similar)
+{
+	ListCell *lc;
+
+	while (IsA(pattern, CollateExpr) || IsA(pattern, RelabelType))
+		pattern = IsA(pattern, CollateExpr) ?
+					  (Node *) ((CollateExpr *) pattern)->arg :
+					  (Node *) ((RelabelType *) pattern)->arg;
+	if (IsA(pattern, ArrayExpr))
+		foreach (lc, ((ArrayExpr *) pattern)->elements)
+			check_pattern(call, lfirst(lc), is_similar);
+	else if (IsA(pattern, FuncExpr) && ((FuncExpr *) pattern)->args != NIL &&
+			 strncmp(get_func_name(((FuncExpr *) pattern)->funcid), "similar_",
+					 8) == 0)
+		check_pattern(call, linitial(((FuncExpr *) pattern)->args), true);
+	else if (!IsA(pattern, Const))
+		refuse_here(call, "a pattern that is no constant",
+					"Write the pattern itself, or use like or strpos().");
+	else if (!((Const *) pattern)->constisnull &&
+			 ((Const *) pattern)->consttype == TEXTOID)
+	{
+		check_pattern_text(call, ((Const *) pattern)->constvalue);
+		if (!is_similar)
+			try_pattern(((Const *) pattern)->constvalue);
+	}
+}
+
+/* A call that matches a regular expression? Then checks its pattern. */
+static void
+check_regex(Node *node)
+{
+	List *args;
+	Oid	  function;
+	char *name;
+
+	if (IsA(node, FuncExpr))
+	{
+		function = ((FuncExpr *) node)->funcid;
+		args = ((FuncExpr *) node)->args;
+	}
+	else if (IsA(node, OpExpr))
+	{
+		function = get_opcode(((OpExpr *) node)->opno);
+		args = ((OpExpr *) node)->args;
+	}
+	else if (IsA(node, ScalarArrayOpExpr))
+	{
+		function = get_opcode(((ScalarArrayOpExpr *) node)->opno);
+		args = ((ScalarArrayOpExpr *) node)->args;
+	}
+	else
+		return;
+	name = get_func_name(function);
+	if (name == NULL || list_length(args) < 2 ||
+		(strstr(name, "regex") == NULL &&
+		 (strcmp(name, "substring") != 0 ||
+		  exprType(lsecond(args)) != TEXTOID)))
+		return;
+	check_pattern(node, lsecond(args), false);
+}
+
+/* Is a call one of a growing function? Not too many within each other. */
+static bool
+is_growing(Node *node, const Check *check)
+{
+	char *name = IsA(node, FuncExpr) ?
+					 get_func_name(((FuncExpr *) node)->funcid) :
+					 NULL;
+
+	for (int i = 0; name != NULL && i < lengthof(growing_functions); i++)
+		if (strcmp(name, growing_functions[i]) == 0)
+		{
+			if (check->growing >= GROWING_MAX)
+				refuse_here(
+					node,
+					psprintf("%s within %d calls like it", name, GROWING_MAX),
+					"Each may return many times what it is given.");
+			return true;
+		}
+	return false;
+}
+
 /* Walks the tree; returns true only to stop, which it never does. */
 static bool
 check_walker(Node *node, Check *check)
@@ -371,6 +493,9 @@ check_walker(Node *node, Check *check)
 	if (!IsA(node, List) && !IsA(node, CaseWhen))
 	{
 		type = exprType(node);
+		if (type == XMLOID)
+			refuse_here(node, "type xml",
+						"Attributes and properties are JSON.");
 		if (type == TIMETZOID)
 			refuse_here(node, "type time with time zone",
 						"Its zone depends on the day.");
@@ -399,7 +524,13 @@ check_walker(Node *node, Check *check)
 					"Use \"C\", for example.");
 	if (IsA(node, FuncExpr))
 		check_format((FuncExpr *) node);
-	return expression_tree_walker(node, check_walker, check);
+	check_regex(node);
+	if (!is_growing(node, check))
+		return expression_tree_walker(node, check_walker, check);
+	check->growing++;
+	(void) expression_tree_walker(node, check_walker, check);
+	check->growing--;
+	return false;
 }
 
 /*

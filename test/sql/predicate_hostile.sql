@@ -25,6 +25,9 @@ create domain h_evil.small as int check (value < 10);
 create type h_evil.pair as (a int, b int);
 create function h_evil.spy(anyelement) returns boolean language sql immutable as 'insert into h_evil.log values (''spied''); select true';
 create function public.lower(numeric) returns boolean language sql immutable as 'select true';
+create function public.upper(text) returns text language sql immutable as 'insert into h_evil.log values (''upper''); select ''X''';
+create function pg_temp.length(text) returns int language sql immutable as 'insert into h_evil.log values (''length''); select 1';
+create function pg_temp.numeric_gt(numeric, numeric) returns boolean language sql immutable as 'insert into h_evil.log values (''gt''); select true';
 create function h_evil.gt(text, text) returns boolean language plpgsql immutable as 'begin insert into h_evil.log values (''gt''); return true; end';
 create operator public.> (leftarg = text, rightarg = text, function = h_evil.gt);
 create operator public.=== (leftarg = text, rightarg = text, function = h_evil.gt);
@@ -144,6 +147,116 @@ select n, coalesce(left(t, 60), 'null') as predicate, pg_temp.try(t) from unnest
   'count(''x'') filter (where exists (select 1)) > 1',
   'in_list(''h_try'')',
   'in_list(contact.h_text)',
+  -- more functions
+  'pg_catalog.pg_read_file(''PG_VERSION'') is null',
+  'pg_read_binary_file(''PG_VERSION'') is null',
+  'pg_stat_file(''PG_VERSION'') is null',
+  'pg_try_advisory_xact_lock(1)',
+  'pg_advisory_unlock_all() is null',
+  'pg_cancel_backend(1)',
+  'pg_rotate_logfile()',
+  'pg_create_restore_point(''x'') is null',
+  'setval(''mautomate.event_event_id_seq'', 1) > 0',
+  'currval(''mautomate.event_event_id_seq'') > 0',
+  'lastval() > 0',
+  'lo_get(1) is null',
+  'lo_unlink(1) = 1',
+  'setseed(0.5) is null',
+  'statement_timestamp() > contact.h_born',
+  'transaction_timestamp() > contact.h_born',
+  'pg_current_xact_id() is null',
+  'txid_current_snapshot() is null',
+  'database_to_xml(true, true, '''') is null',
+  'cursor_to_xml(''c'', 1, true, true, '''') is null',
+  'xpath(''//x'', ''<x/>'') is null',
+  'xmlelement(name x) is null',
+  'row_to_json(row(1)) is null',
+  'to_jsonb(contact.h_n) is null',
+  'jsonb_path_query(''[1, 2]'', ''$[*]'') = ''1''',
+  'jsonb_array_elements(''[1]'') = ''1''',
+  'json_populate_record(null::h_evil.pair, ''{}'') is null',
+  'regexp_split_to_table(contact.h_text, '''') = ''''',
+  'pg_typeof(contact.h_n) = ''numeric''',
+  'col_description(1, 1) is null',
+  'to_regclass(''pg_authid'') is null',
+  'has_database_privilege(''postgres'', ''connect'')',
+  'pg_has_role(''postgres'', ''member'')',
+  'current_role = ''postgres''',
+  'user = ''postgres''',
+  'current_catalog = ''x''',
+  'current_time > ''10:00''',
+  'pg_client_encoding() = ''UTF8''',
+  'pg_postmaster_start_time() > now()',
+  'pg_backend_pid() > 1',
+  'string_agg(contact.h_text, '','') = ''x''',
+  'percentile_cont(0.5) within group (order by contact.h_n) > 1',
+  'rank() over (order by contact.h_n) = 1',
+  'array_agg(contact.h_n) is null',
+  -- columns that are none, casts, rows
+  'ctid is null',
+  'contact.ctid is null',
+  'tableoid = 1',
+  'xmin is null',
+  'contact is null',
+  'contact.contact_id > 0',
+  '1259::oid::regclass is null',
+  '1259::regclass::text = ''pg_class''',
+  'contact.h_n[1] is null',
+  '(array[1, 2])[1] = 1',
+  'row(1, 2) = row(1, 2)',
+  '(1, 2) overlaps (3, 4)',
+  'contact.h_n = any (contact.h_text::int[])',
+  '''{1}''::int[] = array[1]',
+  'contact.h_n::h_evil.small::text = ''5''',
+  'cast(contact.h_text as h_evil.mood) is null',
+  'contact.h_text::name = ''now''',
+  'treat(contact.h_n as int) = 5',
+  'contact.h_n is of (numeric)',
+  'current of c',
+  'contact.h_n not in (select 5)',
+  'contact.h_n > all (array[1, 2])',
+  '? = 1',
+  ':x = 1',
+  'contact.h_n = 5;',
+  ';',
+  'select true',
+  'table mautomate.contact',
+  'values (true)',
+  'begin',
+  -- constants that are odd
+  'contact.h_n < ''NaN''',
+  'contact.h_n > ''-Infinity''',
+  'contact.h_n::float8 = ''NaN''',
+  'contact.h_born < ''infinity''',
+  'sum(''x'', ''y'') > ''NaN''',
+  'sum(''x'', ''y'') > 1e400',
+  'count(''x'') > 1e400',
+  'count(''x'') > -9223372036854775808',
+  'count(''x'', since => ''infinity'') > 1',
+  'elapsed(''x'') > ''178000000 years''',
+  'contact.h_text = U&''\0041''',
+  'contact.h_text = E''\\''''',
+  'contact.h_text = $q$now$q$',
+  'contact.h_text = B''101''::text',
+  -- what takes for ever, or all there is
+  'contact.h_text ~ ''(a*)*b''',
+  'contact.h_text ~ ''^(a*)(a*)\1\2$''',
+  'contact.h_text ~ contact.h_path',
+  'contact.h_text ~ any (array[''x'', contact.h_path])',
+  'textregexeq(contact.h_text, contact.h_path)',
+  'contact.h_text similar to contact.h_path',
+  'contact.h_text similar to ''n(o|a)w''',
+  'substring(contact.h_text from ''(.)\1'') = ''x''',
+  'substring(contact.h_text from 1 for 2) = ''no''',
+  'regexp_replace(contact.h_text, contact.h_path, '''') = ''x''',
+  'contact.h_text ~ ''((x{1,100}){1,100}){1,100}''',
+  'replace(replace(replace(contact.h_text, ''n'', ''nnnnnnnn''), ''n'', ''nnnnnnnn''), ''n'', ''nnnnnnnn'') = ''x''',
+  'quote_literal(quote_literal(contact.h_text)) = ''x''',
+  'gcd(10.0 ^ 100000 + 1, 3.0 ^ 50000 + 7) > 1',
+  'lcm(contact.h_n, 3.0 ^ 50000) > 1',
+  'array_upper(string_to_array(contact.h_text, null), 1) = 3',
+  'overlay(contact.h_text placing ''x'' from 2000000000) = ''x''',
+  'contact.h_n ^ 100000 > 1',
   ''])
   with ordinality as p (t, n);
 select * from (values
@@ -174,15 +287,38 @@ set search_path = h_evil, public, pg_catalog;
 set intervalstyle = 'sql_standard';
 set extra_float_digits = -15;
 set lc_numeric = 'C';
-select mautomate.identify('h_ann', attributes => '{"h_path": "a\\b", "h_third": 0.333333333333333333}') is not null;
+set lc_monetary = 'C';
+set lc_time = 'C';
+set datestyle = 'SQL, DMY';
+set timezone = 'Asia/Kolkata';
+set bytea_output = 'escape';
+set xmloption = 'document';
+set array_nulls = off;
+set timezone_abbreviations = 'Australia';
+set quote_all_identifiers = on;
+set jit_above_cost = 0;
+set default_text_search_config = 'simple';
+select mautomate.identify('h_ann', attributes => '{"h_path": "a\\b", "h_third": 0.333333333333333333, "h_hex": "6e6f77"}') is not null;
 select mautomate.create_list('h_float', $$(1.0::float8 / 3)::text = '0.3333333333333333'$$),
        mautomate.create_list('h_span', $$contact.h_born::timestamptz - '1990-05-05' = '1 day'$$),
        mautomate.create_list('h_day', $$contact.h_born::text = '1990-05-06'$$),
-       mautomate.create_list('h_greater', $$contact.h_text > 'zzz'$$);
+       mautomate.create_list('h_greater', $$contact.h_text > 'zzz'$$),
+       mautomate.create_list('h_planted', $$upper(contact.h_text) = 'NOW' and length(contact.h_text) = 3 and contact.h_n > 4$$),
+       mautomate.create_list('h_dmy', $$contact.h_born < '1990-06-05' and contact.h_born::timestamptz = '1990-05-06 00:00+00'$$),
+       mautomate.create_list('h_bytes', $$decode('6e6f77', 'hex')::text = '\x6e6f77'$$),
+       mautomate.create_list('h_null_in', $$'{null}'::text[] = array[null::text] is not true$$),
+       mautomate.create_list('h_zone', $$contact.h_born::timestamptz < '1990-05-06 00:00 EST'$$),
+       mautomate.create_list('h_hex', $$decode(contact.h_hex, 'hex')::text = '\x6e6f77'$$);
 select list, external_id from mautomate.list_members where list like 'h\_%' order by 1;
 reset search_path;
 reset intervalstyle;
 reset extra_float_digits;
+set datestyle = 'ISO';
+set timezone = 'UTC';
+reset quote_all_identifiers;
+reset array_nulls;
+reset timezone_abbreviations;
+reset bytea_output;
 select list, external_id from mautomate.list_members where list like 'h\_%' order by 1;
 select * from mautomate.verify();
 select * from h_evil.log;
@@ -198,4 +334,5 @@ drop extension mautomate cascade;
 drop operator public.> (text, text);
 drop operator public.=== (text, text);
 drop function public.lower(numeric);
+drop function public.upper(text);
 drop schema h_evil cascade;

@@ -35,7 +35,6 @@ select mautomate.create_list('r', $$count('buy', within => '1 month -30 days') >
 select mautomate.create_list('r', $$count('buy', within => 'a while') > 1$$);
 select mautomate.create_list('r', $$count('buy', within => '1001 years') > 1$$);
 select mautomate.create_list('r', $$count('buy', within => '999999999999 days') > 1$$);
-select mautomate.create_list('r', $$count('buy', within => 'infinity') > 1$$);
 select mautomate.create_list('r', $$count('buy', within => 30) > 1$$);
 select mautomate.create_list('r', $$count('buy', within => contact.n) > 1$$);
 select mautomate.create_list('r', $$count('buy', since => '30 days') > 1$$);
