@@ -49,7 +49,6 @@ static ErrorData  *convert(Attribute *attribute, char *text);
 static ErrorData  *describe_one(MaProfile *person, const char *name,
 								JsonbValue *value, bool *is_column);
 static const char *reserved_hint(const char *name);
-static void		   check_name(const char *name);
 
 static MaWatch		 watch = {"generation"};
 static MemoryContext cxt = NULL; /* owns the cache */
@@ -403,7 +402,7 @@ mautomate_define_attribute(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("an attribute needs a name and a type")));
-	check_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	ma_attribute_check_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	ma_attribute_check_type(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 							PG_GETARG_OID(1));
 	for (int i = 0; i < 3; i++)
@@ -423,8 +422,8 @@ mautomate_define_attribute(PG_FUNCTION_ARGS)
 }
 
 /* Refuses what cannot be the name of a declared attribute. */
-static void
-check_name(const char *name)
+void
+ma_attribute_check_name(const char *name)
 {
 	const char *hint = reserved_hint(name);
 

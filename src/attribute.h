@@ -9,6 +9,7 @@
 
 extern ErrorData *ma_attribute_check(const char *name, JsonbValue *value);
 extern void		  ma_attribute_check_given(const char *name);
+extern void		  ma_attribute_check_name(const char *name);
 extern void		  ma_attribute_check_type(const char *name, Oid type);
 extern ErrorData *ma_profile_describe(MaProfile *person, Jsonb *attributes,
 									  bool soft);

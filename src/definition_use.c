@@ -32,6 +32,42 @@ slots_naming(MaExpr *expr, MaSlotKind kind, MaSlotKind other, const char *name,
 	return n;
 }
 
+/* One row of name_uses(), if a slot reads something by its name. */
+static void
+put_use(ReturnSetInfo *result, const MaExprUse *use, const MaSlot *slot)
+{
+	const char *object;
+	const char *name = slot->object;
+	Datum		values[3];
+	bool		nulls[3] = {false};
+
+	switch (slot->kind)
+	{
+		case MA_SLOT_IN_LIST:
+			object = "list";
+			break;
+		case MA_SLOT_SCORE:
+		case MA_SLOT_TIER:
+			object = "score";
+			break;
+		case MA_SLOT_SIGNAL:
+		case MA_SLOT_COMPARE:
+			object = "event";
+			name = slot->signal->kind;
+			break;
+		case MA_SLOT_ATTRIBUTE:
+			object = "attribute";
+			name = slot->path[0];
+			break;
+		default:
+			return;
+	}
+	values[0] = CStringGetTextDatum(object);
+	values[1] = CStringGetTextDatum(name);
+	values[2] = Int32GetDatum(use->predicate_id);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 /* name_uses(): what expressions read by name */
 Datum
 mautomate_name_uses(PG_FUNCTION_ARGS)
@@ -47,20 +83,7 @@ mautomate_name_uses(PG_FUNCTION_ARGS)
 		int		   n = use->expr ? ma_expr_slots(use->expr, &slots) : 0;
 
 		for (int j = 0; j < n; j++)
-		{
-			bool  is_list = slots[j].kind == MA_SLOT_IN_LIST;
-			Datum values[3];
-			bool  nulls[3] = {false};
-
-			if (!is_list && slots[j].kind != MA_SLOT_SCORE &&
-				slots[j].kind != MA_SLOT_TIER)
-				continue;
-			values[0] = CStringGetTextDatum(is_list ? "list" : "score");
-			values[1] = CStringGetTextDatum(slots[j].object);
-			values[2] = Int32GetDatum(use->predicate_id);
-			tuplestore_putvalues(result->setResult, result->setDesc, values,
-								 nulls);
-		}
+			put_use(result, use, &slots[j]);
 	}
 	return (Datum) 0;
 }

@@ -76,6 +76,18 @@ create function mautomate.define_attribute(name text, type regtype, description 
 comment on function mautomate.define_attribute(text, regtype, text) is
   'declares an attribute of contacts and its type, one of the built-in types; values given from now on must convert to it; returns created, changed or unchanged';
 
+create function mautomate.drop_attribute(name text, keep_values boolean default false)
+  returns void language c volatile
+  as 'MODULE_PATHNAME', 'mautomate_drop_attribute';
+comment on function mautomate.drop_attribute(text, boolean) is
+  'drops the declaration of an attribute and, unless keep_values, takes its values from all contacts, which reads them all. Errors: 42704 for one never declared, 2BP01 where a list, score, workflow or template uses it (named)';
+
+create function mautomate.rename_attribute(name text, new_name text)
+  returns void language c volatile
+  as 'MODULE_PATHNAME', 'mautomate_rename_attribute';
+comment on function mautomate.rename_attribute(text, text) is
+  'gives a declared attribute and its values of all contacts another name, which reads them all. What sources give under the old name stays under the old one: attach them with the new one. Errors: 42704 for one never declared, 42710 where the new name is taken by a declared one, 2BP01 where a list, score, workflow or template uses it (named)';
+
 create function mautomate.alias(anonymous_id text, external_id text)
   returns bigint language c
   as 'MODULE_PATHNAME', 'mautomate_alias';

@@ -52,6 +52,18 @@ create function mautomate.define_event(kind text, properties jsonb default null,
 comment on function mautomate.define_event(text, jsonb, text) is
   'declares a kind of events; properties maps a name to a built-in type: {"amount": "numeric"}; returns created, changed or unchanged';
 
+create function mautomate.drop_event(kind text)
+  returns void language c volatile
+  as 'MODULE_PATHNAME', 'mautomate_drop_event';
+comment on function mautomate.drop_event(text) is
+  'drops the declaration of a kind of events; the events stay in the log, and new ones of that kind can still come. Errors: 42704 for one never declared, 2BP01 where a list, score, source or workflow uses it (named)';
+
+create function mautomate.rename_event(kind text, new_kind text)
+  returns void language c volatile
+  as 'MODULE_PATHNAME', 'mautomate_rename_event';
+comment on function mautomate.rename_event(text, text) is
+  'gives a declared kind another name, and with it all its events, starting nothing: reads the whole log and writes each of these events anew. Under the new kind a table that was attached under the old one is new: attach it with backfill => false. Errors: 42704 for one never declared, 42710 where the new kind is declared, 42939 where it is reserved, 2BP01 where a list, score, source or workflow uses the old one (named)';
+
 create function mautomate.track(who text, kind text, properties jsonb default '{}',
     occurred_at timestamptz default null, dedupe_key text default null)
   returns bigint language c

@@ -26,7 +26,7 @@ create function mautomate_internal.name_uses(out object text, out name text,
   returns setof record language c stable
   as 'MODULE_PATHNAME', 'mautomate_name_uses';
 comment on function mautomate_internal.name_uses() is
-  'which expressions of live definitions read which list or score by its name';
+  'which expressions of live definitions read which list, score, kind of event or attribute by its name';
 
 create view mautomate_internal.object_user as
   select n.object, n.name, u.users
@@ -54,3 +54,45 @@ create view mautomate.lists as
              where object = 'list' group by name) u using (name);
 comment on view mautomate.lists is
   'lists; predicate is null for a static one; members are counted now; used_by names the lists, scores and workflows that use it, and for which it cannot be dropped';
+
+-- Who names a kind of event or an attribute: what is live of workflows and
+-- templates is the version that is in use, and the newest.
+create view mautomate_internal.name_user as
+  select n.object, n.name, u.users
+  from mautomate_internal.name_uses() n
+  join mautomate_internal.predicate_user u using (predicate_id)
+  where n.object in ('event', 'attribute')
+  union
+  select 'event', s.kind, format('source "%s"', s.source)
+  from mautomate_internal.source s where s.kind is not null
+  union
+  select x.object, x.name, format('workflow "%s"', w.name)
+  from mautomate_internal.workflow_version v
+  join mautomate_internal.workflow w using (workflow_id)
+  cross join lateral (
+    select 'event', j #>> '{}'
+    from jsonb_path_query(v.definition, '$.**.event ? (@.type() == "string")') j
+    union all
+    select 'event', j #>> '{}'
+    from jsonb_path_query(v.definition, '$.**.emit.event ? (@.type() == "string")') j
+    union all
+    select 'attribute', j #>> '{}'
+    from jsonb_path_query(v.definition, '$.**.attribute ? (@.type() == "string")') j
+    union all
+    select 'attribute', k
+    from jsonb_path_query(v.definition, '$.**.set ? (@.type() == "object")') j,
+         jsonb_object_keys(j) k
+  ) x (object, name)
+  where v.in_use
+     or v.version = (select max(n.version)
+                     from mautomate_internal.workflow_version n
+                     where n.workflow_id = v.workflow_id)
+  union
+  select 'attribute', a.attribute, format('template "%s"', t.name)
+  from mautomate_internal.attribute a, mautomate_internal.template t
+  join mautomate_internal.template_variant v using (template_id, version)
+  where not t.dropped
+    and concat_ws(' ', v.subject, v.html, v.body, v.payload) ~ ('contact\.(attributes\.)?'
+      || regexp_replace(a.attribute, '([^[:alnum:]_])', '\\\1', 'g') || '\M');
+comment on view mautomate_internal.name_user is
+  'who names which kind of event or declared attribute: lists, scores, sources, workflows and templates';
