@@ -33,17 +33,29 @@ ma_anniversary_day(TimestampTz t, pg_tz *zone)
 	return date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
 }
 
-/* The first instant of a day in a zone. */
+/*
+ * The first instant of a day in a zone. Where summer time ends at one o'clock
+ * (Havana), midnight comes twice: the first one is meant.
+ */
 static TimestampTz
 day_start(DateADT day, pg_tz *zone)
 {
 	struct pg_tm tm = {0};
 	TimestampTz	 t;
+	fsec_t		 fsec;
 	int			 tz;
 
 	j2date(day + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
 	tz = DetermineTimeZoneOffset(&tm, zone);
-	return tm2timestamp(&tm, 0, &tz, &t) == 0 ? t : DT_NOEND;
+	if (tm2timestamp(&tm, 0, &tz, &t) != 0)
+		return DT_NOEND;
+	if (ma_anniversary_day(t - 1, zone) == day &&
+		timestamp2tm(t - 1, &tz, &tm, &fsec, NULL, zone) == 0)
+		t = t - 1 - fsec -
+			((tm.tm_hour * MINS_PER_HOUR + tm.tm_min) * SECS_PER_MINUTE +
+			 tm.tm_sec) *
+				USECS_PER_SEC;
+	return t;
 }
 
 /* The day of the anniversary in a year. */

@@ -11,7 +11,8 @@ ANONYMOUS = ("x1", "x2")
 # Days on which calendars do what nobody expects.
 DAYS = ("2030-01-29", "2030-01-31", "2030-02-28", "2030-03-30", "2030-03-31",
         "2030-10-26", "2030-10-27", "2030-11-02", "2032-02-29", "2031-12-31",
-        "2030-04-06", "2030-07-15", "2030-01-30", "2030-08-30")
+        "2030-04-06", "2030-07-15", "2030-01-30", "2030-08-30",
+        "2030-03-09", "2030-11-03", "2030-04-25", "2030-10-31")
 UTC = datetime.timezone.utc
 
 
@@ -125,7 +126,7 @@ class Story:
     def contact(self, now):
         """An UPDATE of contacts, of several at once."""
         zones = ("'Europe/London'", "'Asia/Tokyo'", "'America/St_Johns'",
-                 "null")
+                 "'America/Havana'", "'Africa/Cairo'", "null")
         change = self.random.choice((
             "stage = " + self.random.choice(("'lead'", "'won'", "null")),
             "timezone = " + self.random.choice(zones),

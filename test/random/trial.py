@@ -10,8 +10,10 @@ import psql
 import weave
 
 MICROSECOND = datetime.timedelta(microseconds=1)
+# Some change to summer time at midnight, which then is not, or is twice.
 ZONES = ("Europe/London", "Europe/London", "America/New_York", "UTC",
-         "Australia/Lord_Howe", "Pacific/Apia")
+         "Australia/Lord_Howe", "Pacific/Apia", "America/Havana",
+         "Africa/Cairo")
 
 
 class Wrong(Exception):

@@ -116,4 +116,25 @@ select pass, done from mautomate.run() where pass = 'timers';
 select list from mautomate.list_members where list = 'error';
 select value from mautomate.scores where score = 'error' and external_id = 'ann';
 select * from pg_temp.wrong;
+
+-- midnight comes twice where summer time ends at one o'clock: a day begins
+-- with the first one
+select mautomate.define_attribute('born', 'date');
+select mautomate.create_list('born', 'anniversary(contact.born)');
+select mautomate.set_clock('2032-11-06 12:00+00');
+insert into mautomate.contact (external_id, timezone, attributes)
+  select 'born ' || born, 'America/Havana', jsonb_build_object('born', born)
+  from unnest(array['1990-11-06', '1990-11-07', '1990-11-08']) born;
+select mautomate.set_clock('2032-11-07 03:59:59.999999+00');
+select count(*) > 0 as done from mautomate.run();
+select external_id from mautomate.list_members where list = 'born';
+select mautomate.set_clock('2032-11-07 04:00+00');
+select count(*) > 0 as done from mautomate.run();
+select external_id from mautomate.list_members where list = 'born';
+select mautomate.set_clock('2032-11-08 05:00+00');
+select count(*) > 0 as done from mautomate.run();
+select external_id from mautomate.list_members where list = 'born';
+select changed_at, entered from mautomate_internal.list_change join mautomate_internal.list using (list_id)
+  where name = 'born' order by 1, 2;
+select * from pg_temp.wrong;
 drop extension mautomate cascade;
