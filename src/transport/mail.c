@@ -61,14 +61,17 @@ is_ascii(const char *text)
 	return true;
 }
 
-/* May it stand between < and > as it is? */
+/* May it stand between < and > as it is? Spaces may where they are quoted. */
 static bool
 is_address(const char *address)
 {
 	const char *at = strrchr(address, '@');
+	bool		quoted =
+		at != NULL && at - address >= 2 && address[0] == '"' && at[-1] == '"';
 
 	for (const char *c = address; *c != '\0'; c++)
-		if ((unsigned char) *c <= ' ' || *c == 0x7f || *c == '<' || *c == '>')
+		if ((unsigned char) *c < ' ' || *c == 0x7f || *c == '<' || *c == '>' ||
+			(*c == ' ' && !(quoted && c < at)))
 			return false;
 	return at != NULL && at > address && at[1] != '\0' &&
 		   at - address <= LOCAL_PART_MAX && strlen(address) <= ADDRESS_MAX;

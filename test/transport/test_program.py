@@ -173,7 +173,8 @@ def takes_utf8_addresses_where_the_server_does():
 @test
 def refuses_dangerous_addresses_and_bodies():
     commands = path("commands")
-    bad = ["", "a", "@", "a@", "@b", "a b@c", "a@b\r\nDATA", "a@b\nRSET",
+    bad = ["", "a", "@", "a@", "@b", "a b@c", '"a b@c',
+           '"a b"@c d', "a@b\r\nDATA", "a@b\nRSET",
            "a@b> SIZE=1", "<a@b>", "a@b\x7f", "a@b\tc", "l" * 65 + "@b",
            "a@" + "b" * 253]
     with Sink("--commands", commands) as sink:
