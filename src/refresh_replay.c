@@ -402,30 +402,41 @@ read_taken(Notes *notes, MemoryContext cxt)
 		MaNoteHead	 head;
 		MaNoteReader reader;
 		MaNote		 note;
+		Datum		 body;
 
 		head.statement = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
 		head.at = DatumGetTimestampTz(ma_sql_datum(i, 2, &isnull));
 		head.silent = DatumGetBool(ma_sql_datum(i, 3, &isnull));
-		ma_deferred_read(&reader, &head,
-						 DatumGetByteaPP(ma_sql_datum(i, 4, &isnull)));
+		body = ma_sql_datum(i, 4, &isnull);
+		if (isnull)
+			break; /* nothing was taken */
+		ma_deferred_read(&reader, &head, DatumGetByteaPP(body));
 		while (ma_deferred_next(&reader, &note))
 			add_note(notes, &note);
 	}
 	MemoryContextSwitchTo(old);
 }
 
+/* What a look at the table found, from a statement on. */
+typedef struct Look
+{
+	int64 from;	  /* this one */
+	int64 last;	  /* up to this one */
+	int64 looked; /* so many notes, whoever takes them */
+	Notes taken;  /* those that nobody else takes */
+} Look;
+
 /*
- * Takes the first notes that nobody else takes, about max of them, from a
- * statement on. The log is locked first: who truncates it waits for us before
- * he waits for the notes.
+ * Takes the first notes that nobody else takes, about max of them. The log is
+ * locked first: who truncates it waits for us before he waits for the notes.
  */
 static void
-take(Notes *notes, int64 from, int max)
+take(Look *look, int max)
 {
 	static MaStatement lock = {
 		"lock table mautomate.event in access share mode", 0};
 	static MaStatement stmt = {
-		"with first as materialized (select id from (select id,"
+		"with first as materialized (select * from (select *,"
 		" sum(n) over (order by statement, id) - n as before from"
 		" (select ctid as id, statement, n from mautomate_internal.deferred"
 		" where statement >= $3"
@@ -436,20 +447,28 @@ take(Notes *notes, int64 from, int max)
 		" gone as (delete from mautomate_internal.deferred"
 		" where ctid = any (array(select ctid from free))"
 		" returning statement, at, silent, body)"
-		" select * from gone",
+		" select g.*, f.last, f.looked from (select max(statement) as last,"
+		" sum(n) as looked from first) f left join gone g on true"
+		" where f.looked > 0",
 		3,
 		{INT8OID, INT8OID, INT8OID}};
 	Datum	   values[3] = {Int64GetDatum(max), Int64GetDatum(CHUNK_ROWS),
-							Int64GetDatum(from)};
+							Int64GetDatum(look->from)};
 	MaSqlScope scope;
+	bool	   isnull;
 
-	memset(notes, 0, sizeof(Notes));
+	memset(&look->taken, 0, sizeof(Notes));
+	look->looked = 0;
 	ma_sql_begin(&scope);
 	ma_sql_exec(&lock, NULL, NULL, 0);
-	ma_sql_exec(&stmt, values, NULL, 0);
-	read_taken(notes, scope.cxt);
+	if (ma_sql_exec(&stmt, values, NULL, 0) > 0)
+	{
+		look->last = DatumGetInt64(ma_sql_datum(0, 5, &isnull));
+		look->looked = DatumGetInt64(ma_sql_datum(0, 6, &isnull));
+		read_taken(&look->taken, scope.cxt);
+	}
 	ma_sql_end(&scope);
-	qsort(notes->notes, notes->n, sizeof(MaNote), compare_notes);
+	qsort(look->taken.notes, look->taken.n, sizeof(MaNote), compare_notes);
 }
 
 /* Is a contact of works that were run held by somebody else? */
@@ -496,21 +515,10 @@ replay(Notes *notes, bool silent)
 	return notes->n - again.n;
 }
 
-/* The last statement of taken notes. */
-static int64
-last_statement(const Notes *notes)
-{
-	int64 last = PG_INT64_MIN;
-
-	for (int i = 0; i < notes->n; i++)
-		last = Max(last, notes->notes[i].head.statement);
-	return last;
-}
-
 /*
  * Catches up with notes, about max of them; returns how many are done. Those
- * of contacts that others hold stay, and keep nobody else waiting: it goes on
- * from where it was.
+ * that others take or whose contacts they hold stay, and keep nobody else
+ * waiting: it goes on behind them.
  */
 int
 ma_refresh_deferred(int max)
@@ -518,24 +526,23 @@ ma_refresh_deferred(int max)
 	MemoryContext cxt = AllocSetContextCreate(
 		CurrentMemoryContext, "mautomate replay", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
-	int64		  from = PG_INT64_MIN;
+	Look		  look = {.from = PG_INT64_MIN};
 	int			  done = 0;
 
 	ma_evaluate_forget_errors();
 	while (done < max)
 	{
-		Notes notes;
-		int	  some;
+		int asked = Min(max - done, CHUNK_EVENTS);
+		int some = 0;
 
 		CHECK_FOR_INTERRUPTS();
-		take(&notes, from, Min(max - done, CHUNK_EVENTS));
-		if (notes.n == 0)
-			break;
-		from = last_statement(&notes);
-		some = replay(&notes, !ma_armed_ever());
+		take(&look, asked);
+		if (look.taken.n > 0)
+			some = replay(&look.taken, !ma_armed_ever());
 		done += some;
-		if (some == 0 && from++ == PG_INT64_MAX)
-			break;
+		if (look.looked < asked || look.last == PG_INT64_MAX)
+			break; /* that was all */
+		look.from = some > 0 ? look.last : look.last + 1;
 		MemoryContextReset(cxt);
 	}
 	MemoryContextSwitchTo(old);
