@@ -11,6 +11,7 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 #include "document.h"
@@ -290,6 +291,23 @@ ma_doc_interval(MaDocument *doc, const MaNode *node)
 	ma_doc_refuse(doc, node->path, "\"%s\" must not be negative",
 				  ma_doc_text(node));
 	return NULL;
+}
+
+/* A whole number within bounds; another is refused, and least given. */
+int
+ma_doc_whole(MaDocument *doc, const MaNode *node, int least, int most)
+{
+	double number;
+
+	if (!ma_doc_is(doc, node, MA_DOC_NUMBER))
+		return least;
+	number = DatumGetFloat8(DirectFunctionCall1(
+		numeric_float8_no_overflow, NumericGetDatum(node->value.val.numeric)));
+	if (number >= least && number <= most && number == (int) number)
+		return (int) number;
+	ma_doc_refuse(doc, node->path, "must be a whole number from %d to %d",
+				  least, most);
+	return least;
 }
 
 /*

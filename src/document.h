@@ -57,6 +57,8 @@ extern char	 *ma_doc_text(const MaNode *node);
 extern char **ma_doc_keys(const MaNode *object, int *n);
 extern Interval *ma_doc_span(MaDocument *doc, const MaNode *node);
 extern Interval *ma_doc_interval(MaDocument *doc, const MaNode *node);
+extern int		 ma_doc_whole(MaDocument *doc, const MaNode *node, int least,
+							  int most);
 extern int		 ma_doc_choice(MaDocument *doc, const MaNode *node,
 							   const char *const *choices);
 

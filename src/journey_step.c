@@ -368,6 +368,8 @@ run_send(MaJourney *journey, MaTraveller *t, const MaOp *op)
 	intent->enrollment_id = t->enrollment_id;
 	intent->step = op->step;
 	intent->pass = t->pass;
+	intent->has_priority = op->priority != 0;
+	intent->priority = op->priority - MA_PRIORITY_BASE;
 	log_step(journey, t, op, NULL, journey->nintents++);
 	t->op = op->next;
 	return MA_STOP_NOT;

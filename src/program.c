@@ -59,6 +59,7 @@ static const Field op_fields[] = {
 	{"values", FIELD_JSON, offsetof(MaOp, values)},
 	{"days", FIELD_INT, offsetof(MaOp, days)},
 	{"at", FIELD_INT, offsetof(MaOp, at)},
+	{"priority", FIELD_INT, offsetof(MaOp, priority)},
 	{"zone", FIELD_TEXT, offsetof(MaOp, zone)},
 	{NULL}};
 

@@ -34,6 +34,9 @@ typedef enum MaVerb
 	MA_OP_RESTART	  /* in the log only: started again by an event */
 } MaVerb;
 
+/* Added to a priority, so that 0 is none. */
+#define MA_PRIORITY_BASE 100
+
 /* One operation. Numbers of operations count from 0. */
 typedef struct MaOp
 {
@@ -50,6 +53,8 @@ typedef struct MaOp
 	Jsonb	 *values;	 /* object; {"=": predicate_id} is computed */
 	int		  days;		 /* of the week, as in calendar.h */
 	int		  at;		 /* seconds after midnight; -1: none */
+	int		  priority;	 /* of a message, and MA_PRIORITY_BASE; 0: the
+						  * template's */
 	char	 *zone;		 /* name of a zone; NULL: the contact's */
 } MaOp;
 

@@ -79,6 +79,7 @@ static const MaDocKey common_keys[] = {
 
 static const MaDocKey send_keys[] = {{"template", MA_DOC_TEXT, true},
 									 {"context", MA_DOC_OBJECT},
+									 {"priority", MA_DOC_NUMBER},
 									 {"else", MA_DOC_ARRAY},
 									 {NULL}};
 
@@ -449,7 +450,7 @@ compile_values(MaCompiler *c, const MaNode *object)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-/* {"template", "context", "else"} */
+/* {"template", "context", "priority", "else"} */
 static void
 compile_send(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 {
@@ -466,6 +467,13 @@ compile_send(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 		Jsonb *values = compile_values(c, &node);
 
 		ma_workflow_op(c, op)->values = values;
+	}
+	if (ma_doc_get(value, "priority", &node) &&
+		ma_doc_type(&node) == MA_DOC_NUMBER)
+	{
+		int priority = ma_doc_whole(&c->doc, &node, -9, 9);
+
+		ma_workflow_op(c, op)->priority = MA_PRIORITY_BASE + priority;
 	}
 	if (ma_doc_get(value, "else", &node) && ma_doc_type(&node) == MA_DOC_ARRAY)
 	{

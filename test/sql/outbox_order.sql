@@ -56,6 +56,20 @@ select key, state from shown where key = 'old';
 select mautomate.set_clock(null);
 select count(*) from mautomate_internal.outbox;
 
+-- of a workflow
+select mautomate.create_workflow('p_flow', '{"entry": [{"event": "p_go"}], "steps": [
+  {"id": "a", "send": {"template": "p_news"}}, {"id": "b", "send": {"template": "p_news", "priority": 9}},
+  {"id": "c", "send": {"template": "p_hello", "priority": 0}}]}');
+select mautomate.activate_workflow('p_flow');
+select mautomate.track('p_ann', 'p_go') > 0 as tracked;
+select count(*) > 0 as ran from mautomate.run();
+select priority from mautomate.messages where state = 'pending' order by message_id;
+call mautomate.deliver();
+select mautomate.create_workflow('p_bad', '{"entry": [{"event": "p_go"}], "steps": [
+  {"id": "a", "send": {"template": "p_news", "priority": 1.5}}, {"id": "b", "send": {"template": "p_news", "priority": "9"}}]}');
+select mautomate.pause_workflow('p_flow');
+select mautomate.drop_workflow('p_flow');
+
 -- by hand, whatever the priority
 select mautomate.send('p_ann', 'p_hello', idempotency_key => 'mine', priority => 7, not_before => 'tomorrow') as mine \gset
 select channel, state, messages from mautomate.outbox_status;

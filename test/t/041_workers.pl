@@ -241,11 +241,23 @@ value('select mautomate.start()');
 value("select mautomate.send('ann', 'hello') from generate_series(1, 20)");
 $node->poll_query_until($db, q[select count(*) > 0
 	from mautomate.outbox_status where state = 'sending']);
-my $before = time;
-$node->stop('fast');
-my $took = time - $before;
+# (The best of three: what counts is what we wait for, not how busy the
+# machine is.)
+my $took = 1000;
+for my $try (1 .. 3)
+{
+	my $before = time;
+	$node->stop('fast');
+	my $now = time - $before;
+	$took = $now if $now < $took;
+	last if $took <= 2 || $try == 3;
+	$node->start;
+	value('select mautomate.start()');
+	$node->poll_query_until($db, q[select count(*) > 0
+		from mautomate.outbox_status where state = 'sending']);
+}
 note(sprintf('a fast stop with a mute server took %.1f s', $took));
-cmp_ok($took, '<', 30, 'it stops all the same');
+cmp_ok($took, '<=', 2, 'it stops all the same');
 $node->start;
 value('select mautomate.start()');
 $node->poll_query_until($db, q[select count(*) = 20
