@@ -19,6 +19,7 @@
 
 #include "definition.h"
 #include "enrollment.h"
+#include "refresh.h"
 #include "sql.h"
 #include "wake.h"
 #include "workflow.h"
@@ -137,6 +138,19 @@ lock_workflow(const char *name)
 	if (ma_sql_exec(&stmt, values, NULL, 1) == 0)
 		raise_unknown(name);
 	return DatumGetInt32(ma_sql_datum(0, 1, &isnull));
+}
+
+/*
+ * The same for who is going to open or close a workflow. What happened before
+ * and is only noted so far meets it as it was.
+ */
+static int
+lock_entries(const char *name)
+{
+	int workflow_id = lock_workflow(name);
+
+	(void) ma_refresh_deferred(PG_INT32_MAX);
+	return workflow_id;
 }
 
 /* The number of a workflow; unknown is an error. */
@@ -336,7 +350,7 @@ mautomate_activate_workflow(PG_FUNCTION_ARGS)
 						errmsg("a workflow needs a name")));
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	ma_sql_begin(&scope);
-	workflow_id = lock_workflow(name);
+	workflow_id = lock_entries(name);
 	activate_version(workflow_id, find_version(name, workflow_id, version));
 	ma_sql_end(&scope);
 	ma_wake_scheduler_at_commit();
@@ -362,7 +376,7 @@ mautomate_pause_workflow(PG_FUNCTION_ARGS)
 						errmsg("unknown value \"%s\" for entries", entries),
 						errhint("Valid values are \"drop\" and \"queue\".")));
 	ma_sql_begin(&scope);
-	values[0] = Int32GetDatum(lock_workflow(name));
+	values[0] = Int32GetDatum(lock_entries(name));
 	values[1] = CStringGetTextDatum(entries);
 	if (ma_sql_exec(&stmt, values, NULL, 0) == 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

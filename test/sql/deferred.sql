@@ -255,11 +255,26 @@ select list, count(*) from mautomate.list_members where external_id like 'd\_man
 select * from mautomate.verify();
 reset mautomate.refresh;
 
+-- 10. Workflows that are opened and closed meanwhile.
+select mautomate.create_workflow('d door', '{"entry": [{"event": "d_knock"}], "key": "entry.no", "reentry": "always",
+  "steps": [{"id": "w", "wait": {"for": "1 day"}}]}');
+set mautomate.refresh = deferred;
+select mautomate.track('d_first', 'd_knock', '{"no": 1}') is not null as done;
+select mautomate.activate_workflow('d door');
+select mautomate.track('d_first', 'd_knock', '{"no": 2}') is not null as done;
+select mautomate.pause_workflow('d door');
+select mautomate.track('d_first', 'd_knock', '{"no": 3}') is not null as done;
+select mautomate.activate_workflow('d door');
+select mautomate.track('d_first', 'd_knock', '{"no": 4}') is not null as done;
+reset mautomate.refresh;
+select pg_temp.done();
+select key, state from mautomate.enrollments where workflow = 'd door' order by 1;
+
 -- refused words
 set mautomate.refresh = later;
 
-select mautomate.pause_workflow('d second'), mautomate.pause_workflow('d listed');
-select mautomate.drop_workflow('d second'), mautomate.drop_workflow('d listed');
+select mautomate.pause_workflow('d second'), mautomate.pause_workflow('d listed'), mautomate.pause_workflow('d door');
+select mautomate.drop_workflow('d second'), mautomate.drop_workflow('d listed'), mautomate.drop_workflow('d door');
 select mautomate.drop_score('d score');
 select mautomate.drop_list(name) from mautomate.lists where name like 'd %' order by name in ('d lead') desc;
 delete from mautomate.contact where external_id like 'd\_%';
