@@ -137,6 +137,7 @@ extern int		   ma_source_read(const Oid *relids, int n, bool followers,
 								  MaSource **sources);
 extern bool		   ma_source_same_person(const MaSourceText *a,
 										 const MaSourceText *b);
+extern char *ma_source_key_prefix(const MaSourceText *text, char *otherwise);
 
 /* capture_via.c */
 extern void ma_via_resolve(MaSource *source, Relation rel);

@@ -339,9 +339,10 @@ describe_key(Relation rel, MaSourceText *text)
 	if (strlen(text->source) > strlen(text->kind) &&
 		text->source[tail - 1] == '.' &&
 		strcmp(&text->source[tail], text->kind) == 0)
-		text->key_prefix = text->source;
+		text->key_prefix = ma_source_key_prefix(text, text->source);
 	else
-		text->key_prefix = psprintf("%s.%s", text->source, text->kind);
+		text->key_prefix = ma_source_key_prefix(
+			text, psprintf("%s.%s", text->source, text->kind));
 }
 
 /* The names of columns by number, NULL for dropped ones. */

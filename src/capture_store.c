@@ -223,6 +223,33 @@ read_names(uint64 row, int column, int *n)
 	return names;
 }
 
+/*
+ * What the dedupe keys of a source begin with: what they did, where it is
+ * known, even if its kind has been renamed since.
+ */
+char *
+ma_source_key_prefix(const MaSourceText *text, char *otherwise)
+{
+	static MaStatement stmt = {
+		"select key_prefix from mautomate_internal.source"
+		" where source = $1 and relation = $2 and kind = $3",
+		3,
+		{TEXTOID, REGCLASSOID, TEXTOID}};
+	Datum	   values[3] = {CStringGetTextDatum(text->source),
+							ObjectIdGetDatum(text->relation),
+							CStringGetTextDatum(text->kind)};
+	MaSqlScope scope;
+
+	ma_sql_begin(&scope);
+	if (ma_sql_exec(&stmt, values, NULL, 1) > 0)
+	{
+		MemoryContextSwitchTo(scope.cxt);
+		otherwise = ma_sql_text(0, 1);
+	}
+	ma_sql_end(&scope);
+	return otherwise;
+}
+
 /* Are two strings the same, or both NULL? */
 static bool
 same_text(const char *a, const char *b)

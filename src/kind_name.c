@@ -3,7 +3,7 @@
  *	  Dropping and renaming declared attributes and kinds of events.
  *
  * What uses one by name (view name_user) has to let go of it first: neither
- * is done behind its back. What is renamed or dropped then is used by nobody,
+ * is done behind its back. Only sources follow a renamed kind. What is renamed or dropped then is used by nobody,
  * so it happens under the rule of silence and changes no list and no score.
  */
 #include "postgres.h"
@@ -27,7 +27,8 @@ PG_FUNCTION_INFO_V1(mautomate_rename_attribute);
 PG_FUNCTION_INFO_V1(mautomate_drop_event);
 PG_FUNCTION_INFO_V1(mautomate_rename_event);
 
-static void check_unused(const char *object, const char *name);
+static void check_unused(const char *object, const char *name,
+						 bool sources_follow);
 static void change_declared(MaStatement *stmt, Datum *values,
 							const char *noun);
 static void change_silently(MaStatement *stmt, Datum *values);
@@ -50,7 +51,7 @@ mautomate_drop_attribute(PG_FUNCTION_ARGS)
 	Datum value = CStringGetTextDatum(name);
 
 	ma_definition_lock();
-	check_unused("attribute", name);
+	check_unused("attribute", name, false);
 	change_declared(&declaration, &value, "attribute");
 	if (PG_ARGISNULL(1) || !PG_GETARG_BOOL(1))
 		change_silently(&contacts, &value);
@@ -82,7 +83,7 @@ mautomate_rename_attribute(PG_FUNCTION_ARGS)
 
 	ma_attribute_check_name(new_name);
 	ma_definition_lock();
-	check_unused("attribute", name);
+	check_unused("attribute", name, false);
 	check_new_name(&taken, values, "attribute");
 	change_declared(&declaration, values, "attribute");
 	change_silently(&contacts, values);
@@ -101,7 +102,7 @@ mautomate_drop_event(PG_FUNCTION_ARGS)
 	Datum value = CStringGetTextDatum(kind);
 
 	ma_definition_lock();
-	check_unused("event", kind);
+	check_unused("event", kind, false);
 	change_declared(&declaration, &value, "event kind");
 	PG_RETURN_VOID();
 }
@@ -118,6 +119,16 @@ mautomate_rename_event(PG_FUNCTION_ARGS)
 		"update mautomate_internal.event_kind set kind = $2 where kind = $1",
 		2,
 		{TEXTOID, TEXTOID}};
+	/* its name too, where that ends with the kind; not the keys of its rows */
+	static MaStatement sources = {
+		"update mautomate_internal.source s set kind = $2,"
+		" source = coalesce((select n.name from (select"
+		" left(s.source, length(s.source) - length($1)) || $2 as name) n"
+		" where right(s.source, length($1) + 1) = '.' || $1"
+		" and not exists (select from mautomate_internal.source o"
+		" where o.source = n.name)), s.source) where kind = $1",
+		2,
+		{TEXTOID, TEXTOID}};
 	static MaStatement events = {
 		"update mautomate.event set kind = $2 where kind = $1",
 		2,
@@ -129,23 +140,29 @@ mautomate_rename_event(PG_FUNCTION_ARGS)
 
 	ma_event_check_kind(new_kind);
 	ma_definition_lock();
-	check_unused("event", kind);
+	check_unused("event", kind, true);
 	check_new_name(&taken, values, "event kind");
 	change_declared(&declaration, values, "event kind");
+	change_silently(&sources, values);
 	change_silently(&events, values);
 	PG_RETURN_VOID();
 }
 
-/* Refuses to touch what somebody names, naming them. */
+/*
+ * Refuses to touch what somebody names, naming them; sources do not count
+ * where they follow.
+ */
 static void
-check_unused(const char *object, const char *name)
+check_unused(const char *object, const char *name, bool sources_follow)
 {
-	static MaStatement stmt = {"select string_agg(users, ', ' order by users)"
-							   " from mautomate_internal.name_user"
-							   " where object = $1 and name = $2",
-							   2,
-							   {TEXTOID, TEXTOID}};
-	Datum values[2] = {CStringGetTextDatum(object), CStringGetTextDatum(name)};
+	static MaStatement stmt = {
+		"select string_agg(users, ', ' order by users)"
+		" from mautomate_internal.name_user where object = $1 and name = $2"
+		" and (not $3 or users not like 'source \"%')",
+		3,
+		{TEXTOID, TEXTOID, BOOLOID}};
+	Datum values[3] = {CStringGetTextDatum(object), CStringGetTextDatum(name),
+					   BoolGetDatum(sources_follow)};
 	MaSqlScope scope;
 	char	  *users;
 

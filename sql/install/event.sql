@@ -62,7 +62,7 @@ create function mautomate.rename_event(kind text, new_kind text)
   returns void language c volatile
   as 'MODULE_PATHNAME', 'mautomate_rename_event';
 comment on function mautomate.rename_event(text, text) is
-  'gives a declared kind another name, and with it all its events, starting nothing: reads the whole log and writes each of these events anew. Under the new kind a table that was attached under the old one is new: attach it with backfill => false. Errors: 42704 for one never declared, 42710 where the new kind is declared, 42939 where it is reserved, 2BP01 where a list, score, source or workflow uses the old one (named)';
+  'gives a declared kind another name, and with it all its events, starting nothing: reads the whole log and writes each of these events anew. Sources of that kind follow, and so does their name if it ends with it; what is attached again under the new kind is not doubled. Errors: 42704 for one never declared, 42710 where the new kind is declared, 42939 where it is reserved, 2BP01 where a list, score or workflow uses the old one (named)';
 
 create function mautomate.track(who text, kind text, properties jsonb default '{}',
     occurred_at timestamptz default null, dedupe_key text default null)

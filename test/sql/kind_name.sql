@@ -13,7 +13,9 @@ select mautomate.create_list('kn list', $$count('kn_buy') >= 1 and contact.kn_si
 select mautomate.create_score('kn score');
 select mautomate.create_score_rule('kn score', 'looks', 1, event => 'kn_look');
 select mautomate.create_score_rule('kn score', 'sized', 1, condition => 'contact.kn_size > 3');
+insert into kn_orders values (1, 'kn 3');
 select mautomate.attach_events('kn_orders', 'kn_buy', 'who');
+select mautomate.attach_events('kn_orders', 'kn_buy', 'who', source => 'kn custom', condition => 'id > 2');
 select mautomate.create_channel('kn log', 'log', '{}');
 select mautomate.create_template('kn mail', 'kn log', '{{ contact.kn_color }}', null, 'x', transactional => true);
 select mautomate.create_workflow('kn flow', '{"entry": [{"event": "kn_look"}], "steps": [{"set": {"kn_color": "green"}}]}');
@@ -24,16 +26,22 @@ select mautomate.drop_event('kn_buy');
 select mautomate.rename_event('kn_buy', 'kn_purchase');
 select mautomate.rename_event('kn_look', 'kn_see');
 -- nobody uses them now
-select mautomate.drop_list('kn list'), mautomate.drop_score('kn score'), mautomate.drop_workflow('kn flow'), mautomate.drop_template('kn mail'), mautomate.detach('public.kn_orders.kn_buy');
+select mautomate.drop_list('kn list'), mautomate.drop_score('kn score'), mautomate.drop_workflow('kn flow'), mautomate.drop_template('kn mail');
 select mautomate.rename_attribute('kn_size', 'kn_width');
 select mautomate.rename_event('kn_buy', 'kn_purchase');
 select external_id, attributes from mautomate.contacts where external_id like 'kn %' order by 1;
 select kind, properties from mautomate.timeline('kn 1');
+-- the source follows, and knows its rows again
+insert into kn_orders values (2, 'kn 3');
+select source, kind from mautomate.sources where relation = 'kn_orders' order by 1;
+select mautomate.attach_events('kn_orders', 'kn_purchase', 'who');
+select count(*), kind from mautomate.timeline('kn 3') group by kind;
+select mautomate.detach(source) from mautomate.sources where relation = 'kn_orders' order by source;
 select kind, properties from mautomate.event_kinds where kind like 'kn%' order by 1;
 select mautomate.identify('kn 1', attributes => '{"kn_width": "wide"}');
 -- what counts it counts what there is
 select mautomate.create_list('kn buyers', $$count('kn_purchase') >= 1$$);
-select external_id from mautomate.list_members where list = 'kn buyers';
+select external_id from mautomate.list_members where list = 'kn buyers' order by 1;
 select mautomate.track('kn 1', 'kn_purchase', dedupe_key => 'k') = event_id as the_same from mautomate.timeline('kn 1');
 select * from mautomate.verify();
 select mautomate.drop_attribute('kn_width'), mautomate.drop_attribute('kn_color', keep_values => true), mautomate.drop_event('kn_look');
