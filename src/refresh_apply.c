@@ -247,12 +247,13 @@ find_bucket(IndexScanDesc scan, TupleTableSlot *slot, int score_id,
 static void
 write_buckets(MaRun *run)
 {
-	MaTable		  table;
-	IndexScanDesc scan;
+	static MaWatch watch = {"contact_score"};
+	MaTable		   table;
+	IndexScanDesc  scan;
 
 	if (run->nbuckets == 0)
 		return;
-	ma_table_open(&table, "contact_score");
+	ma_table_open(&table, &watch);
 	PushActiveSnapshot(IsolationUsesXactSnapshot() ? GetTransactionSnapshot() :
 													 GetLatestSnapshot());
 	scan = ma_index_beginscan(table.heap, ma_table_key(&table),

@@ -42,6 +42,8 @@ enum
 	STATE_COLUMNS
 };
 
+static MaWatch watch = {"contact_state"};
+
 static MaContact *read_contact(MaContactSet *set, TupleTableSlot *slot);
 
 static Datum		 contact_attribute(MaPerson *person, const MaSlot *slot,
@@ -96,7 +98,7 @@ ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
 	MaTable		  table;
 	MaFetch		 *fetch;
 
-	ma_table_open(&table, "contact_state");
+	ma_table_open(&table, &watch);
 	set->cxt = CurrentMemoryContext;
 	set->definitions = definitions;
 	set->contacts = palloc(n * sizeof(MaContact *));
@@ -181,7 +183,7 @@ ma_state_store(MaContactSet *set)
 	if (!any)
 		return;
 	initStringInfo(&buffer);
-	ma_table_open(&table, "contact_state");
+	ma_table_open(&table, &watch);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	for (int i = 0; i < set->n; i++)
 		if (set->contacts[i]->changed)

@@ -11,23 +11,24 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "nodes/makefuncs.h"
-#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "table.h"
 
-/* Opens a table, by name, for reading and writing. */
+/*
+ * Opens a table for reading and writing. Its number is looked up again only
+ * after an invalidation of the table.
+ */
 void
-ma_table_open(MaTable *table, const char *name)
+ma_table_open(MaTable *table, MaWatch *watch)
 {
-	Oid schema = get_namespace_oid("mautomate_internal", false);
-
+	if (!ma_inval_watch(watch))
+		elog(ERROR, "table %s is missing", watch->relation);
+	watch->stale = false;
 	memset(table, 0, sizeof(MaTable));
-	table->heap =
-		table_open(get_relname_relid(name, schema), RowExclusiveLock);
+	table->heap = table_open(watch->relid, RowExclusiveLock);
 	table->slot = table_slot_create(table->heap, NULL);
 }
 

@@ -9,6 +9,8 @@
 #include "executor/executor.h"
 #include "utils/rel.h"
 
+#include "inval.h"
+
 /* A table of mautomate_internal while it is read and written. */
 typedef struct MaTable
 {
@@ -19,7 +21,7 @@ typedef struct MaTable
 	ResultRelInfo  *info;
 } MaTable;
 
-extern void		ma_table_open(MaTable *table, const char *name);
+extern void		ma_table_open(MaTable *table, MaWatch *watch);
 extern Relation ma_table_key(MaTable *table);
 extern void		ma_table_close(MaTable *table);
 extern bool		ma_table_update(MaTable *table, ItemPointer tid);
