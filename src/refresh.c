@@ -31,8 +31,8 @@
 #include "refresh_private.h"
 #include "sql.h"
 
-/* Contacts loaded, locked and written together. */
-#define CHUNK 1000
+/* Contacts loaded, locked and written together: they fit a core's cache. */
+#define CHUNK 250
 
 /* Rounds of derived events; a chain of definitions is rarely longer. */
 #define ROUNDS_MAX 16
