@@ -133,6 +133,7 @@ ma_expr_compile(const MaExprSource *source, MemoryContext cxt)
 {
 	ErrorContextCallback callback;
 	const char			*outer = compiling;
+	MaSetting			 own;
 	MaExpr				*expr;
 	int					 level;
 
@@ -145,11 +146,13 @@ ma_expr_compile(const MaExprSource *source, MemoryContext cxt)
 	callback.arg = unconstify(char *, source->text);
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
+	ma_setting_save(&own);
 	level = pin_settings();
 	compiling = source->text;
 	expr = compile_text(source, cxt);
 	compiling = outer;
 	AtEOXact_GUC(false, level);
+	ma_setting_leave(&own); /* which that may have overwritten */
 	error_context_stack = callback.previous;
 	return expr;
 }

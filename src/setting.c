@@ -16,9 +16,9 @@
 #include "clock.h"
 #include "setting.h"
 
-/* Means the same in every session from here on; keeps the session's own. */
+/* Keeps what holds now, for ma_setting_leave(). */
 void
-ma_setting_enter(MaSetting *own)
+ma_setting_save(MaSetting *own)
 {
 	own->zone = session_timezone;
 	own->date_style = DateStyle;
@@ -26,6 +26,13 @@ ma_setting_enter(MaSetting *own)
 	own->interval_style = IntervalStyle;
 	own->float_digits = extra_float_digits;
 	own->bytea_output = bytea_output;
+}
+
+/* Means the same in every session from here on; keeps the session's own. */
+void
+ma_setting_enter(MaSetting *own)
+{
+	ma_setting_save(own);
 	session_timezone = ma_timezone();
 	DateStyle = USE_ISO_DATES;
 	DateOrder = DATEORDER_YMD;

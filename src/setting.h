@@ -18,6 +18,7 @@ typedef struct MaSetting
 	int	   bytea_output;
 } MaSetting;
 
+extern void ma_setting_save(MaSetting *own);
 extern void ma_setting_enter(MaSetting *own);
 extern void ma_setting_leave(const MaSetting *own);
 
