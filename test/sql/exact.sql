@@ -137,4 +137,28 @@ select external_id from mautomate.list_members where list = 'born';
 select changed_at, entered from mautomate_internal.list_change join mautomate_internal.list using (list_id)
   where name = 'born' order by 1, 2;
 select * from pg_temp.wrong;
+
+-- what is in a window is kept from one statement to the next, to its very end
+select mautomate.create_list('keep ' || n, text) from (values
+  (1, 'sum(''keep'', ''v'', within => ''1 hour'') = 6'),
+  (2, 'min(''keep'', ''v'', within => ''1 hour'') = 1'),
+  (3, 'count(''keep'', within => ''1 hour'') % 3 = 0 and ever(''keep'')'),
+  (4, 'first_at(''keep'', within => ''1 hour'') = ''2032-12-01 00:00+00'''),
+  (5, 'count_distinct(''keep'', ''v'', within => ''1 hour'') >= 3'),
+  (6, 'count(''keep'', within => ''1 hour'') = 3'),
+  (7, 'count(''keep'', within => ''1 hour'') > count(''keep'', within => ''20 minutes'') + 1')) v (n, text);
+select mautomate.set_clock('2032-12-01 00:00+00');
+select mautomate.track('bob', 'keep', '{"v": 1}') > 0;
+select mautomate.set_clock('2032-12-01 00:20+00');
+select mautomate.track('bob', 'keep', '{"v": 2}') > 0;
+select mautomate.set_clock('2032-12-01 00:40+00');
+select mautomate.track('bob', 'keep', '{"v": 3}') > 0;
+select list from mautomate.list_members where list like 'keep%' order by 1;
+select mautomate.set_clock('2032-12-01 00:59:59.999999+00');
+select count(*) > 0 as done from mautomate.run();
+select list from mautomate.list_members where list like 'keep%' order by 1;
+select mautomate.set_clock('2032-12-01 01:00+00');
+select count(*) > 0 as done from mautomate.run();
+select list from mautomate.list_members where list like 'keep%' order by 1;
+select * from pg_temp.wrong;
 drop extension mautomate cascade;
