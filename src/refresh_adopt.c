@@ -41,8 +41,17 @@ static void
 read_members(MaContactSet *set, Datum ids)
 {
 	static MaStatement stmt = {
-		"select contact_id, list_id from mautomate_internal.list_member"
-		" where contact_id = any ($1) and by = 'hand'",
+		"select m.contact_id, m.list_id"
+		" from mautomate_internal.list l cross join unnest($1) as c (id)"
+		" cross join lateral (select contact_id, list_id"
+		" from mautomate_internal.list_member"
+		" where list_id = l.list_id and contact_id = c.id"
+		" and by = 'hand' offset 0) m where l.predicate is null"
+		" union all select o.contact_id, o.list_id"
+		" from mautomate_internal.list_override o"
+		" cross join lateral (select from mautomate_internal.list_member"
+		" where list_id = o.list_id and contact_id = o.contact_id"
+		" and by = 'hand' offset 0) m where o.contact_id = any ($1)",
 		1,
 		{INT8ARRAYOID}};
 

@@ -179,8 +179,10 @@ static void
 read_members(MaContactSet *set, ArrayType *lists, ArrayType *ids)
 {
 	static MaStatement stmt = {
-		"select contact_id, list_id from mautomate_internal.list_member"
-		" where list_id = any ($1) and contact_id = any ($2)",
+		"select m.contact_id, m.list_id from unnest($1) as l (id),"
+		" unnest($2) as c (id) cross join lateral (select contact_id, list_id"
+		" from mautomate_internal.list_member"
+		" where list_id = l.id and contact_id = c.id offset 0) m",
 		2,
 		{INT4ARRAYOID, INT8ARRAYOID}};
 	MaDefinitions *definitions = set->definitions;
