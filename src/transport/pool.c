@@ -3,7 +3,8 @@
  *	  The connections and who uses which.
  *
  * One thread per connection: libcurl's multi interface blocks at the end of
- * each message. The main thread gives a message to the connection that has
+ * each message. Queue and rest are the main thread's alone, and each connection
+ * has a lock of its own, so that nobody waits for a lock. The main thread gives a message to the connection that has
  * rested for the shortest time, which is the most likely to be open, and
  * keeps it in the queue while none rests. A connection with a result rests
  * only when the sender has acknowledged it.
@@ -32,26 +33,27 @@ typedef enum State
 
 typedef struct Connection
 {
-	pthread_t	   thread;
-	pthread_cond_t wake; /* there is a job, or it is time to end */
-	State		   state;
-	Job			  *job;		/* to be done next; NULL when taken */
-	int64_t		   id;		/* of the last job given to it */
-	Carrier		   carrier; /* the thread's alone */
+	pthread_t		thread;
+	pthread_mutex_t lock;	 /* over job and ending */
+	pthread_cond_t	wake;	 /* one of them has changed */
+	Job			   *job;	 /* to be done next; NULL when taken */
+	bool			ending;	 /* there will be no more */
+	_Atomic State	state;	 /* the thread makes it ANSWERED, main the rest */
+	int64_t			id;		 /* of the last job given to it; main's alone */
+	Carrier			carrier; /* the thread's alone */
 } Connection;
 
 static struct
 {
 	const Config   *config;
-	pthread_mutex_t lock;  /* over all below and the connections */
-	pthread_cond_t	ended; /* a thread has */
+	pthread_mutex_t lock;	  /* over nthreads */
+	pthread_cond_t	ended;	  /* a thread has */
+	int				nthreads; /* still running */
 	Connection	   *connections;
 	Connection	  **resting; /* a stack */
 	int				nresting;
-	int				nthreads; /* still running */
-	Job			   *first;	  /* the queue */
-	Job			  **last;	  /* where the next one is hung */
-	bool			ending;
+	Job			   *first; /* the queue */
+	Job			  **last;  /* where the next one is hung */
 } pool;
 
 static bool	 start_thread(Connection *connection);
@@ -104,6 +106,7 @@ pool_start(const Config *config)
 	{
 		Connection *connection = &pool.connections[i];
 
+		pthread_mutex_init(&connection->lock, NULL);
 		init_condition(&connection->wake);
 		if (!carrier_init(&connection->carrier, config) ||
 			!start_thread(connection))
@@ -128,13 +131,20 @@ start_thread(Connection *connection)
 	return !failed;
 }
 
-/* Gives a connection its next message. The lock is held. */
+/* Gives a connection its next message, or none and tells it to end. */
 static void
 assign(Connection *connection, Job *job)
 {
-	connection->state = SENDING;
-	connection->job = job;
-	connection->id = job->id;
+	pthread_mutex_lock(&connection->lock);
+	if (job != NULL)
+	{
+		connection->state = SENDING;
+		connection->id = job->id;
+		connection->job = job;
+	}
+	else
+		connection->ending = true;
+	pthread_mutex_unlock(&connection->lock);
 	pthread_cond_signal(&connection->wake);
 }
 
@@ -142,7 +152,6 @@ assign(Connection *connection, Job *job)
 void
 pool_send(Job *job)
 {
-	pthread_mutex_lock(&pool.lock);
 	if (pool.nresting > 0)
 		assign(pool.resting[--pool.nresting], job);
 	else
@@ -150,7 +159,6 @@ pool_send(Job *job)
 		*pool.last = job;
 		pool.last = &job->next;
 	}
-	pthread_mutex_unlock(&pool.lock);
 }
 
 /* Lets the connection with that result go on; false if there is none. */
@@ -159,7 +167,6 @@ pool_ack(int64_t id)
 {
 	bool found = false;
 
-	pthread_mutex_lock(&pool.lock);
 	for (int i = 0; i < pool.config->connections && !found; i++)
 	{
 		Connection *connection = &pool.connections[i];
@@ -182,7 +189,6 @@ pool_ack(int64_t id)
 			pool.resting[pool.nresting++] = connection;
 		}
 	}
-	pthread_mutex_unlock(&pool.lock);
 	return found;
 }
 
@@ -198,8 +204,6 @@ pool_finish(void)
 	struct timespec		limit = after_ms(MA_DRAIN_MS);
 	int					late = 0;
 
-	pthread_mutex_lock(&pool.lock);
-	pool.ending = true;
 	for (Job *job = pool.first; job != NULL; job = pool.first)
 	{
 		pool.first = job->next;
@@ -207,7 +211,8 @@ pool_finish(void)
 		carrier_free_job(pool.config, job);
 	}
 	for (int i = 0; i < pool.config->connections; i++)
-		pthread_cond_signal(&pool.connections[i].wake);
+		assign(&pool.connections[i], NULL);
+	pthread_mutex_lock(&pool.lock);
 	while (pool.nthreads > 0 && late == 0)
 		late = pthread_cond_timedwait(&pool.ended, &pool.lock, &limit);
 	pthread_mutex_unlock(&pool.lock);
@@ -248,23 +253,23 @@ wait_for_job(Connection *connection)
 	struct timespec limit = after_ms(pool.config->idle_ms);
 	Job			   *job;
 
-	pthread_mutex_lock(&pool.lock);
-	while (connection->job == NULL && !pool.ending)
+	pthread_mutex_lock(&connection->lock);
+	while (connection->job == NULL && !connection->ending)
 	{
 		if (!carrier_is_open(&connection->carrier))
-			pthread_cond_wait(&connection->wake, &pool.lock);
-		else if (pthread_cond_timedwait(&connection->wake, &pool.lock,
+			pthread_cond_wait(&connection->wake, &connection->lock);
+		else if (pthread_cond_timedwait(&connection->wake, &connection->lock,
 										&limit) == ETIMEDOUT)
 		{
-			pthread_mutex_unlock(&pool.lock);
+			pthread_mutex_unlock(&connection->lock);
 			carrier_close(&connection->carrier);
-			pthread_mutex_lock(&pool.lock);
+			pthread_mutex_lock(&connection->lock);
 			limit = after_ms(pool.config->idle_ms);
 		}
 	}
 	job = connection->job;
 	connection->job = NULL;
-	pthread_mutex_unlock(&pool.lock);
+	pthread_mutex_unlock(&connection->lock);
 	return job;
 }
 
@@ -279,8 +284,6 @@ deliver(Connection *connection, Job *job)
 	carrier_free_job(pool.config, job);
 
 	/* the ACK can only come after the result, but then at once */
-	pthread_mutex_lock(&pool.lock);
 	connection->state = ANSWERED;
-	pthread_mutex_unlock(&pool.lock);
 	frame_write_result(STDOUT_FILENO, id, &result);
 }

@@ -60,7 +60,7 @@ static void		set_options(Smtp *smtp);
 static void		set_url(Smtp *smtp, const Relay *relay);
 static bool		set_login(Smtp *smtp, const Relay *relay);
 static bool		choose_relay(Smtp *smtp, unsigned *tried);
-static void		try_once(Smtp *smtp, Mail *mail, Result *result);
+static void		try_once(Smtp *smtp, Mail *mail, bool is_open, Result *result);
 static CURLcode perform(Smtp *smtp, Mail *mail);
 static void		judge(Smtp *smtp, CURLcode rc, Result *result);
 static int	  on_debug(CURL *curl, curl_infotype type, char *data, size_t len,
@@ -166,14 +166,15 @@ smtp_send(Smtp *smtp, Mail *mail, Result *result)
 	unsigned tried = 0;
 	bool	 renewed = false;
 	bool	 again = true;
+	bool	 failed = false; /* what libcurl may not have closed yet */
 
 	while (again)
 	{
-		bool was_open = smtp_is_open(smtp);
+		bool was_open = !failed && smtp_is_open(smtp);
 
 		if (!was_open && !choose_relay(smtp, &tried))
 			return; /* the last one's result stands */
-		try_once(smtp, mail, result);
+		try_once(smtp, mail, was_open, result);
 		again = result->outcome == MA_OUTCOME_NOT_REACHED &&
 				smtp->stage <= STAGE_HELLO;
 		if (was_open)
@@ -184,7 +185,10 @@ smtp_send(Smtp *smtp, Mail *mail, Result *result)
 			renewed = true;
 		}
 		else if (again)
+		{
 			relay_failed(smtp->relay);
+			failed = true;
+		}
 		else
 			relay_works(smtp->relay);
 	}
@@ -210,11 +214,11 @@ choose_relay(Smtp *smtp, unsigned *tried)
 
 /* One try, over the connection that is open or a new one. */
 static void
-try_once(Smtp *smtp, Mail *mail, Result *result)
+try_once(Smtp *smtp, Mail *mail, bool is_open, Result *result)
 {
 	const Relay *relay = &smtp->config->relays[smtp->relay];
 
-	if (!smtp_is_open(smtp) && !set_login(smtp, relay))
+	if (!is_open && !set_login(smtp, relay))
 	{
 		smtp->stage = STAGE_CONNECT;
 		smtp->handle.aborted = NULL;
