@@ -194,7 +194,11 @@ begin atomic
                and m.state is not null then 'it was let through'
              else coalesce(g.refusal, 'it can be sent now') end,
            case when g.refusal like 'suppressed%'
-             then format('select mautomate.unsuppress(%L);', p.email)
+             then format('select mautomate.unsuppress(%L);', (
+               select mautomate_internal.recipient_address(c, h.recipient)
+               from mautomate.contact c, mautomate_internal.channel h
+               where c.contact_id = p.contact_id
+               and h.channel_id = t.channel_id))
              when g.refusal like '%e-mail%'
              then format('select mautomate.identify(%L, email => ''...'');',
                          who)

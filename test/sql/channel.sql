@@ -96,6 +96,10 @@ select jsonb_pretty(mautomate.preview_template('d_sms', 'd ann', '{"ref": [1]}')
 select mautomate.preview_template('d_sms', 'd ann');
 select mautomate.create_template('d_mail', 'd_two', subject => 'a', body => 'b', payload => '{}', transactional => true);
 select mautomate.create_template('d_bad', 'd_sms', payload => '{"a": "{{"}', transactional => true);
+-- the address is the phone number, also where messages are explained
+select mautomate.suppress('+33612345678');
+select detail, fix from mautomate.explain_message('d ann', 'd_sms') where "check" = 'gate';
+select mautomate.unsuppress('+33612345678');
 select mautomate.drop_template('d_sms');
 select mautomate.drop_channel('d_sms');
 select mautomate.drop_channel('d_hook');
