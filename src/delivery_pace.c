@@ -96,8 +96,7 @@ ma_delivery_claim_route(MaSender *sender, MaRoute *route, int room,
 		route->claimed = palloc(asked * sizeof(MaClaim));
 		route->claimed_count = ma_outbox_claim(&route->lane, sender->lease,
 											   asked, route->claimed);
-		route->hungry =
-			route->claimed_count == asked || (route->lane.alone && asked > 0);
+		route->hungry = route->claimed_count == asked || route->lane.suspects;
 	}
 	if (pace->domain_count > 0 && route->claimed_count > 0)
 		route->claimed_count = share(route, channel, room, results);

@@ -70,6 +70,7 @@ typedef struct MaLane
 	TimestampTz	  renewed_at; /* real time when all was looked at last */
 	int			  claimed;	  /* since the last look around */
 	bool		  alone;	  /* was a suspect claimed last? */
+	bool		  suspects;	  /* there may be more of them */
 	MaWriter	 *writers;
 	int			  writer_count;
 } MaLane;

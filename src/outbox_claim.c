@@ -93,15 +93,23 @@ int
 ma_outbox_claim(MaLane *lane, int64 lease, int max, MaClaim *claims)
 {
 	MaSqlScope scope;
-	int		   n = 0;
+	bool	   turn;
+	int		   n;
 
 	ma_sql_begin(&scope);
 	ma_outbox_use_indexes();
 	begin(lane);
 	look_back(lane);
 	/* suspects in turns with the others: they are many after a crash */
-	lane->alone = !lane->alone && claim_suspect(lane, lease, claims) > 0;
+	turn = !lane->alone;
+	lane->alone = turn && claim_suspect(lane, lease, claims) > 0;
 	n = lane->alone ? 1 : claim_ready(lane, lease, max, claims);
+	if (n == 0 && !turn)
+	{
+		lane->alone = claim_suspect(lane, lease, claims) > 0;
+		n = lane->alone ? 1 : 0;
+	}
+	lane->suspects = lane->alone || (lane->suspects && !turn);
 	lane->claimed += n;
 	if (lane->claimed >= LOOK_AFTER)
 		look_around(lane);

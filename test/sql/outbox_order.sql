@@ -107,6 +107,18 @@ select state, deaths from mautomate_internal.outbox;
 select mautomate.cancel_message(message_id) from mautomate.messages where state = 'held';
 select * from shown where state = 'cancelled';
 
+-- many after a crash: each alone, all in one go, and the others between them
+select count(mautomate.send('p_ann', 'p_hello', idempotency_key => 'crash' || i)) from generate_series(1, 5) i;
+insert into mautomate_internal.lease values (-5);
+update mautomate_internal.outbox set state = 'sending', lease = -5, attempt = 1;
+select count(mautomate.send('p_ann', 'p_hello', idempotency_key => 'calm' || i)) from generate_series(1, 5) i;
+call mautomate.deliver(7);
+select left(idempotency_key, 4) as key, count(*) from mautomate.messages
+  where idempotency_key ~ '^(crash|calm)' and state = 'sent' group by 1 order by 1;
+call mautomate.deliver();
+select left(idempotency_key, 4) as key, attempts, count(*) from mautomate.messages
+  where idempotency_key ~ '^(crash|calm)' and state = 'sent' group by 1, 2 order by 1;
+
 -- mistakes
 select mautomate.send('p_ann', 'p_hello', priority => 10);
 select mautomate.send('p_ann', 'p_hello', priority => -10);
