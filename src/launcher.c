@@ -148,12 +148,18 @@ listed_databases(void)
 bool
 ma_worker_is_listed(const char *database)
 {
+	char	 *copy = pstrdup(ma_guc_databases);
+	List	 *names;
 	ListCell *cell;
+	bool	  listed = false;
 
-	foreach (cell, listed_databases())
-		if (strcmp(lfirst(cell), database) == 0)
-			return true;
-	return false;
+	(void) SplitIdentifierString(copy, ',', &names);
+	foreach (cell, names)
+		listed |= strcmp(lfirst(cell), database) == 0;
+	/* asked before each pass, in a context that is never reset */
+	list_free(names);
+	pfree(copy);
+	return listed;
 }
 
 /*
