@@ -181,6 +181,7 @@ static char			   *address_of(const Place *place, JsonbValue *value);
 static char			   *list_of(const Place *place, const Setting *setting,
 								JsonbValue *value);
 static MaTemplate	   *template_of(const Place *place, const char *text);
+static MaPayload	   *payload_of(const Place *place, JsonbValue *value);
 static void				read_headers(const Place *place, JsonbValue *value);
 static bool				is_host(const char *host);
 static bool				is_token(const char *text);
@@ -373,7 +374,7 @@ read_http(const Place *place, const Setting *setting, void *field,
 			break;
 		case SETTING_BODY:
 			if (is_json)
-				http->body = ma_payload_parse(JsonbValueToJsonb(value));
+				http->body = payload_of(place, value);
 			else if (value->type == jbvString)
 				http->text =
 					template_of(place, pnstrdup(value->val.string.val,
@@ -384,7 +385,7 @@ read_http(const Place *place, const Setting *setting, void *field,
 		case SETTING_FORM:
 			if (!is_json || !JsonContainerIsObject(value->val.binary.data))
 				wrong_setting(place, "an object");
-			*(MaPayload **) field = ma_payload_parse(JsonbValueToJsonb(value));
+			*(MaPayload **) field = payload_of(place, value);
 			break;
 		case SETTING_HEADERS:
 			read_headers(place, value);
@@ -576,6 +577,21 @@ template_of(const Place *place, const char *text)
 	template = ma_template_parse(text, CurrentMemoryContext);
 	error_context_stack = context.previous;
 	return template;
+}
+
+/* JSON whose texts are Liquid, parsed. */
+static MaPayload *
+payload_of(const Place *place, JsonbValue *value)
+{
+	ErrorContextCallback context = {.callback = name_place,
+									.arg = unconstify(Place *, place)};
+	MaPayload			*payload;
+
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	payload = ma_payload_parse(JsonbValueToJsonb(value));
+	error_context_stack = context.previous;
+	return payload;
 }
 
 /* An object of headers and their values. */
