@@ -52,10 +52,11 @@ struct MaFetch
 	bool			 is_heap;
 	int				 n;
 	const int64		*ids;
-	char			*entries; /* ENTRY_*, by id */
-	ItemPointerData *tids;	  /* where it is, with ENTRY_ONE */
-	Buffer			 buffer;  /* of the last page, pinned */
-	Size			 width;	  /* of the last row */
+	char			*entries;  /* ENTRY_*, by id */
+	ItemPointerData *tids;	   /* where it is, with ENTRY_ONE */
+	int				*together; /* how many rows are on the same page */
+	Buffer			 buffer;   /* of the last page, pinned */
+	Size			 width;	   /* of the last row */
 	HeapTupleData	 tuple;
 };
 
@@ -119,6 +120,39 @@ find_range(MaFetch *fetch)
 	index_endscan(scan);
 }
 
+/* Orders places by their page. */
+static int
+compare_places(const void *a, const void *b)
+{
+	uint64 x = *(const uint64 *) a;
+	uint64 y = *(const uint64 *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* Counts for each row how many of all are on its page. */
+static void
+count_together(MaFetch *fetch)
+{
+	uint64 *places = palloc(fetch->n * sizeof(uint64));
+	int		n = 0;
+
+	for (int i = 0; i < fetch->n; i++)
+		if (fetch->entries[i] == ENTRY_ONE)
+			places[n++] =
+				(uint64) ItemPointerGetBlockNumber(&fetch->tids[i]) << 32 | i;
+	qsort(places, n, sizeof(uint64), compare_places);
+	for (int start = 0, end; start < n; start = end)
+	{
+		for (end = start; end < n; end++)
+			if (places[end] >> 32 != places[start] >> 32)
+				break;
+		for (int i = start; i < end; i++)
+			fetch->together[(uint32) places[i]] = end - start;
+	}
+	pfree(places);
+}
+
 /*
  * Starts to fetch the rows of ids, ascending and distinct, from the table,
  * as the active snapshot sees them.
@@ -137,12 +171,15 @@ ma_fetch_begin(MaTable *table, const int64 *ids, int n, MaLock lock)
 	fetch->ids = ids;
 	fetch->entries = palloc0(n);
 	fetch->tids = palloc(n * sizeof(ItemPointerData));
+	fetch->together = palloc(n * sizeof(int));
 	fetch->buffer = InvalidBuffer;
 	fetch->width = ROW_WIDTH;
 	if (n > 1 && ids[n - 1] - ids[0] < (int64) n * DENSE_GAP)
 		find_range(fetch);
 	else
 		find_each(fetch);
+	if (lock != MA_LOCK_NONE)
+		count_together(fetch);
 	return fetch;
 }
 
@@ -152,26 +189,20 @@ ma_fetch_end(MaFetch *fetch)
 {
 	if (BufferIsValid(fetch->buffer))
 		ReleaseBuffer(fetch->buffer);
+	pfree(fetch->together);
 	pfree(fetch->tids);
 	pfree(fetch->entries);
 	pfree(fetch);
 }
 
-/*
- * Makes room on the page of row number i for new versions of it and of the
- * rows on the same page that come after it.
- */
+/* Makes room on the page of row number i for new versions of all its rows. */
 static void
 make_room(MaFetch *fetch, int i)
 {
-	BlockNumber block = ItemPointerGetBlockNumber(&fetch->tids[i]);
-	Page		page = BufferGetPage(fetch->buffer);
-	int			n = 1;
+	Page page = BufferGetPage(fetch->buffer);
 
-	while (i + n < fetch->n && fetch->entries[i + n] == ENTRY_ONE &&
-		   ItemPointerGetBlockNumber(&fetch->tids[i + n]) == block)
-		n++;
-	if (PageIsFull(page) || PageGetHeapFreeSpace(page) < n * fetch->width)
+	if (PageIsFull(page) ||
+		PageGetHeapFreeSpace(page) < fetch->together[i] * fetch->width)
 		heap_page_prune_opt(fetch->heap, fetch->buffer);
 }
 

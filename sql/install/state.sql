@@ -6,7 +6,7 @@ create table mautomate_internal.contact_state (
   due_at timestamptz not null default 'infinity',
   generation bigint not null default 0,
   state bytea not null default ''
-) with (fillfactor = 60);
+) with (fillfactor = 50);
 alter table mautomate_internal.contact_state alter column state set storage main;
 comment on table mautomate_internal.contact_state is
   'one row per contact, created with it: folded signals, list memberships and tiers; also the lock of the contact';
