@@ -329,11 +329,15 @@ class Maker:
                               f"coalesce(({rule.sql})::int, 0)"))
         self.score = score
 
+    def is_used(self, name):
+        """Does a list or the score stand on it?"""
+        return any(f"'{name}'" in text for text in
+                   [pair.text for pair in self.lists.values()]
+                   + [str(rule[3]) for rule in self.score])
+
     def change_list(self):
         """Another predicate for a list that none stands on; its name."""
-        used = " ".join(pair.text for pair in self.lists.values()) + \
-            " ".join(str(rule[3]) for rule in self.score)
-        free = [name for name in self.lists if f"'{name}'" not in used]
+        free = [name for name in self.lists if not self.is_used(name)]
         if not free:
             return None, None
         name = self.random.choice(free)

@@ -51,7 +51,8 @@ def shrink(trial, seconds):
             steps[i] = ("insert", rows)
     wrong = trial.replay(lists, steps) or wrong
     lines = [f"mautomate.timezone = '{trial.zone}'"]
-    lines += [f"{name}: {trial.maker.lists[name].text}" for name in lists]
+    lines += [f"{name}: {trial.maker.lists[name].text}" for name in lists
+              if name in trial.maker.lists]
     if "score" in wrong or not lists:
         lines += [f"score rule {rule[:4]}" for rule in trial.maker.score]
     lines += [" | ".join(map(str, step)) for step in steps] + [wrong]

@@ -107,9 +107,15 @@ class Weaver:
         wait = self.random.choice(("true", "false", "false"))
         name, pair = self.maker.change_list()
         shape = self.random.random()
-        if name is None or shape < 0.4:
-            name = f"l{20 + self.random.randrange(4)}"
+        extra = f"l{20 + self.random.randrange(4)}"
+        if (name is None or shape < 0.4) and not self.maker.is_used(extra):
+            name = extra
+            before = self.maker.lists.pop(name, None)
             pair = self.maker.condition(2)
+            if before is not None:
+                self.maker.lists[name] = before
+        elif name is None:
+            return "select count(*) from mautomate.run()"
         elif shape < 0.6:
             return f"select mautomate.drop_list('{name}')"
         pairs[pair.text] = pair
