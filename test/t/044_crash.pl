@@ -83,8 +83,9 @@ my %statements = (
 	'a DELETE' => q[delete from mautomate.event],
 	'a change of attributes' => q[update mautomate.contact
 		set stage = 'lead', attributes = '{"a": 1}'],
+	# (one that no query says, so that it comes to each contact)
 	'a build' =>
-	  q[select mautomate.create_list('never', 'never(''buy'')')]);
+	  q[select mautomate.create_list('three', 'count(''buy'') >= 3 and in_list(''two'')')]);
 value(q[select mautomate.create_list('lead', 'contact.stage = ''lead''')]);
 $before = all_there();
 
