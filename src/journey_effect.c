@@ -37,6 +37,8 @@ write_list_effects(MaJourney *journey, ListCell *first)
 			break;
 		ids[n++] = effect->traveller->visited->contact_id;
 	}
+	/* travellers come by enrolment, and a contact may have several */
+	n = ma_journey_sort_ids(ids, n);
 	ma_refresh_hand(op->object, ids, n,
 					op->verb == MA_OP_ADD ? MA_HAND_IN : MA_HAND_OUT,
 					DT_NOEND);

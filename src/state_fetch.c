@@ -162,6 +162,9 @@ ma_fetch_begin(MaTable *table, const int64 *ids, int n, MaLock lock)
 {
 	MaFetch *fetch = palloc0(sizeof(MaFetch));
 
+	for (int i = 1; i < n; i++)
+		if (ids[i] <= ids[i - 1])
+			elog(ERROR, "contact ids are not in ascending order");
 	fetch->heap = table->heap;
 	fetch->key = ma_table_key(table);
 	fetch->snapshot = GetActiveSnapshot();

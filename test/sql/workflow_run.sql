@@ -437,12 +437,24 @@ select contact_id, enrollment_id, step, pass, verb, executed_at
 from mautomate_internal.enrollment_log limit 1;
 \set VERBOSITY default
 
+-- enrolments in another order than their contacts, one contact twice
+select create_static_list('wr_all');
+select define_event('wr_go') is null as told;
+select create_workflow('wr_many', '{"entry": [{"event": "wr_go"}], "key": "entry.n", "reentry": "always",
+  "steps": [{"add_to_list": "wr_all"}]}');
+select activate_workflow('wr_many');
+select count(identify('wr_m' || i)) from generate_series(1, 300) i;
+select track('wr_m300', 'wr_go', '{"n": 0}') > 0;
+select count(track('wr_m' || i, 'wr_go', '{"n": 1}')) from generate_series(1, 300) i;
+select count(*) from run();
+select count(*) from list_members where list = 'wr_all';
+
 -- clean up
 select pause_workflow(workflow) from workflows where workflow like 'wr%';
 select drop_workflow(workflow) from workflows where workflow like 'wr%'
 order by workflow in ('wr_other'), workflow;
 select count(*) from mautomate_internal.wakeup;
-select drop_list(l) from unnest('{wr_idle,wr_regulars,wr_trial}'::text[]) l;
+select drop_list(l) from unnest('{wr_idle,wr_regulars,wr_trial,wr_all}'::text[]) l;
 select drop_score('wr_heat');
 drop function wr_story, wr_until;
 select set_clock(null);
