@@ -5,6 +5,7 @@
 #ifndef MA_KNOWN_H
 #define MA_KNOWN_H
 
+#include "compat.h"
 #include "predicate.h"
 
 /* What a name may be of. */
@@ -16,8 +17,8 @@ typedef enum MaKnown
 	MA_KNOWN_ATTRIBUTE
 } MaKnown;
 
-extern void ma_known_refuse(MaKnown what, const char *name)
-	pg_attribute_noreturn();
+pg_noreturn extern void ma_known_refuse(MaKnown what, const char *name);
+
 extern void ma_known_check(const MaExpr *expr);
 
 #endif /* MA_KNOWN_H */

@@ -79,9 +79,9 @@ check_length(const Interval *span, int location)
 	int64 days =
 		span->month * INT64CONST(31) + span->day + span->time / USECS_PER_DAY;
 
-	if (Abs((int64) span->month) > SPAN_MAX_YEARS * 12 ||
-		Abs((int64) span->day) > SPAN_MAX_YEARS * 366 ||
-		Abs(days) > SPAN_MAX_YEARS * INT64CONST(366))
+	if (llabs(span->month) > SPAN_MAX_YEARS * 12 ||
+		llabs(span->day) > SPAN_MAX_YEARS * 366 ||
+		llabs(days) > SPAN_MAX_YEARS * INT64CONST(366))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
 				 errmsg("interval is longer than %d years", SPAN_MAX_YEARS),
