@@ -1,6 +1,6 @@
 /*
  * batch.c
- *	  Columns of a set, as the arrays that a statement unnests.
+ *	  Columns of a set, as the arrays that a statement unnests, and its ids.
  *
  * A set statement takes one array per column and unnests them side by side.
  * The values added are not copied; everything lives in the memory context in
@@ -62,4 +62,27 @@ ma_column_array(const MaColumn *column)
 	return PointerGetDatum(construct_md_array(
 		column->values, column->nulls, 1, &size, &lower, column->type,
 		column->typlen, column->typbyval, column->typalign));
+}
+
+/* Orders ids, for qsort() and bsearch(). */
+int
+ma_batch_compare_ids(const void *a, const void *b)
+{
+	int64 x = *(const int64 *) a;
+	int64 y = *(const int64 *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* Sorts ids and drops repeated ones; returns how many are left. */
+int
+ma_batch_sort_ids(int64 *ids, int n)
+{
+	int distinct = 0;
+
+	qsort(ids, n, sizeof(int64), ma_batch_compare_ids);
+	for (int i = 0; i < n; i++)
+		if (i == 0 || ids[i] != ids[i - 1])
+			ids[distinct++] = ids[i];
+	return distinct;
 }

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "attribute.h"
+#include "batch.h"
 #include "columns.h"
 #include "definition.h"
 #include "enrollment.h"
@@ -38,7 +39,7 @@ write_list_effects(MaJourney *journey, ListCell *first)
 		ids[n++] = effect->traveller->visited->contact_id;
 	}
 	/* travellers come by enrolment, and a contact may have several */
-	n = ma_journey_sort_ids(ids, n);
+	n = ma_batch_sort_ids(ids, n);
 	ma_refresh_hand(op->object, ids, n,
 					op->verb == MA_OP_ADD ? MA_HAND_IN : MA_HAND_OUT,
 					DT_NOEND);
@@ -199,7 +200,7 @@ write_enroll_effects(MaJourney *journey, ListCell *first)
 	n = 0;
 	foreach (lc, journey->effects)
 		ids[n++] = ((MaEffect *) lfirst(lc))->traveller->visited->contact_id;
-	n = ma_journey_sort_ids(ids, n);
+	n = ma_batch_sort_ids(ids, n);
 	set = ma_refresh_load(ids, n, false);
 	batch = ma_entry_begin(ma_definitions());
 	for (lc = first; lc != NULL; lc = lnext(journey->effects, lc))

@@ -106,7 +106,6 @@ typedef struct MaJourney
 extern MaJourney *ma_journey_read(const MaDue *due, int n);
 extern void		  ma_journey_write(MaJourney *journey);
 extern void		  ma_journey_write_effects(MaJourney *journey);
-extern int		  ma_journey_sort_ids(int64 *ids, int n);
 extern void		  ma_journey_run(MaJourney *journey);
 extern Jsonb	 *ma_journey_steps(MaJourney *journey, const MaTraveller *t);
 

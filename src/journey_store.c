@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "batch.h"
 #include "clock.h"
 #include "columns.h"
 #include "definition.h"
@@ -87,29 +88,6 @@ get_program(int version_id)
 	return program;
 }
 
-/* Orders contact ids. */
-static int
-compare_ids(const void *a, const void *b)
-{
-	int64 x = *(const int64 *) a;
-	int64 y = *(const int64 *) b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* Sorts ids, leaves each once and returns how many are left. */
-int
-ma_journey_sort_ids(int64 *ids, int n)
-{
-	int left = 0;
-
-	qsort(ids, n, sizeof(int64), compare_ids);
-	for (int i = 0; i < n; i++)
-		if (i == 0 || ids[i] != ids[i - 1])
-			ids[left++] = ids[i];
-	return left;
-}
-
 /* Locks and loads the contacts of what is due. */
 static void
 load_contacts(MaJourney *journey, const MaDue *due, int n)
@@ -120,7 +98,7 @@ load_contacts(MaJourney *journey, const MaDue *due, int n)
 
 	for (int i = 0; i < n; i++)
 		ids[i] = due[i].contact_id;
-	nids = ma_journey_sort_ids(ids, n);
+	nids = ma_batch_sort_ids(ids, n);
 	set = ma_refresh_load(ids, nids, true);
 	journey->visited = palloc0(sizeof(MaVisited) * nids);
 	for (int i = 0; i < nids; i++)
@@ -139,7 +117,7 @@ static MaVisited *
 find_visited(MaJourney *journey, int64 contact_id)
 {
 	return bsearch(&contact_id, journey->visited, journey->nvisited,
-				   sizeof(MaVisited), compare_ids);
+				   sizeof(MaVisited), ma_batch_compare_ids);
 }
 
 /* Locks the enrolments of what is due whose contacts are loaded. */
@@ -178,8 +156,8 @@ lock_enrollments(MaJourney *journey, const MaDue *due, int n)
 static int
 compare_enrollments(const void *a, const void *b)
 {
-	return compare_ids(&((const MaTraveller *) a)->enrollment_id,
-					   &((const MaTraveller *) b)->enrollment_id);
+	return ma_batch_compare_ids(&((const MaTraveller *) a)->enrollment_id,
+								&((const MaTraveller *) b)->enrollment_id);
 }
 
 /* Reads the locked enrolments into the batch's memory. */

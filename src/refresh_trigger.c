@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplesort.h"
 
+#include "batch.h"
 #include "guc.h"
 #include "refresh_private.h"
 #include "sql.h"
@@ -305,28 +306,6 @@ events_inserted(TriggerData *trigdata)
 	MemoryContextDelete(stream.cxt);
 }
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	int64 x = *(const int64 *) a;
-	int64 y = *(const int64 *) b;
-
-	return (x > y) - (x < y);
-}
-
-/* Sorts ids and drops repeated ones; returns how many are left. */
-static int
-sort_distinct(int64 *ids, int n)
-{
-	int distinct = 0;
-
-	qsort(ids, n, sizeof(int64), compare_ids);
-	for (int i = 0; i < n; i++)
-		if (i == 0 || ids[i] != ids[i - 1])
-			ids[distinct++] = ids[i];
-	return distinct;
-}
-
 /* The first column (contact_id) of all rows, appended to ids. */
 static int
 collect_ids(Tuplestorestate *rows, TupleDesc desc, int64 **ids, int n)
@@ -364,7 +343,7 @@ events_deferred(TriggerData *trigdata)
 		{
 			int n = collect_ids(trigdata->tg_newtable, desc, &ids, 0);
 
-			ma_note_rebuild(ids, sort_distinct(ids, n));
+			ma_note_rebuild(ids, ma_batch_sort_ids(ids, n));
 			tuplestore_rescan(trigdata->tg_newtable);
 		}
 		ExecDropSingleTupleTableSlot(slot);
@@ -406,7 +385,7 @@ mautomate_event_changed(PG_FUNCTION_ARGS)
 	{
 		n = collect_ids(trigdata->tg_oldtable, desc, &ids, 0);
 		n = collect_ids(trigdata->tg_newtable, desc, &ids, n);
-		n = sort_distinct(ids, n);
+		n = ma_batch_sort_ids(ids, n);
 		if (n > 0 && is_deferred())
 			ma_note_rebuild(ids, n);
 		else if (n > 0)
@@ -459,7 +438,7 @@ contacts_inserted(TriggerData *trigdata)
 	int	   n = collect_ids(trigdata->tg_newtable,
 						   RelationGetDescr(trigdata->tg_relation), &ids, 0);
 
-	n = sort_distinct(ids, n);
+	n = ma_batch_sort_ids(ids, n);
 	for (int start = 0; start < n; start += CHUNK_CONTACTS)
 		begin_contacts(ids + start, Min(CHUNK_CONTACTS, n - start));
 }
@@ -534,8 +513,8 @@ work_of_update(MaDefinitions *definitions, TupleDesc desc,
 static int
 compare_works(const void *a, const void *b)
 {
-	return compare_ids(&((const MaWork *) a)->contact_id,
-					   &((const MaWork *) b)->contact_id);
+	return ma_batch_compare_ids(&((const MaWork *) a)->contact_id,
+								&((const MaWork *) b)->contact_id);
 }
 
 /*
@@ -667,7 +646,7 @@ mautomate_contact_changed(PG_FUNCTION_ARGS)
 	{
 		n = collect_ids(trigdata->tg_oldtable,
 						RelationGetDescr(trigdata->tg_relation), &ids, 0);
-		forget(ids, sort_distinct(ids, n));
+		forget(ids, ma_batch_sort_ids(ids, n));
 	}
 	return PointerGetDatum(NULL);
 }
