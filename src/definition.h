@@ -81,6 +81,22 @@ typedef struct MaElapsed
 	int	  consumer;
 } MaElapsed;
 
+/* A list that is only whether a count is at least so high, or is not. */
+typedef struct MaTurn
+{
+	int64 least;
+	bool  above; /* in it from there on up; false: below */
+	int	  list;
+} MaTurn;
+
+/* A count in a window, and what is only that: time moves it down past them. */
+typedef struct MaCountdown
+{
+	MaSignal *signal;
+	int		  nturns;
+	MaTurn	 *turns;
+} MaCountdown;
+
 /* A cell, and whom a change of it concerns. */
 typedef struct MaCellUse
 {
@@ -160,8 +176,10 @@ typedef struct MaDefinitions
 	Bitmapset	**score_users;	 /* by score: consumers that ask score, tier */
 	Bitmapset	**list_counters; /* by list: consumers that count its events */
 	Bitmapset	**score_counters; /* by score: likewise, of its tiers */
-	Bitmapset	 *count_all; /* consumers that count them of whatever list */
-	Bitmapset	 *timed;	 /* consumers that time alone can change */
+	Bitmapset	 *count_all;   /* consumers that count them of whatever list */
+	Bitmapset	 *timed;	   /* consumers that time alone can change, but */
+	int			  ncountdowns; /* for those of these */
+	MaCountdown	 *countdowns;
 	int			  ncells;
 	int			  ncounted; /* cells that somebody asks for */
 	MaCellUse	 *cells;

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type_d.h"
+#include "common/int.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -325,6 +326,70 @@ link_derived(MaDefinitions *definitions, const MaSignal *signal, int consumer)
 	}
 }
 
+/*
+ * What a list is, if all it asks is whether a count in a window is below a
+ * constant or not.
+ */
+static bool
+is_turn(const MaExpr *expr, MaTurn *turn)
+{
+	const MaSlot *slot = ma_expr_only_slot(expr);
+	int64		  constant;
+
+	if (slot == NULL || slot->kind != MA_SLOT_COMPARE ||
+		slot->signal->function != MA_COUNT || !slot->signal->windowed ||
+		slot->op == MA_EQ || slot->op == MA_NE || ma_expr_can_raise(expr))
+		return false;
+	constant = DatumGetInt64(slot->constant);
+	turn->above = slot->op == MA_GE || slot->op == MA_GT;
+	turn->least = constant;
+	return slot->op == MA_GE || slot->op == MA_LT ||
+		   !pg_add_s64_overflow(constant, 1, &turn->least);
+}
+
+/* The countdown of a signal, which is bound to its cell. */
+static MaCountdown *
+find_countdown(MaDefinitions *definitions, MaSignal *signal)
+{
+	MaCountdown *countdown;
+
+	for (int i = 0; i < definitions->ncountdowns; i++)
+		if (same_question(definitions->countdowns[i].signal, signal))
+			return &definitions->countdowns[i];
+	definitions->countdowns =
+		definitions->countdowns == NULL ?
+			palloc(sizeof(MaCountdown)) :
+			repalloc(definitions->countdowns,
+					 (definitions->ncountdowns + 1) * sizeof(MaCountdown));
+	countdown = &definitions->countdowns[definitions->ncountdowns++];
+	countdown->signal = signal;
+	countdown->nturns = 0;
+	countdown->turns = NULL;
+	return countdown;
+}
+
+/* Notes that time alone can change a consumer; its signals are bound. */
+static void
+link_timed(MaDefinitions *definitions, const MaExpr *expr, int consumer)
+{
+	MaCountdown *countdown;
+	MaTurn		 turn = {.list = consumer};
+
+	if (consumer >= definitions->nlists || !is_turn(expr, &turn))
+	{
+		definitions->timed = bms_add_member(definitions->timed, consumer);
+		return;
+	}
+	countdown = find_countdown(definitions, ma_expr_only_slot(expr)->signal);
+	if ((countdown->nturns & (countdown->nturns - 1)) == 0)
+		countdown->turns =
+			countdown->turns == NULL ?
+				palloc(sizeof(MaTurn)) :
+				repalloc(countdown->turns,
+						 2 * countdown->nturns * sizeof(MaTurn));
+	countdown->turns[countdown->nturns++] = turn;
+}
+
 /* Links what an expression reads; consumer is -1 for one of a workflow. */
 static void
 link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer)
@@ -335,8 +400,6 @@ link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer)
 	if (expr == NULL)
 		return;
 	n = ma_expr_slots(expr, &slots);
-	if (consumer >= 0 && ma_expr_is_timed(expr))
-		definitions->timed = bms_add_member(definitions->timed, consumer);
 	for (int i = 0; i < n; i++)
 	{
 		MaSlot *slot = &slots[i];
@@ -376,6 +439,8 @@ link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer)
 				break;
 		}
 	}
+	if (consumer >= 0 && ma_expr_is_timed(expr))
+		link_timed(definitions, expr, consumer);
 }
 
 /* event.nth and entry.nth need the count of all events of their kind. */

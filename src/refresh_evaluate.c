@@ -496,6 +496,52 @@ ma_evaluate_woken(MaRun *run, MaContact *contact, TimestampTz at)
 	bms_free(ranks);
 }
 
+/*
+ * Wakes the lists of a countdown that are no longer what the count says, and
+ * notes when the next of them will be so. None of them is evaluated to find
+ * that out: there may be hundreds.
+ */
+static void
+wake_turned(MaContact *contact, const MaCountdown *countdown, TimestampTz at)
+{
+	MaSignal	 *signal = countdown->signal;
+	const MaCell *cell = &contact->cells[signal->cell];
+	int64		  next = 0;
+	int64		  count;
+	MaAnswer	  answer;
+
+	ma_signal_answer(signal, cell, at, &answer);
+	count = DatumGetInt64(answer.value);
+	for (int i = 0; i < countdown->nturns; i++)
+	{
+		const MaTurn *turn = &countdown->turns[i];
+		bool		  reached = count >= turn->least;
+
+		if (contact->member[turn->list] != (reached == turn->above))
+			contact->woken = bms_add_member(contact->woken, turn->list);
+		if (reached)
+			next = Max(next, turn->least);
+	}
+	if (next == 0)
+		return;
+	ma_signal_compare(signal, cell, MA_GE, Int64GetDatum(next), at, &answer);
+	ma_evaluate_until(contact, answer.until);
+}
+
+/* Wakes whom time alone may have changed by an instant. */
+static void
+wake_timed(MaRun *run, MaContact *contact, TimestampTz at)
+{
+	MemoryContext old = MemoryContextSwitchTo(contact->set->cxt);
+
+	contact->woken = bms_add_members(contact->woken, run->definitions->timed);
+	for (int i = 0; i < run->definitions->ncountdowns; i++)
+		wake_turned(contact, &run->definitions->countdowns[i], at);
+	MemoryContextSwitchTo(old);
+	if (contact->noverrides > 0)
+		ma_override_wake(contact);
+}
+
 /* Lets time pass for a contact, instant by instant, up to now. */
 void
 ma_evaluate_time(MaRun *run, MaContact *contact, TimestampTz now)
@@ -512,9 +558,7 @@ ma_evaluate_time(MaRun *run, MaContact *contact, TimestampTz now)
 		}
 		CHECK_FOR_INTERRUPTS();
 		contact->due_at = DT_NOEND;
-		ma_evaluate_wake(contact, run->definitions->timed);
-		if (contact->noverrides > 0)
-			ma_override_wake(contact);
+		wake_timed(run, contact, at);
 		ma_evaluate_woken(run, contact, at);
 	}
 }

@@ -161,4 +161,22 @@ select mautomate.set_clock('2032-12-01 01:00+00');
 select count(*) > 0 as done from mautomate.run();
 select list from mautomate.list_members where list like 'keep%' order by 1;
 select * from pg_temp.wrong;
+-- a count goes down past the constants of many lists, each in its instant
+select count(mautomate.create_list(format('down %s %s', op, n),
+  format('count(''down'', within => ''1 day'') %s %s', op, n)))
+  from unnest(array['<', '<=', '>', '>=', '=', '<>']) op, generate_series(0, 3) n;
+select mautomate.add_to_list('down >= 2', 'ann', until => mautomate.clock() + interval '2 days');
+select mautomate.remove_from_list('down < 2', 'ann');
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'down', mautomate.clock() - n * interval '1 hour'
+  from mautomate.contact, generate_series(1, 3) n where external_id = 'ann';
+delete from mautomate_internal.list_change;
+select mautomate.set_clock(mautomate.clock() + interval '3 days');
+select count(*) > 0 as done from mautomate.run();
+select changed_at, entered, string_agg(name, ', ' order by name) as lists
+  from mautomate_internal.list_change join mautomate_internal.list using (list_id)
+  where contact_id = (select contact_id from mautomate.contact where external_id = 'ann')
+  group by 1, 2 order by 1, 2;
+select * from pg_temp.wrong;
+
 drop extension mautomate cascade;
