@@ -26,6 +26,7 @@
 #include "inval.h"
 #include "setting.h"
 #include "sql.h"
+#include "value.h"
 #include "zone.h"
 
 PG_FUNCTION_INFO_V1(mautomate_define_attribute);
@@ -352,28 +353,16 @@ mautomate_merge_attributes(PG_FUNCTION_ARGS)
 		JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
-/* Refuses what is no type for an attribute or a property. */
+/* Refuses a type that expressions could not keep to. */
 void
 ma_attribute_check_type(const char *name, Oid type)
 {
-	HeapTuple	 tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	Form_pg_type form;
-	bool		 fits;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for type %u", type);
-	form = (Form_pg_type) GETSTRUCT(tuple);
-	fits = form->typtype == TYPTYPE_BASE && form->typisdefined &&
-		   form->typnamespace == PG_CATALOG_NAMESPACE &&
-		   form->typcategory != TYPCATEGORY_ARRAY;
-	ReleaseSysCache(tuple);
-	if (!fits)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("\"%s\" cannot be of type %s", name, format_type_be(type)),
-			 errhint("Use a built-in type such as text, numeric, boolean, "
-					 "date, timestamptz or jsonb.")));
+	if (!OidIsValid(ma_value_type(type)))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("\"%s\" cannot be of type %s", name,
+							   format_type_be(type)),
+						errhint("Use text, numeric, boolean, date, timestamp, "
+								"timestamptz or jsonb.")));
 }
 
 /* define_attribute(name text, type regtype, description text) -> text */

@@ -184,6 +184,27 @@ notice_property(const MaExpr *expr, const char *kind, const char *property,
 				 hint_nearest(nearest), ma_expr_report_at(expr, location)));
 }
 
+/* Numbers are expected of a property that is declared as something else. */
+static void
+notice_number(const MaExpr *expr, const MaSlot *slot)
+{
+	const MaSignal *signal = slot->signal;
+	Oid				type;
+
+	if (signal->function != MA_SUM && signal->function != MA_AVG &&
+		signal->function != MA_MIN && signal->function != MA_MAX)
+		return;
+	type = ma_vocabulary_property(signal->kind, signal->property);
+	if (!OidIsValid(type) || type == NUMERICOID)
+		return;
+	ereport(NOTICE,
+			(errmsg("property \"%s\" of \"%s\" is declared as %s",
+					signal->property, signal->kind, format_type_be(type)),
+			 errhint("Numbers are what sum, avg, min and max look at; "
+					 "other values are left out."),
+			 ma_expr_report_at(expr, slot->location)));
+}
+
 /* What a call about the history names. */
 static void
 check_signal(const MaExpr *expr, const MaSlot *slot)
@@ -194,7 +215,10 @@ check_signal(const MaExpr *expr, const MaSlot *slot)
 
 	notice_kind(expr, slot);
 	if (signal->property[0] != '\0')
+	{
 		notice_property(expr, signal->kind, signal->property, slot->location);
+		notice_number(expr, slot);
+	}
 	if (signal->filter != NULL)
 		n = ma_expr_slots(signal->filter, &slots);
 	for (int i = 0; i < n; i++)

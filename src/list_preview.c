@@ -23,7 +23,8 @@ PG_FUNCTION_INFO_V1(mautomate_preview_list);
 
 /*
  * The query: contacts for whom the predicate is true, false and unknown, and
- * for each name how many of the unknown have no value for it.
+ * for each condition for how many of the unknown it is so too. Conditions are
+ * asked only then: alone one may fail where "or" before it spares it.
  */
 static char *
 preview_sql(MaExpr *expr, MaExpr *conditions, TimestampTz now)
@@ -34,21 +35,19 @@ preview_sql(MaExpr *expr, MaExpr *conditions, TimestampTz now)
 
 	initStringInfo(&inner);
 	initStringInfo(&outer);
-	appendStringInfo(&inner, "select (%s) as p",
+	appendStringInfo(&inner, "select c.*, (%s) as p",
 					 ma_log_sql_expr(expr, 0, now));
 	appendStringInfoString(&outer, "select count(*) filter (where p),"
 								   " count(*) filter (where not p),"
 								   " count(*) filter (where p is null)");
 	for (int i = 0; i < n; i++)
-	{
-		appendStringInfo(&inner, ", (%s) is null as u%d",
-						 ma_log_sql_expr(conditions, i, now), i);
-		appendStringInfo(&outer, ", count(*) filter (where p is null and u%d)",
-						 i);
-	}
+		appendStringInfo(&outer,
+						 ", count(*) filter (where case when p is null then"
+						 " (%s) is null end)",
+						 ma_log_sql_expr(conditions, i, now));
 	appendStringInfo(&outer,
 					 " from (%s from mautomate.contact c"
-					 " where c.merged_into is null offset 0) as answers",
+					 " where c.merged_into is null offset 0) as c",
 					 inner.data);
 	return outer.data;
 }
@@ -99,6 +98,29 @@ count_contacts(FunctionCallInfo fcinfo, MaExpr *expr)
 	return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
 }
 
+/*
+ * Passes an error on. Where it is about somebody's data, the query, which
+ * nobody wrote, is left out of it.
+ */
+static void
+pass_on(MemoryContext cxt)
+{
+	ErrorData *error;
+
+	MemoryContextSwitchTo(cxt);
+	error = CopyErrorData();
+	FlushErrorState();
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DATA_EXCEPTION)
+	{
+		error->context = NULL;
+		error->detail = pstrdup("The condition fails on the data of at least "
+								"one contact.");
+		error->hint = pstrdup("In a list such contacts stay as they are. "
+							  "Divide by nullif(..., 0), for example.");
+	}
+	ReThrowError(error);
+}
+
 /* preview_list(predicate) */
 Datum
 mautomate_preview_list(PG_FUNCTION_ARGS)
@@ -107,6 +129,7 @@ mautomate_preview_list(PG_FUNCTION_ARGS)
 							 .names = MA_NAMES_PERSON,
 							 .type = BOOLOID};
 	MaExpr		  *expr = ma_expr_compile(&source, CurrentMemoryContext);
+	MemoryContext  cxt = CurrentMemoryContext;
 	MaSetting	   own;
 	volatile Datum result = (Datum) 0;
 
@@ -116,10 +139,12 @@ mautomate_preview_list(PG_FUNCTION_ARGS)
 	{
 		result = count_contacts(fcinfo, expr);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		ma_setting_leave(&own);
+		pass_on(cxt);
 	}
 	PG_END_TRY();
+	ma_setting_leave(&own);
 	return result;
 }

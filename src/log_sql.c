@@ -64,6 +64,7 @@ json_sql(const char *column, const MaSlot *slot)
 					 slot->type == DATEOID		  ? "date" :
 					 slot->type == TIMESTAMPOID	  ? "timestamp" :
 					 slot->type == TIMESTAMPTZOID ? "timestamptz" :
+					 slot->type == JSONBOID		  ? "jsonb" :
 													"text",
 					 column);
 	for (int i = 0; i < slot->npath; i++)

@@ -34,7 +34,6 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/ruleutils.h"
 #include "utils/timestamp.h"
 
 #include "anniversary.h"
@@ -51,6 +50,9 @@
 /* The text being compiled, for positions of errors. */
 static const char *compiling = NULL;
 
+/* The error that comes is one of ours, and has the hint that it needs. */
+static bool ours = false;
+
 static MaExpr *compile_text(const MaExprSource *source, MemoryContext cxt);
 static List	  *parse(const MaExprSource *source);
 static void	   compile_target(MaCompile *compile, MaExpr *expr, int i,
@@ -58,6 +60,25 @@ static void	   compile_target(MaCompile *compile, MaExpr *expr, int i,
 static void	   init_targets(MaExpr *expr);
 static ParamExternData *fetch(ParamListInfo params, int id, bool speculative,
 							  ParamExternData *workspace);
+
+/* Hints of PostgreSQL that do not help here, in other words. */
+static void
+explain_error(void)
+{
+	switch (geterrcode())
+	{
+		case ERRCODE_UNDEFINED_FUNCTION:
+			errhint("A name that is declared nowhere is text here: declare "
+					"it, or cast it, as in contact.x::numeric.");
+			break;
+		case ERRCODE_INVALID_DATETIME_FORMAT:
+		case ERRCODE_DATETIME_FIELD_OVERFLOW:
+			errhint("Write '2026-12-31' or '2026-12-31 18:00'.");
+			break;
+		default:
+			break;
+	}
+}
 
 /*
  * Positions that the grammar and we report are positions in the expression,
@@ -69,6 +90,8 @@ transpose_position(void *arg)
 	const char *text = arg;
 	int			position = geterrposition();
 
+	if (!ours)
+		explain_error();
 	if (position > 0)
 	{
 		errposition(0);
@@ -81,6 +104,7 @@ transpose_position(void *arg)
 int
 ma_expr_at(int location)
 {
+	ours = true;
 	if (location < 0 || compiling == NULL)
 		return 0;
 	return errposition(pg_mbstrlen_with_len(compiling, location) + 1);
@@ -149,6 +173,7 @@ ma_expr_compile(const MaExprSource *source, MemoryContext cxt)
 	ma_setting_save(&own);
 	level = pin_settings();
 	compiling = source->text;
+	ours = false;
 	expr = compile_text(source, cxt);
 	compiling = outer;
 	AtEOXact_GUC(false, level);
@@ -205,7 +230,11 @@ parse(const MaExprSource *source)
 		if (target != NULL)
 			ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
 							errmsg("one expression expected, without a name"),
-							errhint("Join conditions with and, or or."),
+							target->name != NULL ?
+								errhint("\"%s\" is read as its name: join "
+										"conditions with and, or or.",
+										target->name) :
+								errhint("Join conditions with and, or or."),
 							ma_expr_at(target->location)));
 	}
 	return select->targetList;
@@ -457,53 +486,6 @@ bool
 ma_expr_is_timed(const MaExpr *expr)
 {
 	return expr->is_timed;
-}
-
-/* A slot as it is written. */
-static const char *
-slot_text(const MaExpr *expr, const MaSlot *slot, void *arg)
-{
-	return slot->text;
-}
-
-/*
- * The text of a target as PostgreSQL understood it, our names in it again.
- * Equal texts mean equal things. In the current context.
- */
-char *
-ma_expr_deparse(const MaExpr *expr, int i)
-{
-	return ma_expr_deparse_with(expr, i, slot_text, NULL);
-}
-
-/* The same with whatever a function writes for each slot. */
-char *
-ma_expr_deparse_with(const MaExpr *expr, int i, MaSlotText write, void *arg)
-{
-	char *text =
-		deparse_expression((Node *) expr->targets[i].expr, NIL, false, false);
-	StringInfoData s;
-	char		   quote = '\0';
-
-	initStringInfo(&s);
-	for (const char *c = text; *c != '\0'; c++)
-	{
-		if (quote != '\0')
-			quote = *c == quote ? '\0' : quote;
-		else if (*c == '\'' || *c == '"')
-			quote = *c;
-		else if (*c == '$' && c[1] >= '1' && c[1] <= '9')
-		{
-			char *end;
-			long  id = strtol(c + 1, &end, 10);
-
-			appendStringInfoString(&s, write(expr, &expr->slots[id - 1], arg));
-			c = end - 1;
-			continue;
-		}
-		appendStringInfoChar(&s, *c);
-	}
-	return s.data;
 }
 
 /* A property of the event, by path and type. */

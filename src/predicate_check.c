@@ -496,6 +496,9 @@ check_walker(Node *node, Check *check)
 		if (type == XMLOID)
 			refuse_here(node, "type xml",
 						"Attributes and properties are JSON.");
+		if (type == JSONPATHOID)
+			refuse_here(node, "type jsonpath",
+						"It may take for ever: use @>, ? and ->>.");
 		if (type == TIMETZOID)
 			refuse_here(node, "type time with time zone",
 						"Its zone depends on the day.");

@@ -246,7 +246,7 @@ signal_text(MaCompile *compile, const char *name, const MaSignal *signal)
 	return MemoryContextStrdup(compile->cxt, s.data);
 }
 
-/* within, since and until; false if the argument is none of them. */
+/* within, since, until; false if it is none of them, or there already. */
 static bool
 named_argument(MaSignal *signal, NamedArgExpr *arg, Period *period,
 			   const char *usage)
@@ -254,17 +254,17 @@ named_argument(MaSignal *signal, NamedArgExpr *arg, Period *period,
 	Node	*value = (Node *) arg->arg;
 	Interval within;
 
-	if (strcmp(arg->name, "within") == 0)
+	if (strcmp(arg->name, "within") == 0 && !signal->windowed)
 	{
 		window_constant(value, &within, usage, arg->location);
 		ma_signal_set_window(signal, &within);
 	}
-	else if (strcmp(arg->name, "since") == 0)
+	else if (strcmp(arg->name, "since") == 0 && period->since == NULL)
 	{
 		period->from = ma_time_bound(value, false, usage);
 		period->since = ma_raw_string(value);
 	}
-	else if (strcmp(arg->name, "until") == 0)
+	else if (strcmp(arg->name, "until") == 0 && period->until == NULL)
 	{
 		period->to = ma_time_bound(value, true, usage);
 		period->until = ma_raw_string(value);
@@ -392,7 +392,7 @@ object_call(MaCompile *compile, FuncCall *call, MaSlotKind kind, Oid type)
 				 errhint("Names here are: %s.", ma_names_allowed(compile)),
 				 ma_expr_at(call->location)));
 	if (object == NULL || list_length(call->args) != 1 ||
-		call->agg_filter != NULL)
+		!ma_raw_is_plain(call))
 		ma_history_wrong_call(psprintf("%s('<name>')", name), call->location);
 	slot =
 		ma_names_add_slot(compile, &param, exprLocation(linitial(call->args)));
@@ -404,15 +404,18 @@ object_call(MaCompile *compile, FuncCall *call, MaSlotKind kind, Oid type)
 	return param;
 }
 
-/* The type of last_value: declared, or that of what it is compared with. */
+/*
+ * The type of last_value: declared, or (hint) that of what it is compared
+ * with; of an object the text is kept.
+ */
 static Oid
-last_value_type(const MaSignal *signal, Oid hint)
+last_value_type(const char *kind, const char *property, Oid hint)
 {
-	Oid type = ma_vocabulary_property(signal->kind, signal->property);
+	Oid type = ma_vocabulary_property(kind, property);
 
 	if (!OidIsValid(type))
 		type = ma_value_type(hint);
-	return OidIsValid(type) ? type : TEXTOID;
+	return type == JSONBOID ? TEXTOID : type;
 }
 
 /* The type of a call's answer, as far as it is certain; else InvalidOid. */
@@ -433,8 +436,8 @@ ma_history_type(Node *node)
 	if (list_length(args) < 2 || ma_raw_string(linitial(args)) == NULL ||
 		ma_raw_string(lsecond(args)) == NULL)
 		return InvalidOid;
-	return ma_vocabulary_property(ma_raw_string(linitial(args)),
-								  ma_raw_string(lsecond(args)));
+	return last_value_type(ma_raw_string(linitial(args)),
+						   ma_raw_string(lsecond(args)), InvalidOid);
 }
 
 /* One of our calls, not compared with a constant. */
@@ -467,7 +470,13 @@ ma_history_call(MaCompile *compile, FuncCall *call, Oid hint)
 				 ma_expr_at(call->location)));
 	slot = add_signal(compile, call, find_call(name), &param);
 	if (slot->signal->function == MA_LAST_VALUE)
-		slot->type = slot->signal->type = last_value_type(slot->signal, hint);
+	{
+		slot->type =
+			last_value_type(slot->signal->kind, slot->signal->property, hint);
+		if (!OidIsValid(slot->type))
+			slot->type = TEXTOID;
+		slot->signal->type = slot->type;
+	}
 	if (strcmp(name, "never") == 0)
 		return (Node *) makeBoolExpr(NOT_EXPR, list_make1(param),
 									 call->location);

@@ -367,6 +367,15 @@ refuse_name(MaCompile *compile, ColumnRef *ref)
 			 (compile->source->names & MA_NAMES_CONTACT) &&
 			 OidIsValid(ma_vocabulary_attribute(first)))
 		meant = psprintf("contact.%s", quote_identifier(first));
+	if (strcmp(first, "event") == 0 &&
+		(compile->source->names & MA_NAMES_HISTORY))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("name \"%s\" is not known here", whole),
+				 errhint("Ask about events: ever('<kind>') filter (where %s "
+						 "...).",
+						 whole),
+				 ma_expr_at(ref->location)));
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("name \"%s\" is not known here", whole),
@@ -407,6 +416,21 @@ side_type(MaCompile *compile, Node *node)
 	return OidIsValid(type) ? ma_value_type(type) : constant_type(node);
 }
 
+/* The types of the sides, if it is an operator on jsonb. */
+static void
+jsonb_operator(const char *op, Oid *left, Oid *right)
+{
+	static const char *const names[] = {"->", "->>", "#>", "#>>", "@>",
+										"<@", "?",	 "?|", "?&"};
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (strcmp(op, names[i]) == 0)
+		{
+			*left = JSONBOID;
+			*right = strchr("@<", op[0]) != NULL ? JSONBOID : TEXTOID;
+		}
+}
+
 /* Operators in all their forms. */
 static Node *
 rewrite_operator(MaCompile *compile, A_Expr *expr, Oid hint)
@@ -434,6 +458,8 @@ rewrite_operator(MaCompile *compile, A_Expr *expr, Oid hint)
 						NUMERICOID;
 			else if (strcmp(op, "||") == 0 || strchr(op, '~') != NULL)
 				left = right = TEXTOID;
+			else
+				jsonb_operator(op, &left, &right);
 			break;
 		case AEXPR_LIKE:
 		case AEXPR_ILIKE:
@@ -494,6 +520,26 @@ check_function_name(FuncCall *call)
 					ma_expr_at(call->location)));
 }
 
+/* Refuses count(purchase) with what was meant. */
+static void
+check_quotes(MaCompile *compile, FuncCall *call)
+{
+	ColumnRef *ref;
+
+	if (!(compile->source->names & MA_NAMES_HISTORY) ||
+		!ma_history_is_name((Node *) call) || call->args == NIL)
+		return;
+	ref = linitial(call->args);
+	if (!IsA(ref, ColumnRef) || list_length(ref->fields) != 1 ||
+		IsA(linitial(ref->fields), A_Star))
+		return;
+	ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+					errmsg("a kind of events stands in quotes"),
+					errhint("Write %s.",
+							quote_literal_cstr(strVal(linitial(ref->fields)))),
+					ma_expr_at(ref->location)));
+}
+
 /* A call of a built-in function, or one about the history. */
 static Node *
 rewrite_call(MaCompile *compile, FuncCall *call, Oid hint)
@@ -505,6 +551,7 @@ rewrite_call(MaCompile *compile, FuncCall *call, Oid hint)
 			   call->location);
 	if (ma_history_is_call((Node *) call))
 		return ma_history_call(compile, call, hint);
+	check_quotes(compile, call);
 	if (call->agg_star || call->agg_distinct || call->agg_filter != NULL ||
 		call->agg_order != NIL || call->agg_within_group ||
 		ma_history_is_name((Node *) call))

@@ -50,6 +50,7 @@ typedef struct MaCompile
 /* predicate_raw.c: what raw nodes are */
 extern const char *ma_raw_call(Node *node);
 extern bool		   ma_raw_is_call(Node *node, const char *name);
+extern bool		   ma_raw_is_plain(const FuncCall *call);
 extern const char *ma_raw_string(Node *node);
 extern const char *ma_raw_number(Node *node);
 extern void		   ma_raw_set_string(A_Const *constant, char *text);

@@ -15,11 +15,12 @@
 /* Longer than anything one waits for. */
 #define SPAN_MAX_YEARS 1000
 
-/* The name of an unqualified call, NULL otherwise. */
+/* The name of an unqualified call, NULL otherwise: of one over a window too. */
 const char *
 ma_raw_call(Node *node)
 {
 	if (node == NULL || !IsA(node, FuncCall) ||
+		((FuncCall *) node)->over != NULL ||
 		list_length(((FuncCall *) node)->funcname) != 1)
 		return NULL;
 	return strVal(linitial(((FuncCall *) node)->funcname));
@@ -31,6 +32,15 @@ ma_raw_is_call(Node *node, const char *name)
 	const char *called = ma_raw_call(node);
 
 	return called != NULL && strcmp(called, name) == 0;
+}
+
+/* Has the call nothing but arguments: no distinct, filter or order? */
+bool
+ma_raw_is_plain(const FuncCall *call)
+{
+	return !call->agg_star && !call->agg_distinct &&
+		   call->agg_filter == NULL && call->agg_order == NIL &&
+		   !call->agg_within_group && !call->func_variadic;
 }
 
 /* A string constant, NULL if the node is none. */
@@ -55,9 +65,23 @@ explain_interval(void *arg)
 	errhint("Write an interval such as '30 days', '1 year' or '36 hours'.");
 }
 
-/* A string as an interval; an error, with its position, if it is none. */
+/* Is a text a number, which is not 0, and nothing else? */
+static bool
+is_number(const char *text)
+{
+	const char *digits = text + strspn(text, " ");
+
+	digits += strspn(digits, "+-");
+	return strspn(digits, ".0123456789 ") == strlen(digits) &&
+		   strpbrk(digits, "123456789") != NULL;
+}
+
+/*
+ * A string as an interval; an error, with its position, if it is none. A bare
+ * number would be seconds, which nobody who forgets the unit means.
+ */
 static void
-read_interval(const char *text, int location, Interval *span)
+read_interval(const char *text, int32 typmod, int location, Interval *span)
 {
 	ErrorContextCallback callback = {
 		.callback = explain_interval,
@@ -65,10 +89,15 @@ read_interval(const char *text, int location, Interval *span)
 		.previous = error_context_stack,
 	};
 
+	if (typmod < 0 && is_number(text))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_DATETIME_FORMAT),
+						errmsg("interval \"%s\" has no unit", text),
+						errhint("Write '%s days', for example.", text),
+						ma_expr_at(location)));
 	error_context_stack = &callback;
-	*span = *DatumGetIntervalP(
-		DirectFunctionCall3(interval_in, CStringGetDatum(text),
-							ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	*span = *DatumGetIntervalP(DirectFunctionCall3(
+		interval_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
+		Int32GetDatum(typmod)));
 	error_context_stack = callback.previous;
 }
 
@@ -95,19 +124,22 @@ bool
 ma_raw_interval(Node *node, Interval *span)
 {
 	const char *text;
+	int32		typmod = -1; /* interval '30' day: days */
+	Oid			type;
 
 	if (node != NULL && IsA(node, TypeCast))
 	{
 		TypeCast *cast = (TypeCast *) node;
 
-		if (typenameTypeId(NULL, cast->typeName) != INTERVALOID)
+		typenameTypeIdAndMod(NULL, cast->typeName, &type, &typmod);
+		if (type != INTERVALOID)
 			return false;
 		node = cast->arg;
 	}
 	text = ma_raw_string(node);
 	if (text == NULL)
 		return false;
-	read_interval(text, exprLocation(node), span);
+	read_interval(text, typmod, exprLocation(node), span);
 	check_length(span, exprLocation(node));
 	return true;
 }

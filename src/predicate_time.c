@@ -206,6 +206,15 @@ elapsed_comparison(MaCompile *compile, MaSlotKind kind, Node *time,
 	Node	   *param;
 	int			inner;
 
+	if (compile->source->names == MA_NAMES_EVENT)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("what an event must be like cannot depend on the "
+						"present"),
+				 errdetail("It is looked at once, when it comes."),
+				 errhint("Write count('<kind>', within => '30 days') and the "
+						 "like, or compare with a date."),
+				 ma_expr_at(location)));
 	if (op == MA_EQ || op == MA_NE)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -293,7 +302,7 @@ span_comparison(MaCompile *compile, Node *side, MaOperator op, Node *other,
 		last->funcname = list_make1(makeString("last_at"));
 		time = (Node *) last;
 	}
-	else if (list_length(call->args) != 1 || call->agg_filter != NULL)
+	else if (list_length(call->args) != 1 || !ma_raw_is_plain(call))
 		ma_history_wrong_call(usage, call->location);
 	return elapsed_comparison(compile,
 							  elapsed ? MA_SLOT_ELAPSED : MA_SLOT_REMAINING,
@@ -330,7 +339,7 @@ ma_time_anniversary(MaCompile *compile, FuncCall *call)
 						"expression"),
 				 errhint("Names here are: %s.", ma_names_allowed(compile)),
 				 ma_expr_at(call->location)));
-	if (list_length(call->args) != 1 || call->agg_filter != NULL ||
+	if (list_length(call->args) != 1 || !ma_raw_is_plain(call) ||
 		IsA(linitial(call->args), NamedArgExpr))
 		ma_history_wrong_call("anniversary(contact.<date>)", call->location);
 	date = ma_names_rewrite(compile, linitial(call->args), DATEOID);

@@ -139,8 +139,7 @@ ma_was_call(MaCompile *compile, FuncCall *call)
 	if (call->args != NIL)
 		attribute = attribute_of(linitial(call->args));
 	if (attribute == NULL || list_length(call->args) < 2 ||
-		list_length(call->args) > 3 || call->agg_filter != NULL ||
-		call->agg_distinct || call->agg_star ||
+		list_length(call->args) > 3 || !ma_raw_is_plain(call) ||
 		!is_constant(lsecond(call->args)) ||
 		(list_length(call->args) == 3 &&
 		 (!IsA(lthird(call->args), NamedArgExpr) ||

@@ -3,8 +3,8 @@
  *	  JSON values as typed values, without ever raising an error.
  *
  * Properties and attributes are JSON; predicates compare them as text,
- * numeric, boolean, date, timestamp or timestamptz. A value that does not
- * convert is null: data that came in yesterday must not fail the INSERT of
+ * numeric, boolean, date, timestamp, timestamptz or, as it is, jsonb. A value
+ * that does not convert is null: data that came in yesterday must not fail the INSERT of
  * today. Times without a zone mean mautomate.timezone (the caller has made it
  * the session's); words such as "now" are no times here.
  */
@@ -32,7 +32,8 @@
 
 /*
  * The type that values declared as `type` are handled as: one of text,
- * numeric, boolean, date, timestamp, timestamptz; InvalidOid if none fits.
+ * numeric, boolean, date, timestamp, timestamptz, jsonb; InvalidOid if none
+ * fits.
  */
 Oid
 ma_value_type(Oid type)
@@ -56,7 +57,10 @@ ma_value_type(Oid type)
 		case DATEOID:
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
+		case JSONBOID:
 			return type;
+		case JSONOID:
+			return JSONBOID;
 		default:
 			return InvalidOid;
 	}
@@ -223,11 +227,13 @@ ma_value_from_text(const char *text, int length, Oid type, bool *isnull)
 	return (Datum) 0;
 }
 
-/* A JSON scalar as a value of one of the types of ma_value_type(). */
+/* A JSON value as one of the types of ma_value_type(). */
 Datum
 ma_value_from_json(const JsonbValue *value, Oid type, bool *isnull)
 {
 	*isnull = false;
+	if (type == JSONBOID)
+		return JsonbPGetDatum(JsonbValueToJsonb((JsonbValue *) value));
 	switch (value->type)
 	{
 		case jbvString:

@@ -5,6 +5,11 @@ create function mautomate_internal.value_text(jsonb, text[]) returns text
   as 'MODULE_PATHNAME', 'mautomate_value';
 comment on function mautomate_internal.value_text(jsonb, text[]) is
   'the value at a path of keys as text; null if there is none';
+create function mautomate_internal.value_jsonb(jsonb, text[]) returns jsonb
+  language c immutable strict parallel safe
+  as 'MODULE_PATHNAME', 'mautomate_value';
+comment on function mautomate_internal.value_jsonb(jsonb, text[]) is
+  'the value at a path of keys as it is; null if there is none, or JSON null';
 create function mautomate_internal.value_numeric(jsonb, text[]) returns numeric
   language c immutable strict parallel safe
   as 'MODULE_PATHNAME', 'mautomate_value';

@@ -10,6 +10,7 @@ select mautomate.define_event('buy', '{"amount": "numeric", "shop": "text"}'), m
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 set client_min_messages = notice;
+select mautomate.identify('r') > 0 as known;
 
 -- positions count characters, not bytes
 select mautomate.create_list('r', $$contact.é = 'ü' and contact.renewal = 'soon'$$);
@@ -52,7 +53,35 @@ select mautomate.create_list('r', $$contact.renewal + interval '1 day' > now() +
 select mautomate.create_list('r', $$contact.renewal > 'tomorrow'$$);
 select mautomate.create_list('r', $$contact.renewal > current_date$$);
 select mautomate.create_list('r', $$anniversary(contact.stage)$$);
+-- without a unit an interval would be seconds; with one of SQL it is that
+select mautomate.create_list('r', $$count('buy', within => '30') > 1$$);
+select mautomate.create_list('r', $$remaining(contact.renewal) < ' -7'$$);
+select mautomate.create_list('r_span', $$count('buy', within => interval '90' day) > 1 and remaining(contact.renewal) < '0' and elapsed('buy') > interval '12' month$$);
+select condition from mautomate.explain_list('r_span', 'r');
+select mautomate.drop_list('r_span');
+-- what an event must be like is looked at once
+select mautomate.create_list('r', $$ever('buy') filter (where event.occurred_at > now() - interval '7 days')$$);
+select mautomate.create_list('r', $$ever('buy') filter (where elapsed(event.at) > '7 days')$$);
+select mautomate.create_score_rule('r_points', 'b', 1, event => 'buy', condition => $$now() > '2026-01-01'$$);
+-- calls have arguments, nothing else
+select mautomate.create_list('r', $$count('buy') over () > 1$$);
+select mautomate.create_list('r', $$elapsed(distinct contact.renewal) > '1 day'$$);
+select mautomate.create_list('r', $$in_list('r_loyal' order by 1)$$);
+select mautomate.create_list('r', $$has_tag(distinct 'x')$$);
+select mautomate.create_list('r', $$was(contact.stage, 'x' order by 1)$$);
+select mautomate.create_list('r', $$anniversary(contact.renewal order by 1)$$);
+select mautomate.create_list('r', $$count('buy', within => '1 day', within => '2 days') > 1$$);
+select mautomate.create_list('r', $$count(buy) > 1$$);
+-- values
+select mautomate.create_list('r', $$abs(contact.n) > 1$$);
+select mautomate.create_list('r', $$contact.renewal > '31.12.2026'$$);
+select mautomate.create_list('r_notice', $$sum('buy', 'shop') > 1$$);
+select mautomate.drop_list('r_notice');
+select mautomate.create_list('r', $$contact.x @? '$.a'$$);
+select mautomate.define_attribute('r_x', 'interval');
+select mautomate.define_event('r_x', '{"at": "time"}');
 -- the form
+select mautomate.create_list('r', $$true and$$);
 select mautomate.create_list('r', $$ $$);
 select mautomate.create_list('r', $$true, false$$);
 select mautomate.create_list('r', $$true as x$$);
