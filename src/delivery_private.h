@@ -95,6 +95,10 @@ extern bool		   ma_delivery_full(const MaRoute *route);
 extern void		   ma_delivery_rest(MaRoute *route);
 extern void		   ma_delivery_rest_for(MaRoute *route, int seconds);
 
+/* delivery_ready.c */
+extern bool ma_delivery_ready(MaRoute *route);
+extern void ma_delivery_pause(const MaChannel *channel, const char *reason);
+
 /* delivery_claim.c */
 extern int	ma_delivery_claim(MaSender *sender, int max);
 extern void ma_delivery_dispatch(MaSender *sender, MaRoute *route);

@@ -87,9 +87,7 @@ store(MaSender *sender, MaRoute *route)
 	reason = psprintf("%.1f %% of the last %d attempts failed; the last: %s",
 					  100 * share, pace->pause_of,
 					  route->last_failure ? route->last_failure : "unknown");
-	ma_pause_begin(channel->channel_id, reason, true);
-	ereport(LOG,
-			(errmsg("channel \"%s\" is paused: %s", channel->name, reason)));
+	ma_delivery_pause(channel, reason);
 }
 
 /* Takes from the transport what came back. */

@@ -12,7 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "delivery_private.h"
-#include "guc.h"
+#include "secret.h"
 
 /* How many messages of a log channel are claimed at once. */
 #define LOG_BATCH 1000
@@ -25,7 +25,6 @@ static void start_transport(MaSender *sender, MaRoute *route);
 static void configure(const MaChannel *channel, MaTransportConfig *config);
 static MaTransportRelay relay_of(const MaRelay *relay);
 static void configure_web(const MaChannelHttp *http, MaTransportWeb *web);
-static const char *secret_path(const char *file);
 
 /* Brings the routes in line with the channels. Needs a transaction. */
 void
@@ -170,7 +169,7 @@ relay_of(const MaRelay *relay)
 	result.ca_file = relay->ca_file;
 	result.user = relay->user;
 	result.auth = relay->auth;
-	result.password_file = secret_path(relay->password_file);
+	result.password_file = ma_secret_path(relay->password_file);
 	return result;
 }
 
@@ -178,11 +177,11 @@ relay_of(const MaRelay *relay)
 static void
 configure_web(const MaChannelHttp *http, MaTransportWeb *web)
 {
-	web->url_file = secret_path(http->url_file);
-	web->token_file = secret_path(http->token_file);
+	web->url_file = ma_secret_path(http->url_file);
+	web->token_file = ma_secret_path(http->token_file);
 	web->token_header = http->token_header;
 	web->token_prefix = http->token_prefix;
-	web->sign_file = secret_path(http->sign_file);
+	web->sign_file = ma_secret_path(http->sign_file);
 	web->sign_header = http->sign_header;
 	web->time_header = http->time_header;
 	web->success = http->success;
@@ -192,14 +191,6 @@ configure_web(const MaChannelHttp *http, MaTransportWeb *web)
 	web->retry_values = http->retry_values;
 	web->id_path = http->id_path;
 	web->allow_private = http->allow_private;
-}
-
-/* Where a secret is; NULL is none. */
-static const char *
-secret_path(const char *file)
-{
-	return file == NULL ? NULL :
-						  psprintf("%s/%s", ma_guc_secrets_directory, file);
 }
 
 /* Is there a transport that is gone and owes nothing? */

@@ -9,18 +9,17 @@
  */
 #include "postgres.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "common/base64.h"
 #include "common/hmac.h"
 #include "common/sha2.h"
 #include "port/pg_bswap.h"
-#include "storage/fd.h"
 #include "utils/memutils.h"
 
 #include "guc.h"
+#include "secret.h"
 #include "token.h"
 
 #define BODY_BYTES		17
@@ -28,94 +27,118 @@
 #define TOKEN_BYTES		(BODY_BYTES + SIGNATURE_BYTES)
 #define TOKEN_LENGTH	(TOKEN_BYTES / 3 * 4)
 
-/* The key: fewer bytes can be guessed, more say nothing more. */
+/* A key of fewer bytes can be guessed. */
 #define KEY_MIN 16
-#define KEY_MAX 1024
 
 StaticAssertDecl(TOKEN_BYTES % 3 == 0, "tokens need no padding");
+
+/* A file that changed less than so many seconds ago may change unseen. */
+#define SETTLED_AFTER 2
 
 /* The key file as it was last read. */
 static struct
 {
-	char  *path; /* NULL: never */
-	time_t changed;
-	off_t  size;
-	int	   length;
-	uint8  key[KEY_MAX];
+	char	   *path; /* NULL: never */
+	struct stat st;
+	bool		settled; /* a change since would show in st */
+	int			length;
+	char		key[MA_SECRET_MAX];
 } cached;
 
-/* Where the key is; a setting that is missing is an error. */
-static char *
-key_path(void)
+/* What is wrong with the settings that say where the key is; NULL: nothing. */
+static const char *
+wrong_setting(void)
 {
-	if (ma_guc_secrets_directory[0] == '\0' ||
-		ma_guc_token_key_file[0] == '\0')
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("setting %s is empty", ma_guc_token_key_file[0] == '\0' ?
-											   "mautomate.token_key_file" :
-											   "mautomate.secrets_directory"),
-			 errhint("Put the directory of the files with secrets into "
-					 "postgresql.conf.")));
+	if (ma_guc_secrets_directory[0] == '\0')
+		return "setting mautomate.secrets_directory is empty";
+	if (ma_guc_token_key_file[0] == '\0')
+		return "setting mautomate.token_key_file is empty";
 	if (strchr(ma_guc_token_key_file, '/') != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("setting mautomate.token_key_file must be a bare "
-						"file name")));
-	return psprintf("%s/%s", ma_guc_secrets_directory, ma_guc_token_key_file);
+		return "setting mautomate.token_key_file must be a bare file name";
+	return NULL;
 }
 
-/* Raises that the key cannot be used. */
-static void
-refuse_key(const char *path, const char *detail)
+/* Is the file still the one that was read last? */
+static bool
+is_cached(const char *path, const struct stat *st)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("cannot use the key file \"%s\"", path),
-			 errdetail("%s", detail),
-			 errhint("Make one, readable by the server only: openssl rand "
-					 "-hex 32")));
+	const struct stat *old = &cached.st;
+
+	return cached.path != NULL && strcmp(cached.path, path) == 0 &&
+		   cached.settled && old->st_dev == st->st_dev &&
+		   old->st_ino == st->st_ino && old->st_size == st->st_size &&
+		   old->st_ctim.tv_sec == st->st_ctim.tv_sec &&
+		   old->st_ctim.tv_nsec == st->st_ctim.tv_nsec;
 }
 
-/* Reads the key unless the file is still the one that was read last. */
-static void
-load_key(void)
+/*
+ * Reads the key unless the file is still the one that was read last; returns
+ * why it cannot be used, NULL if it can. The clock of files ticks slowly: one
+ * that has just changed is read again.
+ */
+static const char *
+load_key(const char *path)
 {
-	char	   *path = key_path();
-	struct stat st;
-	int			fd;
-	int			length;
+	struct stat		st;
+	struct timespec now;
+	const char	   *refusal;
 
 	if (stat(path, &st) != 0)
-		refuse_key(path, strerror(errno));
-	if (cached.path != NULL && strcmp(cached.path, path) == 0 &&
-		cached.changed == st.st_mtime && cached.size == st.st_size)
-		return;
-	fd = OpenTransientFile(path, O_RDONLY | PG_BINARY);
-	if (fd < 0)
-		refuse_key(path, strerror(errno));
-	length = read(fd, cached.key, KEY_MAX);
-	CloseTransientFile(fd);
-	while (length > 0 &&
-		   (cached.key[length - 1] == '\n' || cached.key[length - 1] == '\r'))
-		length--;
-	if (length < KEY_MIN)
-		refuse_key(path,
-				   psprintf("A key has at least %d characters.", KEY_MIN));
+		return strerror(errno);
+	if (is_cached(path, &st))
+		return NULL;
+	clock_gettime(CLOCK_REALTIME, &now);
+	refusal = ma_secret_read(path, cached.key, &cached.length);
 	if (cached.path != NULL)
 		pfree(cached.path);
+	cached.path = NULL;
+	if (refusal != NULL)
+		return refusal;
+	if (cached.length < KEY_MIN)
+		return psprintf("A key has at least %d characters.", KEY_MIN);
 	cached.path = MemoryContextStrdup(TopMemoryContext, path);
-	cached.changed = st.st_mtime;
-	cached.size = st.st_size;
-	cached.length = length;
+	cached.st = st;
+	cached.settled = now.tv_sec - st.st_ctim.tv_sec > SETTLED_AFTER;
+	return NULL;
 }
 
 /* Is there a key? An error if not. */
 void
 ma_token_check_key(void)
 {
-	load_key();
+	const char *wrong = wrong_setting();
+	const char *refusal;
+	char	   *path;
+
+	if (wrong != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("%s", wrong),
+				 errhint("Put the directory of the files with secrets "
+						 "into postgresql.conf.")));
+	path = ma_secret_path(ma_guc_token_key_file);
+	refusal = load_key(path);
+	if (refusal != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("cannot use the key file \"%s\"", path),
+				 errdetail("%s", refusal),
+				 errhint("Make one, readable by the server only: openssl rand "
+						 "-hex 32")));
+}
+
+/* Why links cannot be signed, for a person; NULL if they can. */
+char *
+ma_token_refusal(void)
+{
+	const char *wrong = wrong_setting();
+	const char *refusal;
+
+	if (wrong != NULL)
+		return pstrdup(wrong);
+	refusal = load_key(ma_secret_path(ma_guc_token_key_file));
+	return refusal == NULL ? NULL :
+							 psprintf("cannot use the key file \"%s\": %s",
+									  ma_guc_token_key_file, refusal);
 }
 
 /* Signs a body. */
@@ -125,8 +148,9 @@ sign(const uint8 *body, uint8 *signature)
 	pg_hmac_ctx *hmac = pg_hmac_create(PG_SHA256);
 	uint8		 digest[PG_SHA256_DIGEST_LENGTH];
 
-	load_key();
-	if (hmac == NULL || pg_hmac_init(hmac, cached.key, cached.length) < 0 ||
+	ma_token_check_key();
+	if (hmac == NULL ||
+		pg_hmac_init(hmac, (uint8 *) cached.key, cached.length) < 0 ||
 		pg_hmac_update(hmac, body, BODY_BYTES) < 0 ||
 		pg_hmac_final(hmac, digest, sizeof(digest)) < 0)
 		elog(ERROR, "could not sign a token");

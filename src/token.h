@@ -14,6 +14,7 @@ typedef enum MaTokenPurpose
 } MaTokenPurpose;
 
 extern void	 ma_token_check_key(void);
+extern char *ma_token_refusal(void);
 extern char *ma_token_make(MaTokenPurpose purpose, int64 message_id,
 						   TimestampTz enqueued_at);
 extern bool	 ma_token_read(const char *token, MaTokenPurpose purpose,

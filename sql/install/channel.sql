@@ -73,7 +73,7 @@ comment on function mautomate.create_channel(text, text, jsonb) is
   'unsubscribe, an address, and list_id are for the headers List-Unsubscribe and List-Id; feedback_id ends Feedback-ID, after template and channel. '
   'links: where your pages are: with "https://example.com/mail" links.unsubscribe is https://example.com/mail/unsubscribe/TOKEN, and a mail in which it stands also has it in List-Unsubscribe, for one click (RFC 8058); unsubscribe() is for that page. It is signed with the key in mautomate.token_key_file. '
   'Of both: {"links", "verify": true, "ca_file", "connections": 4, "in_doubt": "resend" | "hold", "connect_timeout": "15 s", "reply_timeout": "60 s", "timeout": "10 min", "idle_timeout": "20 s"}; '
-  'a file is the bare name of one in setting mautomate.secrets_directory, read anew whenever it is needed, ca_file a path; '
+  'a file is the bare name of one in setting mautomate.secrets_directory, read anew whenever it is needed, ca_file a path; one that cannot be read pauses the channel until resume_channel(); '
   'in_doubt is what happens to a message of which the server may or may not have taken the last byte. '
   'Of all: "rate": {"per_second" | "per_minute" | "per_hour" | "per_day": n, "burst": one second''s} for the channel, "domains": {"gmail.com": {"rate", "connections"}, "*": ...} for each domain of addresses ("*": for each other one), connections being messages under way at once; '
   '"warm_up": [{"day": 1, "messages": 50}, ...] or {"start": 50, "growth": 1.5, "days": 30}, days of mautomate.timezone from the first message on, without limit after the last; '

@@ -34,3 +34,17 @@ comment on column mautomate.messages.in_doubt is
   'how many attempts ended so that the server may or may not have taken it';
 comment on column mautomate.messages.due_at is
   'when it is to be sent or tried again; null: at once, or never again';
+
+create view mautomate.outbox_status as
+  select c.name as channel, o.state, count(*) as messages,
+         min(m.enqueued_at) as oldest, p.reason as paused
+  from mautomate_internal.outbox o
+  join mautomate_internal.message m using (message_id)
+  join mautomate_internal.channel c on c.channel_id = o.channel_id
+  left join (
+    select channel_id, coalesce(reason, 'by hand') as reason
+    from mautomate_internal.channel_pause
+  ) p on p.channel_id = o.channel_id
+  group by c.channel_id, c.name, o.state, p.reason;
+comment on view mautomate.outbox_status is
+  'messages that have not reached a final state, by channel and state; paused: why their channel is, null if it is not';

@@ -142,16 +142,6 @@ comment on function mautomate.resend_message(bigint) is
   'sends a message again, whatever became of it, with the same Message-ID and text; false if it is on its way anyhow. '
   'Errors: 42704 for an unknown id, 55006 while it is being sent.';
 
-create view mautomate.outbox_status as
-  select c.name as channel, o.state, count(*) as messages,
-         min(m.enqueued_at) as oldest
-  from mautomate_internal.outbox o
-  join mautomate_internal.message m using (message_id)
-  join mautomate_internal.channel c on c.channel_id = o.channel_id
-  group by c.name, o.state;
-comment on view mautomate.outbox_status is
-  'messages that have not reached a final state, by channel and state';
-
 create procedure mautomate.deliver(max_items int default 1000)
   language c as 'MODULE_PATHNAME', 'mautomate_deliver';
 comment on procedure mautomate.deliver(int) is

@@ -141,12 +141,64 @@ secret('token', "new\n");
 send_one('sms');
 ($got) = requests();
 is($got->{headers}{authorization}, 'Bearer new', 'a new token is used at once');
+
+# without it the channel is paused, and its messages wait
+sub pauses
+{
+	my ($channel, $template, $why, $mend) = @_;
+	my $id = send_one($template);
+	is( value("select m.state, m.attempts, s.paused, s.reason
+			from mautomate.messages m
+			join mautomate.stat_channels s using (channel)
+			where message_id = $id"),
+		"pending|0|t|$why", "paused: $why");
+	is(scalar(requests()), 0, 'nothing was sent');
+	is( value("select paused from mautomate.outbox_status
+			where channel = '$channel'"), $why, 'outbox_status tells why');
+	my $told = value("select (e).passed, (e).detail, (e).fix
+		from mautomate.explain_message('ann', '$id') e limit 1");
+	is($told =~ s/ since .*: c/ since ...: c/r,
+		qq(f|"$channel" is paused since ...: $why|)
+		. "select mautomate.resume_channel('$channel');",
+		'explain_message tells on top');
+	value("select mautomate.resume_channel('$channel')");
+	value('call mautomate.deliver()');
+	is(value("select paused from mautomate.stat_channels
+			where channel = '$channel'"), 't', 'resumed too early');
+	$mend->();
+	value('call mautomate.deliver()');
+	is(became($id), 'pending|', 'waits to be resumed');
+	value("select mautomate.resume_channel('$channel')");
+	value('call mautomate.deliver()');
+	like(became($id), qr/^sent\|/, 'and is sent then');
+	return;
+}
+
+my $missing = 'cannot use the file "token": ';
 unlink "$secrets/token";
-$id = send_one('sms');
-is(value("select state, reason from mautomate.messages where message_id = $id"),
-	'retry|cannot read the file of the token: No such file or directory',
-	'without it nothing is sent');
-is(scalar(requests()), 0, 'really nothing');
+pauses('sms', 'sms', $missing . 'No such file or directory',
+	sub { secret('token', "new\n"); });
+secret('token', '');
+pauses('sms', 'sms', $missing . 'it is empty', sub { secret('token', 'new'); });
+secret('token', "two\nlines\n");
+pauses('sms', 'sms', $missing . 'it is not one line',
+	sub { secret('token', 'new'); });
+unlink "$secrets/token";
+mkdir "$secrets/token";
+pauses('sms', 'sms', $missing . 'it is not a file',
+	sub { rmdir "$secrets/token"; secret('token', "new\n"); });
+secret('token', 'x' x 5000);
+pauses('sms', 'sms', $missing . 'it is too large',
+	sub { secret('token', "new\n"); });
+unlink "$secrets/key";
+pauses('hook', 'hook', 'cannot use the file "key": No such file or directory',
+	sub { secret('key', "s3cret\n"); });
+
+# who has nothing to send is not paused
+unlink "$secrets/token";
+value('call mautomate.deliver()');
+is(value('select count(*) from mautomate.stat_channels where paused'), 0,
+	'nothing to send');
 secret('token', "new\n");
 
 # URLs, headers, forms, other addresses

@@ -101,6 +101,18 @@ SKIP:
 			is($mail->{text}, "Dear Ann \x{e9},\n.\nbye\n", 'whole');
 			is($mail->{subject}, "For Ann \x{e9}", 'with its subject');
 		}
+		unlink "$folder/password";
+		is(send_one(), 'pending|', "$mode: no file of the password");
+		is( value(q[select paused || ': ' || reason
+				from mautomate.stat_channels]),
+			'true: cannot use the file "password": No such file or directory',
+			'pauses the channel');
+		secret("secret\n");
+		value(q[select mautomate.resume_channel('mail')]);
+		value('call mautomate.deliver()');
+		is( value(q[select distinct state from mautomate.messages
+				where state <> 'cancelled']), 'sent',
+			'which goes on with it');
 		secret("wrong");
 		like(send_one(), qr/^retry\|(535|greeting: )/, "$mode: wrong password");
 		secret("secret");

@@ -139,6 +139,43 @@ is(value(q[select state from mautomate.messages order by message_id desc
 value(q[select mautomate.unsuppress('ann@example.com')]);
 is(value(unsubscribe($token)), 'unsubscribed|true|true', 'again later');
 
+# without the key its channel is paused, the messages wait; with it they go
+unlink "$secrets/token_key";
+value(q[select mautomate.unsuppress('ann@example.com')]);
+my $waiting = value(q[select mautomate.send('ann', 'news')]);
+value('call mautomate.deliver()');
+my $state = "select m.state, m.attempts, s.reason
+	from mautomate.messages m join mautomate.stat_channels s using (channel)
+	where message_id = $waiting";
+is( value($state),
+	'pending|0|cannot use the key file "token_key": No such file or directory',
+	'no key, no mail');
+like( value("select detail from mautomate.explain_message('ann', '$waiting')
+	limit 1"), qr/"mail" is paused since .*: cannot use the key file/,
+	'explain_message tells why');
+write_key('one key of the shop, and a secret one');
+value(q[select mautomate.resume_channel('mail');
+	select mautomate.cancel_message(] . $waiting . ')');
+
+# a key of the same length at the same time is another one all the same
+my $first_key = 'one key of the shop, and a secret one';
+my $other_key = $first_key =~ s/one/two/r;
+my $path = "$secrets/token_key";
+my ($told, $refused) = ('', '');
+$node->psql('postgres', unsubscribe($token) . ";
+\\! touch -r $path $path.time
+\\! printf '$other_key\\n' >$path
+\\! touch -r $path.time $path
+" . unsubscribe($token) . ";
+\\! printf '$first_key\\n' >$path
+\\! touch -r $path.time $path
+" . unsubscribe($token), stdout => \$told, stderr => \$refused,
+	on_error_stop => 0);
+is($told, "unsubscribed|true|true\nunsubscribed|true|false",
+	'with the key as it was, in one session');
+like($refused, qr/^psql:<stdin>:\d+: ERROR:  the token is not valid\n/,
+	'and not with the other of the same length and time');
+
 # a new key makes all links worthless, without a restart
 write_key('another key: the first one became known');
 like(failure(unsubscribe($token)), qr/not valid/, 'signed with another key');
