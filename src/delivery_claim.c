@@ -74,10 +74,15 @@ ma_delivery_dispatch(MaSender *sender, MaRoute *route)
 		finish->reason =
 			letter->refusal != NULL ? letter->refusal : letter->failure;
 		finish->state = letter->refusal != NULL ? MA_FINISH_REFUSED :
-						letter->failure != NULL ? MA_FINISH_FAILED :
-												  MA_FINISH_SENT;
+						letter->failure == NULL ? MA_FINISH_SENT :
+						letter->passing			? MA_FINISH_RETRY :
+												  MA_FINISH_FAILED;
+		if (finish->state == MA_FINISH_RETRY)
+			ma_delivery_try_later(route, finish, letter->attempt,
+								  letter->first_tried_at);
 		route->traffic.sent += finish->state == MA_FINISH_SENT;
 		route->traffic.failed += finish->state == MA_FINISH_FAILED;
+		route->traffic.tried_again += finish->state == MA_FINISH_RETRY;
 	}
 	if (route->lane.alone)
 		ma_outbox_written(&route->lane, route->claimed, route->claimed_count);

@@ -113,6 +113,8 @@ extern void		 ma_delivery_record(MaSender *sender, MaResults *results);
 extern void		 ma_delivery_count(MaSender *sender, bool all);
 extern void		 ma_delivery_acknowledge(MaSender		 *sender,
 										 const MaResults *results);
+extern void		 ma_delivery_try_later(const MaRoute *route, MaFinish *finish,
+									   int attempt, TimestampTz first_tried_at);
 extern MaFinish *ma_delivery_result(MaResults *results, const MaRoute *route,
 									int64 message_id, int priority);
 

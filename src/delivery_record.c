@@ -30,8 +30,6 @@ static void judge(MaRoute *route, const MaTransportResult *outcome,
 				  MaFinish *finish);
 static void wait_as_told(MaRoute *route, const MaTransportResult *outcome,
 						 MaFinish *finish, TimestampTz now);
-static void try_later(const MaPace *pace, MaFinish *finish,
-					  const MaFlight *flight, TimestampTz now);
 static void note(MaRoute *route, const MaFlight *flight,
 				 const MaTransportResult *outcome, const MaFinish *finish);
 static void store(MaSender *sender, MaRoute *route);
@@ -94,7 +92,6 @@ store(MaSender *sender, MaRoute *route)
 static void
 collect(MaRoute *route, TimestampTz now, MaResults *results)
 {
-	const MaPace	 *pace = &ma_channel_find(route->lane.channel_id)->pace;
 	MaTransportResult outcome;
 
 	if (route->transport == NULL)
@@ -112,7 +109,8 @@ collect(MaRoute *route, TimestampTz now, MaResults *results)
 		judge(route, &outcome, finish);
 		if (finish->state == MA_FINISH_RETRY ||
 			finish->state == MA_FINISH_IN_DOUBT)
-			try_later(pace, finish, flight, now);
+			ma_delivery_try_later(route, finish, flight->attempt,
+								  flight->first_tried_at);
 		if (finish->state == MA_FINISH_RETRY && outcome.retry_after > 0)
 			wait_as_told(route, &outcome, finish, now);
 		if (flight->address != NULL)
@@ -207,13 +205,15 @@ wait_as_told(MaRoute *route, const MaTransportResult *outcome,
  * together does not come back together. A message that has been tried for too
  * long has failed.
  */
-static void
-try_later(const MaPace *pace, MaFinish *finish, const MaFlight *flight,
-		  TimestampTz now)
+void
+ma_delivery_try_later(const MaRoute *route, MaFinish *finish, int attempt,
+					  TimestampTz first_tried_at)
 {
-	double delay = pace->retry_first;
+	const MaPace *pace = &ma_channel_find(route->lane.channel_id)->pace;
+	double		  delay = pace->retry_first;
+	TimestampTz	  now = ma_now();
 
-	if (now - flight->first_tried_at >= pace->give_up)
+	if (now - first_tried_at >= pace->give_up)
 	{
 		double days = pace->give_up / USECS_PER_DAY;
 		double hours = pace->give_up / USECS_PER_HOUR;
@@ -225,7 +225,7 @@ try_later(const MaPace *pace, MaFinish *finish, const MaFlight *flight,
 					 finish->reason ? finish->reason : "");
 		return;
 	}
-	for (int i = 1; i < flight->attempt && delay < pace->retry_most; i++)
+	for (int i = 1; i < attempt && delay < pace->retry_most; i++)
 		delay *= pace->retry_factor;
 	delay = Min(delay, pace->retry_most);
 	delay *= 1 - pace->retry_spread +

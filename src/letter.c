@@ -226,6 +226,35 @@ is_like(const char *kind, const char *address)
 	return strcmp(kind, is_email ? "email" : "phone") == 0;
 }
 
+/*
+ * Was it we who were told to stop? What a function raises, like the cancel of
+ * a query elsewhere, has the same code.
+ */
+static bool
+is_cancel(const ErrorData *edata)
+{
+	return edata->sqlerrcode == ERRCODE_QUERY_CANCELED &&
+		   edata->funcname != NULL &&
+		   strcmp(edata->funcname, "ProcessInterrupts") == 0;
+}
+
+/* May the same go well at another time, with nothing changed? */
+static bool
+may_pass(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_CONNECTION_EXCEPTION:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_CONFIG_FILE_ERROR:
+			return true;
+		default:
+			return sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+	}
+}
+
 /* Renders one letter in a subtransaction; an error is its failure. */
 static void
 render(const MaChannel *channel, Draft *draft)
@@ -262,8 +291,9 @@ render(const MaChannel *channel, Draft *draft)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(cxt);
 		CurrentResourceOwner = owner;
-		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		if (is_cancel(edata))
 			ReThrowError(edata);
+		draft->letter->passing = may_pass(edata->sqlerrcode);
 		draft->letter->failure =
 			edata->detail == NULL ?
 				edata->message :

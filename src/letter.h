@@ -30,6 +30,7 @@ typedef struct MaLetter
 							 * the contact's address that says where */
 	char		   *refusal; /* why the gate refuses it */
 	char		   *failure; /* why it could not be rendered */
+	bool			passing; /* which may pass by itself */
 	char		   *sender;	 /* envelope; smtp only */
 	StringInfoData	content; /* headers and body; smtp only */
 	MaLetterRequest request; /* http only */

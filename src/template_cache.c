@@ -276,8 +276,8 @@ load_data(MaTemplateVariant *variant, Jsonb *data, const char *owner)
 
 		ma_doc_get(&root, keys[i], &node);
 		variant->data[i].name = keys[i];
-		variant->data[i].function = ma_doc_text(&node);
-		variant->data[i].owner = owner;
+		variant->data[i].call =
+			ma_template_call_new(ma_doc_text(&node), owner, false);
 	}
 }
 

@@ -152,8 +152,9 @@ ma_template_load_files(Jsonb *files, const char *owner,
 			ma_template_parse(file_text(&node, "name"), CurrentMemoryContext);
 		file->type = file_text(&node, "type");
 		file->content_id = file_text(&node, "content_id");
-		file->function = file_text(&node, "function");
-		file->owner = owner;
+		if (file_text(&node, "function") != NULL)
+			file->call = ma_template_call_new(file_text(&node, "function"),
+											  owner, true);
 		if (content != NULL)
 		{
 			bytea *bytes = decode(content);

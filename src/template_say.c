@@ -151,7 +151,7 @@ say_content(const MaTemplateFile *from, Jsonb *data, MaMailFile *file)
 {
 	bytea *content;
 
-	if (from->function == NULL)
+	if (from->call == NULL)
 	{
 		file->data =
 			memcpy(palloc(from->length + 1), from->data, from->length);

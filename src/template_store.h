@@ -11,24 +11,25 @@
 #include "payload.h"
 #include "template.h"
 
-/* A variable that a function of the application computes. */
+/* A function of the application that is called for each message. */
+typedef struct MaTemplateCall MaTemplateCall;
+
+/* A variable that such a function computes. */
 typedef struct MaTemplateData
 {
-	const char *name;
-	const char *function; /* schema.name(types) */
-	const char *owner;	  /* the role with whose rights it is called */
+	const char	   *name;
+	MaTemplateCall *call;
 } MaTemplateData;
 
 /* A file that goes with the message. */
 typedef struct MaTemplateFile
 {
-	MaTemplate *name;
-	const char *type;
-	const char *content_id; /* NULL: an attachment */
-	const char *function;	/* makes the content; NULL: it is in data */
-	const char *owner;		/* the role with whose rights it is called */
-	char	   *data;
-	int			length;
+	MaTemplate	   *name;
+	const char	   *type;
+	const char	   *content_id; /* NULL: an attachment */
+	MaTemplateCall *call;		/* makes the content; NULL: it is in data */
+	char		   *data;
+	int				length;
 } MaTemplateFile;
 
 /* What a version says in a locale, parsed. A part is NULL if there is none. */
@@ -96,11 +97,14 @@ extern void	 ma_template_check_parts(const char *name, MaTemplatePart part,
 extern char *ma_template_users(const char *name);
 extern void	 ma_template_rename_part(const char *name, const char *new_name);
 
+/* template_call.c */
+extern char *ma_template_check_function(const char *function, Oid result);
+extern MaTemplateCall *ma_template_call_new(const char *function,
+											const char *owner, bool bytes);
+extern Datum ma_template_call(MaTemplateCall *call, Jsonb *data, bool *isnull);
+
 /* template_data.c */
 extern Jsonb *ma_template_check_data(Jsonb *data);
-extern char	 *ma_template_check_function(const char *function, Oid result);
-extern void	  ma_template_check_others(const MaStoredTemplate *template,
-									   const char *locale);
 extern Jsonb *ma_template_add_data(const MaTemplateVariant *variant,
 								   Jsonb				   *data);
 extern bytea *ma_template_file_content(const MaTemplateFile *file,
