@@ -40,9 +40,9 @@ write_list_effects(MaJourney *journey, ListCell *first)
 	}
 	/* travellers come by enrolment, and a contact may have several */
 	n = ma_batch_sort_ids(ids, n);
-	ma_refresh_hand(op->object, ids, n,
-					op->verb == MA_OP_ADD ? MA_HAND_IN : MA_HAND_OUT,
-					DT_NOEND);
+	(void) ma_refresh_hand(op->object, ids, n,
+						   op->verb == MA_OP_ADD ? MA_HAND_IN : MA_HAND_OUT,
+						   DT_NOEND, NULL);
 	return lc;
 }
 

@@ -80,6 +80,28 @@ ma_list_id(const char *name, bool *is_static)
 	return list.list_id;
 }
 
+/* The same; it is not dropped before the transaction ends. */
+int
+ma_list_hold(const char *name)
+{
+	static MaStatement stmt = {
+		"select list_id from mautomate_internal.list where name = $1"
+		" for key share",
+		1,
+		{TEXTOID}};
+	MaSqlScope scope;
+	Datum	   value = CStringGetTextDatum(name);
+	bool	   isnull;
+	int		   list_id;
+
+	ma_sql_begin(&scope);
+	if (ma_sql_exec(&stmt, &value, NULL, 0) == 0)
+		ma_known_refuse(MA_KNOWN_LIST, name);
+	list_id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
+	ma_sql_end(&scope);
+	return list_id;
+}
+
 /*
  * Stores a list of a predicate, or a static one; an existing one is changed.
  * It was filled at that instant, or is to be built. Returns its number.
@@ -224,7 +246,11 @@ mautomate_create_static_list(PG_FUNCTION_ARGS)
 Datum
 mautomate_drop_list(PG_FUNCTION_ARGS)
 {
+	/* the list first: who has put somebody into it is waited for */
 	static MaStatement stmts[] = {
+		{"delete from mautomate_internal.list where list_id = $1",
+		 1,
+		 {INT4OID}},
 		{"delete from mautomate_internal.list_member where list_id = $1",
 		 1,
 		 {INT4OID}},
@@ -232,9 +258,6 @@ mautomate_drop_list(PG_FUNCTION_ARGS)
 		 1,
 		 {INT4OID}},
 		{"delete from mautomate_internal.list_change where list_id = $1",
-		 1,
-		 {INT4OID}},
-		{"delete from mautomate_internal.list where list_id = $1",
 		 1,
 		 {INT4OID}},
 	};

@@ -8,5 +8,6 @@
 #include "definition.h"
 
 extern int ma_list_id(const char *name, bool *is_static);
+extern int ma_list_hold(const char *name);
 
 #endif /* MA_LIST_H */

@@ -42,24 +42,6 @@ until_argument(FunctionCallInfo fcinfo)
 	return until;
 }
 
-/* Is a contact in a list? */
-static bool
-is_member(int list_id, int64 contact_id)
-{
-	static MaStatement stmt = {"select from mautomate_internal.list_member"
-							   " where list_id = $1 and contact_id = $2",
-							   2,
-							   {INT4OID, INT8OID}};
-	Datum	   values[2] = {Int32GetDatum(list_id), Int64GetDatum(contact_id)};
-	MaSqlScope scope;
-	bool	   found;
-
-	ma_sql_begin(&scope);
-	found = ma_sql_exec(&stmt, values, NULL, 1) > 0;
-	ma_sql_end(&scope);
-	return found;
-}
-
 /* Puts somebody into a list, or takes them out. */
 static Datum
 change_by_hand(FunctionCallInfo fcinfo, MaHand hand)
@@ -67,13 +49,15 @@ change_by_hand(FunctionCallInfo fcinfo, MaHand hand)
 	char	   *name = ma_argument_name(fcinfo, 0, "list");
 	char	   *who = ma_argument_text(fcinfo, 1, "who");
 	TimestampTz until = until_argument(fcinfo);
-	bool		is_static;
-	int			list_id = ma_list_id(name, &is_static);
-	int64		contact_id = ma_contact_resolve(who, false);
-	bool		was = is_member(list_id, contact_id);
+	int			list_id = ma_list_hold(name);
+	int64		contact_id;
+	bool		moved;
 
-	ma_refresh_hand(list_id, &contact_id, 1, hand, until);
-	PG_RETURN_BOOL(was != (hand == MA_HAND_IN));
+	/* who is merged or erased by others meanwhile is looked up again */
+	do
+		contact_id = ma_contact_resolve(who, false);
+	while (ma_refresh_hand(list_id, &contact_id, 1, hand, until, &moved) == 0);
+	PG_RETURN_BOOL(moved);
 }
 
 /* add_to_list(list, who, until) */
@@ -90,19 +74,19 @@ mautomate_remove_from_list(PG_FUNCTION_ARGS)
 	return change_by_hand(fcinfo, MA_HAND_OUT);
 }
 
-/* Clears what was decided for a contact (0: for all) about a list. */
+/* Clears what was decided about a list for those who are seen; how many. */
 static int64
-clear(int list_id, int64 contact_id)
+clear_some(int list_id)
 {
 	static MaStatement page = {
 		"select contact_id from mautomate_internal.list_override"
-		" where list_id = $1 and contact_id > $2"
-		" and ($3 = 0 or contact_id = $3) order by contact_id limit $4",
-		4,
-		{INT4OID, INT8OID, INT8OID, INT8OID}};
+		" where list_id = $1 and contact_id > $2 order by contact_id limit $3",
+		3,
+		{INT4OID, INT8OID, INT8OID}};
 	int64 *ids = palloc(CHUNK * sizeof(int64));
-	Datum  values[4] = {Int32GetDatum(list_id), Int64GetDatum(PG_INT64_MIN),
-						Int64GetDatum(contact_id), Int64GetDatum(CHUNK)};
+	bool  *moved = palloc(CHUNK * sizeof(bool));
+	Datum  values[3] = {Int32GetDatum(list_id), Int64GetDatum(PG_INT64_MIN),
+						Int64GetDatum(CHUNK)};
 	int64  cleared = 0;
 	int	   n;
 
@@ -120,24 +104,48 @@ clear(int list_id, int64 contact_id)
 		if (n > 0)
 		{
 			values[1] = Int64GetDatum(ids[n - 1]);
-			ma_refresh_hand(list_id, ids, n, MA_HAND_CLEAR, DT_NOEND);
+			(void) ma_refresh_hand(list_id, ids, n, MA_HAND_CLEAR, DT_NOEND,
+								   moved);
 		}
-		cleared += n;
+		for (int i = 0; i < n; i++)
+			cleared += moved[i];
 	} while (n == CHUNK);
 	return cleared;
+}
+
+/* Clears it for all: what merges move meanwhile is seen the next time. */
+static int64
+clear_all(int list_id)
+{
+	int64 cleared = 0;
+	int64 some;
+
+	while ((some = clear_some(list_id)) > 0)
+		cleared += some;
+	return cleared;
+}
+
+/* Clears it for one contact. */
+static int64
+clear_one(int list_id, const char *who)
+{
+	int64 contact_id;
+	bool  moved;
+
+	do
+		contact_id = ma_contact_resolve(who, false);
+	while (ma_refresh_hand(list_id, &contact_id, 1, MA_HAND_CLEAR, DT_NOEND,
+						   &moved) == 0);
+	return moved;
 }
 
 /* clear_override(list, who) */
 Datum
 mautomate_clear_override(PG_FUNCTION_ARGS)
 {
-	char *name = ma_argument_name(fcinfo, 0, "list");
-	bool  is_static;
-	int	  list_id = ma_list_id(name, &is_static);
-	int64 contact_id = 0;
+	int list_id = ma_list_hold(ma_argument_name(fcinfo, 0, "list"));
 
-	if (!PG_ARGISNULL(1))
-		contact_id =
-			ma_contact_resolve(ma_argument_text(fcinfo, 1, "who"), false);
-	PG_RETURN_INT64(clear(list_id, contact_id));
+	if (PG_ARGISNULL(1))
+		PG_RETURN_INT64(clear_all(list_id));
+	PG_RETURN_INT64(clear_one(list_id, ma_argument_text(fcinfo, 1, "who")));
 }

@@ -281,7 +281,8 @@ move(int64 loser, int64 survivor)
 
 /*
  * The survivor is in every static list that the loser was put into for good,
- * since when the loser was.
+ * since when the loser was; where something else is decided about the survivor
+ * that will end, from then on.
  */
 static void
 move_members(int64 loser, int64 survivor)
@@ -313,7 +314,8 @@ move_members(int64 loser, int64 survivor)
 	for (uint64 i = 0; i < n; i++)
 		lists[i] = DatumGetInt32(ma_sql_datum(i, 1, &isnull));
 	for (uint64 i = 0; i < n; i++)
-		ma_refresh_hand(lists[i], &survivor, 1, MA_HAND_IN, DT_NOEND);
+		(void) ma_refresh_hand(lists[i], &survivor, 1, MA_HAND_JOIN, DT_NOEND,
+							   NULL);
 	if (n > 0)
 		ma_sql_exec(&since, values, NULL, 0);
 }
@@ -349,8 +351,9 @@ move_lists(int64 loser, int64 survivor)
 	}
 	move_members(loser, survivor);
 	for (uint64 i = 0; i < n; i++)
-		ma_refresh_hand(lists[i], &survivor, 1,
-						entered[i] ? MA_HAND_IN : MA_HAND_OUT, until[i]);
+		(void) ma_refresh_hand(lists[i], &survivor, 1,
+							   entered[i] ? MA_HAND_IN : MA_HAND_OUT, until[i],
+							   NULL);
 }
 
 /*

@@ -269,6 +269,8 @@ ma_refresh_run(MaWork *works, int n, bool silent, bool skip_locked)
 
 	/* what the statement that called us wrote is to be seen */
 	CommandCounterIncrement();
+	/* who changes definitions of everybody is waited for, and then known */
+	ma_state_enter();
 	run->definitions = ma_definitions();
 	run->cxt = CurrentMemoryContext;
 	run->silent = silent;
@@ -285,23 +287,29 @@ ma_refresh_run(MaWork *works, int n, bool silent, bool skip_locked)
 	return set;
 }
 
-/* Works of any number, in chunks; the memory of each is freed. */
-void
+/*
+ * Works of any number, in chunks; the memory of each is freed. Returns how
+ * many contacts there were.
+ */
+int
 ma_refresh_chunks(MaWork *works, int n, bool silent)
 {
 	MemoryContext cxt = AllocSetContextCreate(
 		CurrentMemoryContext, "mautomate refresh", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
+	int			  found = 0;
 
 	for (int start = 0; start < n; start += CHUNK)
 	{
 		CHECK_FOR_INTERRUPTS();
-		(void) ma_refresh_run(works + start, Min(CHUNK, n - start), silent,
-							  false);
+		found +=
+			ma_refresh_run(works + start, Min(CHUNK, n - start), silent, false)
+				->n;
 		MemoryContextReset(cxt);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
+	return found;
 }
 
 /*
@@ -373,7 +381,7 @@ process(MaRun *run, MaContact *contact, MaWork *work)
 	folded = run->nderived;
 	if (folded > derived)
 		ma_fold_events(run, contact, run->derived + derived, folded - derived);
-	if (work->list >= 0)
+	if (work->list_id >= 0)
 		ma_override_hand(run, contact, work, now);
 	contact->logged = work->rebuild;
 	ma_fold_events(run, contact, work->events, work->nevents);
@@ -400,7 +408,7 @@ plain_works(const int64 *contact_ids, int n)
 	for (int i = 0; i < n; i++)
 	{
 		works[i].contact_id = contact_ids[i];
-		works[i].list = -1;
+		works[i].list_id = -1;
 	}
 	return works;
 }
@@ -470,21 +478,26 @@ ma_refresh_contacts(const int64 *contact_ids, int n, bool rebuild)
 /*
  * Puts contacts (ids ascending, distinct) into a list by hand, or takes them
  * out, until an instant (DT_NOEND: for good), or leaves them to the predicate.
+ * Returns how many of them there are, and in moved, unless it is NULL, for
+ * each whether that changed anything: the membership, or what was decided.
+ * A list that has been dropped meanwhile has no members.
  */
-void
+int
 ma_refresh_hand(int list_id, const int64 *contact_ids, int n, MaHand hand,
-				TimestampTz until)
+				TimestampTz until, bool *moved)
 {
-	int		list = ma_state_list(ma_definitions(), list_id);
 	MaWork *works = plain_works(contact_ids, n);
+	int		found;
 
-	if (list < 0)
-		elog(ERROR, "list %d is gone", list_id);
 	for (int i = 0; i < n; i++)
 	{
-		works[i].list = list;
+		works[i].list_id = list_id;
 		works[i].hand = hand;
 		works[i].until = until;
 	}
-	ma_refresh_chunks(works, n, ma_refresh_is_silent());
+	found = ma_refresh_chunks(works, n, ma_refresh_is_silent());
+	for (int i = 0; moved != NULL && i < n; i++)
+		moved[i] = works[i].moved;
+	pfree(works);
+	return found;
 }

@@ -34,11 +34,12 @@ typedef enum MaHand
 {
 	MA_HAND_OUT,
 	MA_HAND_IN,
+	MA_HAND_JOIN, /* in for good, once what is decided has ended */
 	MA_HAND_CLEAR /* nothing any more */
 } MaHand;
 
-extern void ma_refresh_hand(int list_id, const int64 *contact_ids, int n,
-							MaHand hand, TimestampTz until);
+extern int ma_refresh_hand(int list_id, const int64 *contact_ids, int n,
+						   MaHand hand, TimestampTz until, bool *moved);
 
 /* Evaluate all lists and scores, silently; fold anew from the log first. */
 extern void ma_refresh_contacts(const int64 *contact_ids, int n, bool rebuild);

@@ -97,7 +97,7 @@ next_works(int64 generation, int max, int *n)
 		bool isnull;
 
 		works[i].contact_id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
-		works[i].list = -1;
+		works[i].list_id = -1;
 	}
 	ma_sql_end(&scope);
 	return *n > 0 ? works : NULL;

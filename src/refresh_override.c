@@ -82,23 +82,32 @@ end(MaRun *run, MaContact *contact, MaOverride *override, TimestampTz at)
 
 /* Does what a work says about a list. */
 void
-ma_override_hand(MaRun *run, MaContact *contact, const MaWork *work,
-				 TimestampTz at)
+ma_override_hand(MaRun *run, MaContact *contact, MaWork *work, TimestampTz at)
 {
-	bool		is_static = run->definitions->lists[work->list].is_static;
-	MaOverride *old = find(contact, work->list);
-	MaOverride	fresh = {.list = work->list,
-						 .entered = work->hand == MA_HAND_IN,
+	int	 list = ma_state_list(run->definitions, work->list_id);
+	bool is_static = list >= 0 && run->definitions->lists[list].is_static;
+	MaOverride *old = find(contact, list);
+	MaOverride	fresh = {.list = list,
+						 .entered = work->hand != MA_HAND_OUT,
 						 .until = work->until};
 
+	if (list < 0)
+		return;
 	if (work->hand == MA_HAND_CLEAR)
 	{
+		work->moved = old != NULL;
 		if (old != NULL)
 			end(run, contact, old, at);
 		return;
 	}
-	fresh.after =
-		is_static && (old ? old->after : contact->member[work->list]);
+	if (work->hand == MA_HAND_JOIN && old != NULL)
+	{
+		old->after = is_static;
+		note(run, contact, old, at, false);
+		return;
+	}
+	work->moved = contact->member[list] != fresh.entered;
+	fresh.after = is_static && (old ? old->after : contact->member[list]);
 	if (old != NULL)
 		drop(run, contact, old);
 	if (!is_static || work->until != DT_NOEND)
@@ -107,7 +116,7 @@ ma_override_hand(MaRun *run, MaContact *contact, const MaWork *work,
 		note(run, contact, &fresh, at, false);
 		ma_evaluate_until(contact, work->until);
 	}
-	set_member(run, contact, work->list, fresh.entered, true, at);
+	set_member(run, contact, list, fresh.entered, true, at);
 }
 
 /*

@@ -81,7 +81,7 @@ run_chunk(const int64 *ids, int n, bool wake_all, bool rebuild, bool silent,
 	for (int i = 0; i < n; i++)
 	{
 		works[i].contact_id = ids[i];
-		works[i].list = -1;
+		works[i].list_id = -1;
 		works[i].wake_all = wake_all;
 		works[i].rebuild = rebuild;
 	}

@@ -19,9 +19,10 @@ typedef struct MaWork
 	bool		wake_all; /* evaluate all of them */
 	bool		fresh;	  /* new: nothing happened before */
 	bool		rebuild;  /* fold everything anew from the log */
-	int			list;	  /* put into or out of this list by hand; -1 */
+	int			list_id;  /* put into or out of this list by hand; or -1 */
 	MaHand		hand;	  /* which */
 	TimestampTz until;	  /* and until when; DT_NOEND: for good */
+	bool		moved;	  /* out: the hand has changed something */
 	const char *stage;	  /* the new stage; NULL: it did not change */
 	const char *previous; /* and the one before, or NULL */
 	int			nrecords; /* changes of attributes to remember */
@@ -105,7 +106,7 @@ typedef struct MaRun
 /* refresh.c */
 extern MaContactSet *ma_refresh_run(MaWork *works, int n, bool silent,
 									bool skip_locked);
-extern void			 ma_refresh_chunks(MaWork *works, int n, bool silent);
+extern int			 ma_refresh_chunks(MaWork *works, int n, bool silent);
 
 struct TriggerData;
 
@@ -174,8 +175,8 @@ extern void ma_record_changes(MaDefinitions	 *definitions,
 							  MaWork *work);
 
 /* refresh_override.c */
-extern void ma_override_hand(MaRun *run, MaContact *contact,
-							 const MaWork *work, TimestampTz at);
+extern void ma_override_hand(MaRun *run, MaContact *contact, MaWork *work,
+							 TimestampTz at);
 extern bool ma_override_decides(MaRun *run, MaContact *contact, int list,
 								TimestampTz at);
 extern void ma_override_wake(MaContact *contact);

@@ -114,7 +114,7 @@ init_step(MaWork *work, int64 contact_id)
 {
 	memset(work, 0, sizeof(MaWork));
 	work->contact_id = contact_id;
-	work->list = -1;
+	work->list_id = -1;
 }
 
 /* A step of its own for a note. */

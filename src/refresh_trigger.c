@@ -177,7 +177,7 @@ flush_events(EventStream *stream)
 			works[n].contact_id = stream->events[i].contact_id;
 			works[n].events = &stream->events[i];
 			works[n].rebuild = stream->rebuild;
-			works[n++].list = -1;
+			works[n++].list_id = -1;
 		}
 		works[n - 1].nevents++;
 	}
@@ -417,7 +417,7 @@ begin_contacts(const int64 *ids, int n)
 		values[i] = Int64GetDatum(ids[i]);
 		works[i].contact_id = ids[i];
 		works[i].fresh = true;
-		works[i].list = -1;
+		works[i].list_id = -1;
 	}
 	array = PointerGetDatum(construct_array(values, n, INT8OID, sizeof(int64),
 											true, TYPALIGN_DOUBLE));
@@ -495,7 +495,7 @@ work_of_update(MaDefinitions *definitions, TupleDesc desc,
 
 	memset(work, 0, sizeof(MaWork));
 	work->contact_id = DatumGetInt64(slot_getattr(after, 1, &isnull));
-	work->list = -1;
+	work->list_id = -1;
 	if (DatumGetInt64(slot_getattr(before, 1, &isnull)) != work->contact_id)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("contact_id of a contact cannot be updated"),

@@ -18,6 +18,7 @@
 
 #include "access/xact.h"
 #include "executor/executor.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -83,6 +84,18 @@ new_contact(MaContactSet *set, int64 id)
 		contact->scores[i].bucket = INT_MIN;
 	}
 	return contact;
+}
+
+/*
+ * Who is about to change states: waits for those who hold them all, since
+ * they change definitions, which are to be looked at after this.
+ */
+void
+ma_state_enter(void)
+{
+	if (!ma_inval_watch(&watch))
+		elog(ERROR, "table %s is missing", watch.relation);
+	LockRelationOid(watch.relid, RowExclusiveLock);
 }
 
 /*

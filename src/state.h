@@ -88,6 +88,7 @@ typedef struct MaContactSet
 	int64		  *missing;
 } MaContactSet;
 
+extern void			 ma_state_enter(void);
 extern MaContactSet *ma_state_load(MaDefinitions *definitions,
 								   const int64 *ids, int n, MaLock lock);
 extern void			 ma_state_store(MaContactSet *set);

@@ -9,11 +9,15 @@ WINDOWS = ("1 second", "90 seconds", "1 hour", "24 hours", "36 hours",
            "1 mon", "1 mon 1 day", "2 mons", "3 mons", "1 year", "10 years")
 # Windows whose ends depend on the calendar.
 CALENDAR = ("1 day", "1 mon", "1 mon", "1 mon 1 day", "2 mons")
+# What the messages of predicates that fail on somebody's data begin with.
+ERRORS = "^(division by zero|invalid input syntax for type integer)"
 ORDER = ("<", "<=", "=", "<>", ">=", ">")
 
-# A predicate or value: as we write it, as the oracle does, and whether
-# explain_list() shows it as one condition.
-Pair = collections.namedtuple("Pair", "text sql single", defaults=(True,))
+# A predicate or value: as we write it, as the oracle does, whether
+# explain_list() shows it as one condition, and when it raises an error; then
+# the oracle's SQL is null.
+Pair = collections.namedtuple("Pair", "text sql single raises",
+                              defaults=(True, "false"))
 
 
 def number(alias, name):
@@ -33,6 +37,7 @@ class Maker:
         self.windows = random.sample(WINDOWS, 2)
         self.windows.append(random.choice(CALENDAR))
         self.spans = set(self.windows)
+        self.raisers = random.choice((0, 0, 1))
         self.lists = {}
         self.static = ["hand"]
         self.score = []     # (rule, points, event, condition, sql)
@@ -57,7 +62,9 @@ class Maker:
             Pair("event.tag in ('u', 'v') and not event.amount < 7",
                  f"({tag} in ('u', 'v') and not {amount} < 7)"),
             Pair("extract(hour from event.occurred_at) < 12",
-                 "extract(hour from e.occurred_at) < 12"))
+                 "extract(hour from e.occurred_at) < 12"),
+            # an event about which a filter raises is not counted
+            Pair("10 / event.amount > 1", f"10 / nullif({amount}, 0) > 1"))
 
     # --- calls about the history
 
@@ -246,6 +253,22 @@ class Maker:
                                  self.constant(self.pick(1, 2))),
         )()
 
+    def raising(self):
+        """What cannot be told of everybody: then membership stays as it
+        is, and becomes right when it can be told again."""
+        n, a = self.attribute("n").sql, self.count()
+        word = "(c.attributes->>'s')"
+        least = self.pick(3, 5)
+        return self.pick(
+            Pair(f"12 / contact.n > {least}", f"(12 / nullif({n}, 0) > {least})",
+                 raises=f"coalesce({n} = 0, false)"),
+            Pair(f"contact.s::int > {least}",
+                 f"((case when {word} ~ '^[0-9]+$' then {word}::int end)"
+                 f" > {least})",
+                 raises=f"coalesce({word} !~ '^[0-9]+$', false)"),
+            Pair(f"12 % {a.text} = 0", f"(12 % nullif({a.sql}, 0) = 0)",
+                 raises=f"({a.sql} = 0)"))
+
     def trait(self):
         """Tags, stages, anniversaries, what was."""
         tag = self.pick("vip", "old")
@@ -279,8 +302,15 @@ class Maker:
 
     def member_sql(self, name):
         if name in self.static:
-            return f"(c.contact_id in (select contact_id from oracle.{name}))"
-        return by_hand(name, self.lists[name].sql)
+            return by_hand(name, "(c.contact_id in"
+                           f" (select contact_id from oracle.{name}))")
+        pair = self.lists[name]
+        if pair.raises == "false":
+            return by_hand(name, pair.sql)
+        return by_hand(name, f"case when {pair.raises} then exists (select"
+                       f" from mautomate.list_members m where m.list = '{name}'"
+                       " and m.contact_id = c.contact_id)"
+                       f" else {pair.sql} end")
 
     def scored(self):
         points = self.pick(10, 20, 25)
@@ -296,10 +326,17 @@ class Maker:
         if depth > 0 and self.chance(0.4):
             a, b = self.condition(depth - 1), self.condition(depth - 1)
             word = self.pick("and", "or", "and not")
+            raises = "false"
+            if (a.raises, b.raises) != ("false", "false"):
+                # the second is only looked at where the first leaves it open
+                settled = "true" if word == "or" else "false"
+                raises = (f"({a.raises} or {a.sql} is not {settled}"
+                          f" and {b.raises})")
             return Pair(f"({a.text}) {word} ({b.text})",
-                        f"({a.sql} {word} {b.sql})", False)
+                        f"({a.sql} {word} {b.sql})", False, raises)
         choices = [self.count_condition] * 4 + [self.value_condition] * 3 + \
-            [self.time_condition] * 3 + [self.mixed_condition] * 2 + [self.member]
+            [self.time_condition] * 3 + [self.mixed_condition] * 2 + \
+            [self.member] + [self.raising] * self.raisers
         if self.score:
             choices.append(self.scored)
         return self.random.choice(choices)()
@@ -325,6 +362,8 @@ class Maker:
                               chosen and chosen.text, sql))
             else:
                 rule = self.condition(1)
+                while rule.raises != "false":
+                    rule = self.condition(1)
                 score.append((f"r{i}", points, None, rule.text,
                               f"coalesce(({rule.sql})::int, 0)"))
         self.score = score
@@ -353,9 +392,9 @@ class Maker:
 
 def by_hand(name, sql):
     """What was decided by hand beats the predicate."""
-    return ("coalesce((select o.entered from mautomate.list_overrides o"
-            f" where o.list = '{name}' and o.contact_id = c.contact_id), {sql},"
-            " false)")
+    return ("coalesce((select o.entered from oracle.decided o"
+            f" where o.list = '{name}' and o.contact_id = c.contact_id"
+            f" and o.until > {{now}}), {sql}, false)")
 
 
 def quote(text):

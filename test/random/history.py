@@ -115,7 +115,7 @@ class Story:
             "d": self.random.choice((self.moment(now).strftime("%Y-%m-%d"),
                                      None)),
             "b": self.random.choice((True, False, None)),
-            "s": self.random.choice(("x", "y", None)),
+            "s": self.random.choice(("x", "y", "4", "12", None)),
             "stage": self.random.choice(("lead", "won", None))}
         names = self.random.sample(sorted(value), 2)
         text = json.dumps({name: value[name] for name in names})
@@ -158,17 +158,18 @@ class Story:
             " on conflict (id) do update set n = excluded.n",
             "update person set s = case s when 'y' then 'x' end"))
 
+    def until(self, now):
+        """When what is decided by hand is to end; never, as often."""
+        end = now + self.random.choice(self.lengths) * self.random.random()
+        return stamp(end) if end > now and self.random.random() < 0.5 else None
+
     def override(self, now, name):
         """A membership decided by hand, against the predicate."""
-        who = self.random.choice(CONTACTS)
-        end = now + self.random.choice(self.lengths) * self.random.random()
-        until = self.random.choice(("null", f"'{stamp(end)}'"))
-        if end <= now:
-            until = "null"
-        return self.random.choice((
-            f"select mautomate.add_to_list('{name}', '{who}', {until})",
-            f"select mautomate.remove_from_list('{name}', '{who}', {until})",
-            f"select mautomate.clear_override('{name}')"))
+        verb = self.random.choice(("add", "remove", "clear", "all"))
+        if verb == "all":
+            return ("clear", name)
+        return ("hand", verb, name, self.random.choice(CONTACTS),
+                self.until(now))
 
     def step(self, now):
         """What happens next."""
@@ -189,8 +190,8 @@ class Story:
         if shape < 0.80:
             return ("sql", self.attributes(now))
         if shape < 0.85:
-            return ("hand", self.random.choice(("add", "remove")),
-                    self.random.choice(self.people()))
+            return ("hand", self.random.choice(("add", "remove")), "hand",
+                    self.random.choice(self.people()), self.until(now))
         if shape < 0.89 and self.anonymous:
             who = self.anonymous.pop()
             return ("alias", who, self.random.choice(CONTACTS))

@@ -102,6 +102,43 @@ class Weaver:
         texts.append(self.random.choice(("commit", "commit", "rollback")))
         return texts
 
+    def most(self, now):
+        """One statement about very many."""
+        some = (f"contact_id % {self.random.choice((1, 2, 3))} = 0")
+        order = self.random.choice(("", " order by contact_id",
+                                    " order by contact_id desc"))
+        at = history.stamp(self.story.moment(now))
+        kind = self.random.choice(definition.KINDS)
+        return self.random.choice((
+            "insert into mautomate.event (contact_id, kind, occurred_at,"
+            f" properties) select contact_id, '{kind}', timestamptz '{at}'"
+            " + contact_id * interval '1 hour', jsonb_build_object("
+            "'amount', contact_id % 5, 'tag', 'u') from mautomate.contact"
+            f" where merged_into is null and {some}{order}",
+            "insert into shop (who, amount, tag, at, paid) select external_id,"
+            f" contact_id % 7, 'uv', '{at}', contact_id % 5 > 0"
+            f" from mautomate.contact where external_id is not null and {some}"
+            f"{order}",
+            "insert into person select external_id, contact_id % 4, 'x'"
+            f" from mautomate.contact where external_id is not null and {some}"
+            f"{order} on conflict (id) do update set n = excluded.n",
+            "update mautomate.event set occurred_at = occurred_at"
+            f" - interval '90 minutes' where {some}",
+            "update mautomate.event set properties = properties ||"
+            f" '{{\"amount\": 0}}' where kind = '{kind}' and {some}",
+            f"update mautomate.event set kind = '{kind}' where {some}"
+            " and kind in ('a', 'b')",
+            f"delete from mautomate.event where kind = '{kind}' and {some}",
+            f"update mautomate.contact set attributes = attributes ||"
+            f" '{{\"n\": {self.random.choice((0, 2, 3))}}}' where {some}"))
+
+    def bulk(self, now):
+        """Large statements in both sessions."""
+        texts = [(number, self.most(now)) for number in (0, 1)
+                 for _ in range(self.random.randrange(1, 3))]
+        self.random.shuffle(texts)
+        return texts
+
     def define(self, pairs):
         """A change of definitions; what it may define goes into pairs."""
         wait = self.random.choice(("true", "false", "false"))
