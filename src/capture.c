@@ -9,7 +9,8 @@
  *
  * A statement fires the triggers of the table that it names and of no other,
  * with the rows of all partitions and children: they have triggers too, and
- * so each row is seen once, whatever table was named.
+ * so each row is seen once, whatever table was named. Rows that triggers of
+ * the application changed once more are read anew (capture_newest.c).
  */
 #include "postgres.h"
 
@@ -32,14 +33,16 @@ typedef struct Rows
 	int					reader;
 	TupleTableSlot	   *slot; /* as the relation has them */
 	TupleTableSlot	   *as;	  /* as its parent has them; else the same */
+	TupleTableSlot	   *row;  /* the one at hand: as, or as it is now */
 	TupleConversionMap *map;
+	MaNewest		   *newest; /* NULL: they are as they were written */
 } Rows;
 
 static void capture_rows(TriggerData *trigdata, MaCaptureGroup *group,
 						 TupleDesc desc);
 static void add_rows(Tuplestorestate *store, Tuplestorestate *old_store,
 					 TupleDesc desc, const MaCaptureGroup *group,
-					 MaCapture *capture);
+					 MaCapture *capture, bool is_new);
 static void follow_rows(TriggerData *trigdata, MaCaptureGroup *group,
 						TupleDesc desc);
 static Rows open_rows(Tuplestorestate *store, TupleDesc desc,
@@ -47,6 +50,7 @@ static Rows open_rows(Tuplestorestate *store, TupleDesc desc,
 static bool next_row(Rows *rows);
 static void close_rows(Rows *rows);
 static Tuplestorestate *old_rows(TriggerData *trigdata);
+static void				read_anew(Rows *rows, const MaCaptureGroup *group);
 
 /* Trigger function: what the statement wrote becomes contacts and events. */
 Datum
@@ -76,6 +80,8 @@ mautomate_capture(PG_FUNCTION_ARGS)
 	{
 		for (int i = 0; i < captured->ngroups; i++)
 		{
+			captured->groups[i].nested =
+				ma_newest_is_needed(captured->groups[i].relid);
 			capture_rows(trigdata, &captured->groups[i], captured->desc);
 			follow_rows(trigdata, &captured->groups[i], captured->desc);
 		}
@@ -105,37 +111,39 @@ capture_rows(TriggerData *trigdata, MaCaptureGroup *group, TupleDesc desc)
 		capture = ma_capture_begin(group->sources, group->nsources,
 								   group->desc, MA_CAPTURE_NAMES);
 		ma_capture_watch(capture, ma_capture_order_take, order);
-		add_rows(trigdata->tg_newtable, NULL, desc, group, capture);
-		add_rows(old_rows(trigdata), NULL, desc, group, capture);
+		add_rows(trigdata->tg_newtable, NULL, desc, group, capture, true);
+		add_rows(old_rows(trigdata), NULL, desc, group, capture, false);
 		ma_capture_end(capture);
 		ma_capture_order_end(order);
 	}
 	capture = ma_capture_begin(group->sources, group->nsources, group->desc,
 							   deleted ? MA_CAPTURE_ERASE : MA_CAPTURE_ROWS);
 	add_rows(deleted ? trigdata->tg_oldtable : trigdata->tg_newtable,
-			 old_rows(trigdata), desc, group, capture);
+			 old_rows(trigdata), desc, group, capture, !deleted);
 	ma_capture_end(capture);
 }
 
 /* Gives rows, and what they were, to a capture. */
 static void
 add_rows(Tuplestorestate *store, Tuplestorestate *old_store, TupleDesc desc,
-		 const MaCaptureGroup *group, MaCapture *capture)
+		 const MaCaptureGroup *group, MaCapture *capture, bool is_new)
 {
 	Rows		  rows = open_rows(store, desc, group);
 	Rows		  olds = open_rows(old_store, desc, group);
 	MemoryContext cxt = ma_capture_context(capture);
 	bool		  more = true;
 
+	if (is_new)
+		read_anew(&rows, group);
 	while (more && next_row(&rows))
 	{
 		MemoryContext caller = MemoryContextSwitchTo(cxt);
 		MaCaptureRow  row = {0};
 
 		/* what is kept must outlive the slot: a row may be read from disk */
-		row.row = ExecCopySlotMinimalTuple(rows.as);
+		row.row = ExecCopySlotMinimalTuple(rows.row);
 		if (next_row(&olds))
-			row.old = ExecCopySlotMinimalTuple(olds.as);
+			row.old = ExecCopySlotMinimalTuple(olds.row);
 		MemoryContextSwitchTo(caller);
 		more = ma_capture_add(capture, &row);
 	}
@@ -158,9 +166,11 @@ follow_rows(TriggerData *trigdata, MaCaptureGroup *group, TupleDesc desc)
 		follow.capture = ma_capture_begin(
 			follow.source, 1, follow.source->desc, MA_CAPTURE_FOLLOW);
 		rows = open_rows(trigdata->tg_newtable, desc, group);
+		read_anew(&rows, group);
 		olds = open_rows(old_rows(trigdata), desc, group);
 		while (follow.source->broken == NULL && next_row(&rows))
-			ma_via_follow(&follow, rows.as, next_row(&olds) ? olds.as : NULL);
+			ma_via_follow(&follow, rows.row,
+						  next_row(&olds) ? olds.row : NULL);
 		ma_capture_end(follow.capture);
 		close_rows(&rows);
 		close_rows(&olds);
@@ -211,7 +221,17 @@ next_row(Rows *rows)
 		return false;
 	if (rows->map != NULL)
 		(void) execute_attr_map_slot(rows->map->attrMap, rows->slot, rows->as);
+	rows->row =
+		rows->newest ? ma_newest_row(rows->newest, rows->as) : rows->as;
 	return true;
+}
+
+/* New rows may have been changed once more since: then they are read anew. */
+static void
+read_anew(Rows *rows, const MaCaptureGroup *group)
+{
+	if (group->nested && rows->store != NULL)
+		rows->newest = ma_newest_open(group->relid, group->desc);
 }
 
 static void
@@ -219,6 +239,8 @@ close_rows(Rows *rows)
 {
 	if (rows->store == NULL)
 		return;
+	if (rows->newest != NULL)
+		ma_newest_close(rows->newest);
 	if (rows->as != rows->slot)
 		ExecDropSingleTupleTableSlot(rows->as);
 	ExecDropSingleTupleTableSlot(rows->slot);

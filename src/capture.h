@@ -101,6 +101,7 @@ typedef struct MaCaptureGroup
 	MaSource *sources; /* contacts first */
 	int		  nfollowers;
 	MaSource *followers; /* whose rows point to these */
+	bool	  nested;	 /* triggers have changed rows since */
 } MaCaptureGroup;
 
 /* What is captured from one relation. */

@@ -331,7 +331,7 @@ describe_key(Relation rel, MaSourceText *text)
 	if (text->kind == NULL)
 		return;
 	if (text->nkey == 0)
-		refuse_relation(rel, "It has no primary key.",
+		refuse_relation(rel, "It has no primary key, or a deferrable one.",
 						"Events are told apart by the primary key of "
 						"their row: ALTER TABLE ... ADD PRIMARY KEY "
 						"(...).");

@@ -76,6 +76,14 @@ extern void ma_via_close(MaViaReader *reader);
 extern void ma_via_follow(MaViaFollow *follow, TupleTableSlot *row,
 						  TupleTableSlot *old);
 
+/* capture_newest.c */
+typedef struct MaNewest MaNewest;
+
+extern bool			   ma_newest_is_needed(Oid relid);
+extern MaNewest		  *ma_newest_open(Oid relid, TupleDesc desc);
+extern TupleTableSlot *ma_newest_row(MaNewest *newest, TupleTableSlot *row);
+extern void			   ma_newest_close(MaNewest *newest);
+
 /* capture_run.c */
 typedef void (*MaCaptureTake)(MaCaptureRun *run, void *arg);
 

@@ -37,7 +37,6 @@
 #include "guard.h"
 #include "setting.h"
 
-#define ID_MAX	1000 /* bytes of an external id */
 #define KEY_MAX 1000 /* bytes of a dedupe key */
 
 static bool	 evaluate_rows(MaCaptureRun *run);
@@ -400,14 +399,10 @@ static bool
 read_id(MaCaptureRun *run, MaExpr *expr, TupleTableSlot *slot, const char **id)
 {
 	*id = text_value(run, expr, slot);
-	if (*id == NULL || strlen(*id) <= ID_MAX)
+	if (*id == NULL || strlen(*id) <= MA_ID_MAX)
 		return !run->failed;
 	if (is_now(run, slot))
-		note(
-			run, -1,
-			ma_problem(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-					   psprintf("external id is longer than %d bytes", ID_MAX),
-					   NULL, NULL));
+		note(run, -1, ma_contact_long_id());
 	return false;
 }
 

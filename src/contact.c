@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
@@ -361,7 +362,9 @@ ma_contact_resolve_all(MaProfile *persons, int n, bool create)
 		if (persons[i].contact_id != 0 || persons[i].problem != NULL ||
 			who == NULL || persons[i].is_id)
 			continue;
-		if (strchr(who, '@') == NULL)
+		if (create && strlen(who) > MA_ID_MAX)
+			persons[i].problem = ma_contact_long_id();
+		else if (strchr(who, '@') == NULL)
 			(void) ma_profile_set_phone(&again[count], who, NULL);
 		else if (!ma_profile_set_email(&again[count], who, &reason) && create)
 			persons[i].problem = ma_contact_bad_email(who, reason);
@@ -399,20 +402,42 @@ ma_contact_resolve(const char *who, bool missing_ok)
 	return person.contact_id;
 }
 
+/* The problem of an external id that no index takes. */
+ErrorData *
+ma_contact_long_id(void)
+{
+	return ma_problem(
+		ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+		psprintf("external id is longer than %d bytes", MA_ID_MAX), NULL,
+		NULL);
+}
+
+/* The beginning of a text, for a message: it may be anything. */
+static char *
+beginning(const char *text)
+{
+	int length = strlen(text);
+	int shown = pg_mbcliplen(text, length, 200);
+
+	return psprintf("%.*s%s", shown, text, shown < length ? "..." : "");
+}
+
 /* The problem of an e-mail address that is none. */
 ErrorData *
 ma_contact_bad_email(const char *email, const char *reason)
 {
-	return ma_problem(ERRCODE_INVALID_PARAMETER_VALUE,
-					  psprintf("invalid e-mail address \"%s\"", email), reason,
-					  NULL);
+	return ma_problem(
+		ERRCODE_INVALID_PARAMETER_VALUE,
+		psprintf("invalid e-mail address \"%s\"", beginning(email)), reason,
+		NULL);
 }
 
 /* The problem of a phone number that is none. */
 ErrorData *
 ma_contact_bad_phone(const char *phone, const char *reason)
 {
-	return ma_problem(ERRCODE_INVALID_PARAMETER_VALUE,
-					  psprintf("invalid phone number \"%s\"", phone), reason,
-					  "Write it with the country, such as +44 20 7946 0000.");
+	return ma_problem(
+		ERRCODE_INVALID_PARAMETER_VALUE,
+		psprintf("invalid phone number \"%s\"", beginning(phone)), reason,
+		"Write it with the country, such as +44 20 7946 0000.");
 }

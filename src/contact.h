@@ -69,7 +69,11 @@ extern ErrorData *ma_contact_bad_phone(const char *phone, const char *reason);
 extern bool		  ma_profile_same_name(const MaProfile *a, const MaProfile *b);
 extern void		  ma_profile_keep_changes(MaProfile		  *profile,
 										  const MaProfile *before);
+extern ErrorData *ma_contact_long_id(void);
 extern ErrorData *ma_contact_bad_email(const char *email, const char *reason);
+
+/* Bytes of an external id. */
+#define MA_ID_MAX 1000
 
 extern ErrorData *ma_problem(int code, const char *message, const char *detail,
 							 const char *hint);

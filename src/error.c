@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/elog.h"
 #include "utils/timestamp.h"
@@ -23,6 +24,7 @@
 
 #define NOTES_PER_OBJECT 10
 #define OBJECTS			 64
+#define NOTE_BYTES		 2000 /* of a text of a note */
 
 /* How often an object has been noted in the current statement. */
 typedef struct NoteCount
@@ -69,6 +71,14 @@ may_note(const char *object)
 	return slot->count++ < NOTES_PER_OBJECT;
 }
 
+/* A text of a note: what it quotes may be as long as any value. */
+static Datum
+clip(const char *text)
+{
+	return PointerGetDatum(cstring_to_text_with_len(
+		text, pg_mbcliplen(text, strlen(text), NOTE_BYTES)));
+}
+
 /*
  * Notes an error of an object ('list "loyal"') for a contact (0: none) in the
  * caller's transaction. The edata is a copy (CopyErrorData), its fields
@@ -96,11 +106,11 @@ ma_error_note(const char *object, int64 contact_id, ErrorData *edata)
 	if (contact_id == 0)
 		nulls[2] = 'n';
 	values[3] = CStringGetTextDatum(unpack_sql_state(edata->sqlerrcode));
-	values[4] = CStringGetTextDatum(edata->message);
-	values[5] = CStringGetTextDatum(edata->detail ? edata->detail : "");
+	values[4] = clip(edata->message);
+	values[5] = clip(edata->detail ? edata->detail : "");
 	if (edata->detail == NULL)
 		nulls[5] = 'n';
-	values[6] = CStringGetTextDatum(edata->hint ? edata->hint : "");
+	values[6] = clip(edata->hint ? edata->hint : "");
 	if (edata->hint == NULL)
 		nulls[6] = 'n';
 	ma_sql_begin(&scope);

@@ -68,13 +68,15 @@ mautomate_identify(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(person.contact_id);
 }
 
-/* Refuses an external id that names nobody. */
+/* Refuses an external id that names nobody, or is none. */
 static void
 check_id(const char *id, const char *argument)
 {
 	if (*id == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("%s must not be empty", argument)));
+	if (strlen(id) > MA_ID_MAX)
+		ThrowErrorData(ma_contact_long_id());
 }
 
 /* contact_of(who) -> bigint */

@@ -216,9 +216,10 @@ parse(const MaExprSource *source)
 						 "where."),
 				 ma_expr_at(0)));
 	if (select->targetList == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_SYNTAX_ERROR), errmsg("expression is empty"),
-				 errhint("Write true for everybody.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_SYNTAX_ERROR), errmsg("expression is empty"),
+			 source->select_list ? 0 : errhint("Write true for everybody.")));
 	if (!source->select_list)
 	{
 		ResTarget *target = linitial_node(ResTarget, select->targetList);

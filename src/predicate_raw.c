@@ -110,7 +110,7 @@ check_length(const Interval *span, int location)
 
 	if (llabs(span->month) > SPAN_MAX_YEARS * 12 ||
 		llabs(span->day) > SPAN_MAX_YEARS * 366 ||
-		llabs(days) > SPAN_MAX_YEARS * INT64CONST(366))
+		llabs(days) > SPAN_MAX_YEARS * 12 * INT64CONST(31))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
 				 errmsg("interval is longer than %d years", SPAN_MAX_YEARS),

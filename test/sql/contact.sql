@@ -148,6 +148,14 @@ select mautomate.tag('nobody', 'vip');
 select mautomate.tag('k1', '');
 select * from mautomate.timeline('nobody');
 
+-- what no index takes; messages are no longer than they need to be
+\set VERBOSITY terse
+select mautomate.identify(repeat('x', 1001));
+select mautomate.track(repeat('y', 1001), 'k_event');
+select mautomate.alias(repeat('z', 1001), 'k_ann');
+select mautomate.identify('k_long', repeat('é', 500) || '@example.com');
+\set VERBOSITY default
+
 -- the next test has its own
 set client_min_messages = warning;
 drop extension mautomate cascade;

@@ -172,6 +172,8 @@ select mautomate.create_list('late ' || n, text) from (values
   (4, 'last_at(''late'', within => ''1 second'') is not null'),
   (6, 'count_distinct(''late'', ''amount'', within => ''1 day'') = 1')) v (n, text);
 select list, external_id from mautomate.list_members where list like 'late %' order by 1, 2;
+select mautomate.create_list('x', 'count(''late'', within => ''999 years'') > 1');
+select mautomate.drop_list('x');
 select mautomate.create_list('x', 'count(''late'', within => ''1001 years'') > 1');
 select * from mautomate.verify();
 
