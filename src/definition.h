@@ -206,10 +206,12 @@ extern int64		  ma_definition_generation(void);
 extern void			  ma_definition_check_zone(void);
 extern void			  ma_definition_renew(void);
 extern int			  ma_predicate_register(const MaExprSource *source);
-extern int	ma_property_place(const MaProperty *property, Datum value);
-extern void ma_definition_rename(MaSlotKind kind, MaSlotKind other,
-								 const char *name, const char *new_name);
+extern int ma_property_place(const MaProperty *property, Datum value);
 
-extern bool ma_definition_counts(const char *property, const char *name);
+/* Expressions that follow what gets another name (definition_rename.c). */
+typedef struct MaRenaming MaRenaming;
+
+extern MaRenaming *ma_definition_rename_begin(const MaRename *rename);
+extern void		   ma_definition_rename_end(MaRenaming *renaming);
 
 #endif /* MA_DEFINITION_H */

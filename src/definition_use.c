@@ -1,71 +1,109 @@
 /*
  * definition_use.c
- *	  Who uses an object by name in an expression, and renaming it there.
+ *	  What expressions use by its name.
  */
 #include "postgres.h"
 
-#include "catalog/pg_type_d.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 
 #include "compat.h"
 #include "definition_private.h"
-#include "guard.h"
-#include "sql.h"
 
 PG_FUNCTION_INFO_V1(mautomate_name_uses);
 
-/* The slots of an expression that name an object; n is how many. */
-static int
-slots_naming(MaExpr *expr, MaSlotKind kind, MaSlotKind other, const char *name,
-			 MaSlot ***found)
+/* Where rows of name_uses() go, and of whose expression they are. */
+typedef struct Uses
 {
-	MaSlot *slots;
-	int		all = expr == NULL ? 0 : ma_expr_slots(expr, &slots);
-	int		n = 0;
+	ReturnSetInfo *result;
+	int			   predicate_id;
+} Uses;
 
-	*found = palloc((all + 1) * sizeof(MaSlot *));
-	for (int i = 0; i < all; i++)
-		if ((slots[i].kind == kind || slots[i].kind == other) &&
-			strcmp(slots[i].object, name) == 0)
-			(*found)[n++] = &slots[i];
-	return n;
+/* One row. */
+static void
+put_use(Uses *uses, const char *object, const char *name)
+{
+	Datum values[3] = {CStringGetTextDatum(object), CStringGetTextDatum(name),
+					   Int32GetDatum(uses->predicate_id)};
+	bool  nulls[3] = {false};
+
+	tuplestore_putvalues(uses->result->setResult, uses->result->setDesc,
+						 values, nulls);
 }
 
-/* One row of name_uses(), if a slot reads something by its name. */
+/* What a slot that tells of something by its name is compared with. */
 static void
-put_use(ReturnSetInfo *result, const MaExprUse *use, const MaSlot *slot)
+put_told(Uses *uses, const MaExpr *expr, int slot, const char *object)
 {
-	const char *object;
-	const char *name = slot->object;
-	Datum		values[3];
-	bool		nulls[3] = {false};
+	ListCell *lc;
 
-	switch (slot->kind)
+	foreach (lc, ma_expr_compared(expr, slot))
+		put_use(uses, object, ((MaTextAt *) lfirst(lc))->text);
+}
+
+/* What a property of an event or of an entry tells of. */
+static void
+put_property(Uses *uses, const MaExpr *expr, int slot, const char *kind,
+			 const char *property)
+{
+	static const struct
 	{
-		case MA_SLOT_IN_LIST:
-			object = "list";
-			break;
-		case MA_SLOT_SCORE:
-		case MA_SLOT_TIER:
-			object = "score";
-			break;
-		case MA_SLOT_SIGNAL:
-		case MA_SLOT_COMPARE:
-			object = "event";
-			name = slot->signal->kind;
-			break;
-		case MA_SLOT_ATTRIBUTE:
-			object = "attribute";
-			name = slot->path[0];
-			break;
-		default:
-			return;
+		MaNamed		what;
+		const char *object;
+	} named[] = {{MA_NAMED_LIST, "list"},
+				 {MA_NAMED_SCORE, "score"},
+				 {MA_NAMED_ATTRIBUTE, "attribute"}};
+
+	for (int i = 0; i < lengthof(named); i++)
+		if (kind != NULL && ma_rename_is_told(named[i].what, kind) &&
+			strcmp(property, ma_rename_property(named[i].what)) == 0)
+			put_told(uses, expr, slot, named[i].object);
+}
+
+/* What the slots of an expression over events of a kind name. */
+static void
+put_uses(Uses *uses, const MaExpr *expr, const MaExprSource *source)
+{
+	MaSlot *slots;
+	int		n = ma_expr_slots(expr, &slots);
+
+	for (int i = 0; i < n; i++)
+	{
+		const MaSlot *slot = &slots[i];
+		MaExprSource  filter;
+
+		switch (slot->kind)
+		{
+			case MA_SLOT_IN_LIST:
+				put_use(uses, "list", slot->object);
+				break;
+			case MA_SLOT_SCORE:
+			case MA_SLOT_TIER:
+				put_use(uses, "score", slot->object);
+				break;
+			case MA_SLOT_SIGNAL:
+			case MA_SLOT_COMPARE:
+				put_use(uses, "event", slot->signal->kind);
+				filter.event_kind = slot->signal->kind;
+				if (slot->signal->filter != NULL)
+					put_uses(uses, slot->signal->filter, &filter);
+				if (slot->signal->property[0] != '\0')
+					put_property(uses, expr, i, slot->signal->kind,
+								 slot->signal->property);
+				break;
+			case MA_SLOT_ATTRIBUTE:
+				put_use(uses, "attribute", slot->path[0]);
+				break;
+			case MA_SLOT_EVENT:
+				put_property(uses, expr, i, source->event_kind, slot->path[0]);
+				break;
+			case MA_SLOT_EVENT_KIND:
+				put_told(uses, expr, i, "event");
+				break;
+			default:
+				break;
+		}
 	}
-	values[0] = CStringGetTextDatum(object);
-	values[1] = CStringGetTextDatum(name);
-	values[2] = Int32GetDatum(use->predicate_id);
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 /* name_uses(): what expressions read by name */
@@ -79,201 +117,10 @@ mautomate_name_uses(PG_FUNCTION_ARGS)
 	for (int i = 0; i < definitions->nexprs; i++)
 	{
 		MaExprUse *use = &definitions->exprs[i];
-		MaSlot	  *slots;
-		int		   n = use->expr ? ma_expr_slots(use->expr, &slots) : 0;
+		Uses	   uses = {result, use->predicate_id};
 
-		for (int j = 0; j < n; j++)
-			put_use(result, use, &slots[j]);
+		if (use->expr != NULL)
+			put_uses(&uses, use->expr, &use->source);
 	}
 	return (Datum) 0;
-}
-
-/* The end of the string literal that starts at `start`. */
-static const char *
-literal_end(const char *start)
-{
-	const char *c = strchr(start, '\'');
-
-	for (c++; *c != '\0'; c++)
-		if (*c == '\'')
-		{
-			if (c[1] != '\'')
-				return c + 1;
-			c++;
-		}
-	return c;
-}
-
-/* The text of an expression with another name at some places. */
-static char *
-renamed_text(const char *text, MaSlot **slots, int n, const char *new_name)
-{
-	StringInfoData s;
-	const char	  *rest = text;
-
-	initStringInfo(&s);
-	for (int i = 0; i < n; i++)
-	{
-		MaSlot *next = NULL;
-
-		/* the leftmost that is still to the right of what is copied */
-		for (int j = 0; j < n; j++)
-			if (text + slots[j]->location >= rest &&
-				(next == NULL || slots[j]->location < next->location))
-				next = slots[j];
-		appendBinaryStringInfo(&s, rest, text + next->location - rest);
-		appendStringInfoString(&s, quote_literal_cstr(new_name));
-		rest = literal_end(text + next->location);
-	}
-	appendStringInfoString(&s, rest);
-	return s.data;
-}
-
-/* A stored expression to compile, for the guard. */
-typedef struct Stored
-{
-	int			 predicate_id;
-	MaExprSource source;
-	MaExpr		*expr;
-} Stored;
-
-static void
-compile_stored(void *arg)
-{
-	Stored *stored = arg;
-
-	stored->expr = ma_expr_compile(&stored->source, CurrentMemoryContext);
-}
-
-/* Reads every expression, in use or not, in which a text occurs. */
-static Stored *
-read_stored(const char *text, int *n)
-{
-	static MaStatement stmt = {
-		"select predicate_id, names, event_kind, entry_kind, type, text"
-		" from mautomate_internal.predicate where strpos(text, $1) > 0",
-		1,
-		{TEXTOID}};
-	Datum	value = CStringGetTextDatum(quote_literal_cstr(text));
-	Stored *stored;
-
-	*n = (int) ma_sql_exec(&stmt, &value, NULL, 0);
-	stored = palloc0((*n + 1) * sizeof(Stored));
-	for (int i = 0; i < *n; i++)
-	{
-		MaExprSource *source = &stored[i].source;
-		bool		  isnull;
-
-		stored[i].predicate_id = DatumGetInt32(ma_sql_datum(i, 1, &isnull));
-		source->names = DatumGetInt32(ma_sql_datum(i, 2, &isnull));
-		source->event_kind = ma_sql_text(i, 3);
-		source->entry_kind = ma_sql_text(i, 4);
-		source->type = DatumGetObjectId(ma_sql_datum(i, 5, &isnull));
-		source->text = ma_sql_text(i, 6);
-		if (source->event_kind[0] == '\0')
-			source->event_kind = NULL;
-		if (source->entry_kind[0] == '\0')
-			source->entry_kind = NULL;
-	}
-	return stored;
-}
-
-/* Gives an expression another text, wherever it stands. */
-static void
-rewrite(int predicate_id, const char *old, const char *new)
-{
-	static MaStatement stmts[] = {
-		/* what is left of definitions that are gone makes room */
-		{"update mautomate_internal.predicate p set text = p.text || ' '"
-		 " from mautomate_internal.predicate q where q.predicate_id = $1"
-		 " and p.text = $3 and $2 <> $3 and (p.names, p.event_kind,"
-		 " p.entry_kind, p.type) = (q.names, q.event_kind, q.entry_kind,"
-		 " q.type)",
-		 3,
-		 {INT4OID, TEXTOID, TEXTOID}},
-		{"update mautomate_internal.predicate set text = $3"
-		 " where predicate_id = $1 and text = $2",
-		 3,
-		 {INT4OID, TEXTOID, TEXTOID}},
-		{"update mautomate_internal.list set predicate = $3"
-		 " where predicate_id = $1 and predicate = $2",
-		 3,
-		 {INT4OID, TEXTOID, TEXTOID}},
-		{"update mautomate_internal.score_rule set condition = $3"
-		 " where predicate_id = $1 and event is null and condition = $2",
-		 3,
-		 {INT4OID, TEXTOID, TEXTOID}},
-		/* a string of a document is found by its quotes */
-		{"update mautomate_internal.workflow_version"
-		 " set definition = replace(definition::text, to_jsonb($2)::text,"
-		 " to_jsonb($3)::text)::jsonb where $1 = any (predicates)",
-		 3,
-		 {INT4OID, TEXTOID, TEXTOID}},
-	};
-	Datum values[3] = {Int32GetDatum(predicate_id), CStringGetTextDatum(old),
-					   CStringGetTextDatum(new)};
-
-	for (int i = 0; i < lengthof(stmts); i++)
-		ma_sql_exec(&stmts[i], values, NULL, 0);
-}
-
-/*
- * Rewrites the expressions that name an object, and the texts of the lists,
- * rules and workflows made of them.
- */
-void
-ma_definition_rename(MaSlotKind kind, MaSlotKind other, const char *name,
-					 const char *new_name)
-{
-	MaSqlScope scope;
-	Stored	  *stored;
-	int		   n;
-
-	ma_sql_begin(&scope);
-	stored = read_stored(name, &n);
-	for (int i = 0; i < n; i++)
-	{
-		MaSlot **slots;
-		int		 nslots;
-
-		if (ma_guard(compile_stored, &stored[i]) != NULL)
-			continue; /* broken before */
-		nslots = slots_naming(stored[i].expr, kind, other, name, &slots);
-		if (nslots > 0)
-			rewrite(
-				stored[i].predicate_id, stored[i].source.text,
-				renamed_text(stored[i].source.text, slots, nslots, new_name));
-	}
-	ma_sql_end(&scope);
-}
-
-/*
- * Does a live expression count events of this name: of a list, or of the
- * tiers of a score? The log tells of them by the name they had.
- */
-bool
-ma_definition_counts(const char *property, const char *name)
-{
-	MaDefinitions *definitions = ma_definitions();
-
-	for (int i = 0; i < definitions->nexprs; i++)
-	{
-		MaExpr *expr = definitions->exprs[i].expr;
-		MaSlot *slots;
-		int		n = expr == NULL ? 0 : ma_expr_slots(expr, &slots);
-
-		for (int j = 0; j < n; j++)
-		{
-			List	 *texts = NIL;
-			ListCell *lc;
-
-			if (slots[j].signal != NULL)
-				(void) ma_expr_restricts(slots[j].signal->filter, property,
-										 &texts);
-			foreach (lc, texts)
-				if (strcmp(((MaTextAt *) lfirst(lc))->text, name) == 0)
-					return true;
-		}
-	}
-	return false;
 }

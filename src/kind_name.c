@@ -2,9 +2,10 @@
  * kind_name.c
  *	  Dropping and renaming declared attributes and kinds of events.
  *
- * What uses one by name (view name_user) has to let go of it first: neither
- * is done behind its back. Only sources follow a renamed kind. What is renamed or dropped then is used by nobody,
- * so it happens under the rule of silence and changes no list and no score.
+ * What uses one by name (view name_user) has to let go of it before it is
+ * dropped, and follows when it is renamed (use_rename.c). What is dropped is
+ * used by nobody, so its values go under the rule of silence and change no
+ * list and no score.
  */
 #include "postgres.h"
 
@@ -21,18 +22,19 @@
 #include "event.h"
 #include "refresh.h"
 #include "sql.h"
+#include "use.h"
 
 PG_FUNCTION_INFO_V1(mautomate_drop_attribute);
 PG_FUNCTION_INFO_V1(mautomate_rename_attribute);
 PG_FUNCTION_INFO_V1(mautomate_drop_event);
 PG_FUNCTION_INFO_V1(mautomate_rename_event);
 
-static void check_unused(const char *object, const char *name,
-						 bool sources_follow);
-static void change_declared(MaStatement *stmt, Datum *values,
-							const char *noun);
+static void rename_declared(const MaRename *rename, MaStatement *known,
+							MaStatement *stmt, const char *noun);
+static bool is_declared(MaStatement *stmt, Datum name);
+static void refuse_undeclared(const char *noun, const char *name);
+static void drop_declared(MaStatement *stmt, Datum name, const char *noun);
 static void change_silently(MaStatement *stmt, Datum *values);
-static void check_new_name(MaStatement *stmt, Datum *values, const char *noun);
 
 /* drop_attribute(name, keep_values) */
 Datum
@@ -51,8 +53,8 @@ mautomate_drop_attribute(PG_FUNCTION_ARGS)
 	Datum value = CStringGetTextDatum(name);
 
 	ma_definition_lock();
-	check_unused("attribute", name, false);
-	change_declared(&declaration, &value, "attribute");
+	ma_use_check_drop("attribute", name);
+	drop_declared(&declaration, value, "attribute");
 	if (PG_ARGISNULL(1) || !PG_GETARG_BOOL(1))
 		change_silently(&contacts, &value);
 	PG_RETURN_VOID();
@@ -62,31 +64,20 @@ mautomate_drop_attribute(PG_FUNCTION_ARGS)
 Datum
 mautomate_rename_attribute(PG_FUNCTION_ARGS)
 {
-	static MaStatement taken = {"select from mautomate_internal.attribute"
-								" where attribute = $2 and $1 <> $2",
-								2,
-								{TEXTOID, TEXTOID}};
-	static MaStatement declaration = {
+	static MaStatement known = {"select from mautomate_internal.attribute"
+								" where attribute = $1",
+								1,
+								{TEXTOID}};
+	static MaStatement stmt = {
 		"update mautomate_internal.attribute set attribute = $2"
 		" where attribute = $1",
 		2,
 		{TEXTOID, TEXTOID}};
-	static MaStatement contacts = {
-		"update mautomate.contact set attributes = (attributes - $1)"
-		" || jsonb_build_object($2, attributes -> $1) where attributes ? $1",
-		2,
-		{TEXTOID, TEXTOID}};
-	char *name = ma_argument_text(fcinfo, 0, "name");
-	char *new_name = ma_argument_text(fcinfo, 1, "new_name");
-	Datum values[2] = {CStringGetTextDatum(name),
-					   CStringGetTextDatum(new_name)};
+	MaRename rename = {MA_NAMED_ATTRIBUTE, ma_argument_text(fcinfo, 0, "name"),
+					   ma_argument_text(fcinfo, 1, "new_name")};
 
-	ma_attribute_check_name(new_name);
-	ma_definition_lock();
-	check_unused("attribute", name, false);
-	check_new_name(&taken, values, "attribute");
-	change_declared(&declaration, values, "attribute");
-	change_silently(&contacts, values);
+	ma_attribute_check_name(rename.new_name);
+	rename_declared(&rename, &known, &stmt, "attribute");
 	PG_RETURN_VOID();
 }
 
@@ -102,8 +93,8 @@ mautomate_drop_event(PG_FUNCTION_ARGS)
 	Datum value = CStringGetTextDatum(kind);
 
 	ma_definition_lock();
-	check_unused("event", kind, false);
-	change_declared(&declaration, &value, "event kind");
+	ma_use_check_drop("event", kind);
+	drop_declared(&declaration, value, "event kind");
 	PG_RETURN_VOID();
 }
 
@@ -111,105 +102,76 @@ mautomate_drop_event(PG_FUNCTION_ARGS)
 Datum
 mautomate_rename_event(PG_FUNCTION_ARGS)
 {
-	static MaStatement taken = {"select from mautomate_internal.event_kind"
-								" where kind = $2 and $1 <> $2",
-								2,
-								{TEXTOID, TEXTOID}};
-	static MaStatement declaration = {
+	static MaStatement known = {
+		"select from mautomate_internal.event_kind where kind = $1",
+		1,
+		{TEXTOID}};
+	static MaStatement stmt = {
 		"update mautomate_internal.event_kind set kind = $2 where kind = $1",
 		2,
 		{TEXTOID, TEXTOID}};
-	/* its name too, where that ends with the kind; not the keys of its rows */
-	static MaStatement sources = {
-		"update mautomate_internal.source s set kind = $2,"
-		" source = coalesce((select n.name from (select"
-		" left(s.source, length(s.source) - length($1)) || $2 as name) n"
-		" where right(s.source, length($1) + 1) = '.' || $1"
-		" and not exists (select from mautomate_internal.source o"
-		" where o.source = n.name)), s.source) where kind = $1",
-		2,
-		{TEXTOID, TEXTOID}};
-	static MaStatement events = {
-		"update mautomate.event set kind = $2 where kind = $1",
-		2,
-		{TEXTOID, TEXTOID}};
-	char *kind = ma_argument_text(fcinfo, 0, "kind");
-	char *new_kind = ma_argument_text(fcinfo, 1, "new_kind");
-	Datum values[2] = {CStringGetTextDatum(kind),
-					   CStringGetTextDatum(new_kind)};
+	MaRename rename = {MA_NAMED_KIND, ma_argument_text(fcinfo, 0, "kind"),
+					   ma_argument_text(fcinfo, 1, "new_kind")};
 
-	ma_event_check_kind(new_kind);
-	ma_definition_lock();
-	check_unused("event", kind, true);
-	check_new_name(&taken, values, "event kind");
-	change_declared(&declaration, values, "event kind");
-	change_silently(&sources, values);
-	change_silently(&events, values);
+	ma_event_check_kind(rename.new_name);
+	rename_declared(&rename, &known, &stmt, "event kind");
 	PG_RETURN_VOID();
 }
 
-/*
- * Refuses to touch what somebody names, naming them; sources do not count
- * where they follow.
- */
+/* Renames what has to be declared to what is not. */
 static void
-check_unused(const char *object, const char *name, bool sources_follow)
+rename_declared(const MaRename *rename, MaStatement *known, MaStatement *stmt,
+				const char *noun)
 {
-	static MaStatement stmt = {
-		"select string_agg(users, ', ' order by users)"
-		" from mautomate_internal.name_user where object = $1 and name = $2"
-		" and (not $3 or users not like 'source \"%')",
-		3,
-		{TEXTOID, TEXTOID, BOOLOID}};
-	Datum values[3] = {CStringGetTextDatum(object), CStringGetTextDatum(name),
-					   BoolGetDatum(sources_follow)};
-	MaSqlScope scope;
-	char	  *users;
+	Datum values[2] = {CStringGetTextDatum(rename->old_name),
+					   CStringGetTextDatum(rename->new_name)};
 
-	ma_sql_begin(&scope);
-	ma_sql_exec(&stmt, values, NULL, 1);
-	users = ma_sql_text(0, 1);
-	if (users != NULL)
+	ma_definition_lock();
+	if (!is_declared(known, values[0]))
+		refuse_undeclared(noun, rename->old_name);
+	if (strcmp(rename->old_name, rename->new_name) != 0 &&
+		is_declared(known, values[1]))
 		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("%s \"%s\" is in use",
-						strcmp(object, "event") == 0 ? "event kind" : object,
-						name),
-				 errdetail("It is used by %s.", users),
-				 errhint("Drop or change these first.")));
-	ma_sql_end(&scope);
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("%s \"%s\" already exists", noun, rename->new_name)));
+	ma_use_rename(rename, stmt, values);
 }
 
-/* Drops or renames a declaration, which has to be there. */
+/* Is there a declaration of that name? */
+static bool
+is_declared(MaStatement *stmt, Datum name)
+{
+	MaSqlScope scope;
+	bool	   found;
+
+	ma_sql_begin(&scope);
+	found = ma_sql_exec(stmt, &name, NULL, 1) > 0;
+	ma_sql_end(&scope);
+	return found;
+}
+
+/* Raises that nothing is declared under a name. */
 static void
-change_declared(MaStatement *stmt, Datum *values, const char *noun)
+refuse_undeclared(const char *noun, const char *name)
+{
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("%s \"%s\" is not declared", noun, name)));
+}
+
+/* Drops a declaration, which has to be there. */
+static void
+drop_declared(MaStatement *stmt, Datum name, const char *noun)
 {
 	MaSqlScope scope;
 
 	ma_sql_begin(&scope);
-	if (ma_sql_exec(stmt, values, NULL, 0) == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("%s \"%s\" is not declared", noun,
-							   TextDatumGetCString(values[0]))));
-	ma_sql_end(&scope);
-}
-
-/* Refuses a new name that another declaration has. */
-static void
-check_new_name(MaStatement *stmt, Datum *values, const char *noun)
-{
-	MaSqlScope scope;
-
-	ma_sql_begin(&scope);
-	if (ma_sql_exec(stmt, values, NULL, 1) > 0)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-						errmsg("%s \"%s\" already exists", noun,
-							   TextDatumGetCString(values[1]))));
+	if (ma_sql_exec(stmt, &name, NULL, 0) == 0)
+		refuse_undeclared(noun, TextDatumGetCString(name));
 	ma_sql_end(&scope);
 }
 
 /*
- * Changes contacts or events under the rule of silence, which lasts as long
+ * Changes contacts under the rule of silence, which lasts as long
  * as the subtransaction in here.
  */
 static void

@@ -261,22 +261,18 @@ mautomate_drop_list(PG_FUNCTION_ARGS)
 		 1,
 		 {INT4OID}},
 	};
-	char	  *name = ma_argument_name(fcinfo, 0, "name");
-	bool	   is_static;
-	Datum	   id;
-	MaSqlScope scope;
+	char *name = ma_argument_name(fcinfo, 0, "name");
+	bool  is_static;
+	int	  id;
 
 	ma_definition_lock();
-	id = Int32GetDatum(ma_list_id(name, &is_static));
-	ma_use_check_drop(MA_USE_LIST, name);
-	ma_sql_begin(&scope);
-	for (int i = 0; i < lengthof(stmts); i++)
-		ma_sql_exec(&stmts[i], &id, NULL, 0);
-	ma_sql_end(&scope);
+	id = ma_list_id(name, &is_static);
+	ma_use_check_drop("list", name);
+	ma_use_drop(Int32GetDatum(id), stmts, lengthof(stmts));
 	PG_RETURN_VOID();
 }
 
-/* rename_list(name, new_name): the expressions that use it follow. */
+/* rename_list(name, new_name): whoever uses it follows. */
 Datum
 mautomate_rename_list(PG_FUNCTION_ARGS)
 {
@@ -284,22 +280,19 @@ mautomate_rename_list(PG_FUNCTION_ARGS)
 		"update mautomate_internal.list set name = $2 where list_id = $1",
 		2,
 		{INT4OID, TEXTOID}};
-	char	  *name = ma_argument_name(fcinfo, 0, "name");
-	char	  *new_name = ma_argument_name(fcinfo, 1, "new_name");
+	MaRename   rename = {MA_NAMED_LIST, ma_argument_name(fcinfo, 0, "name"),
+						 ma_argument_name(fcinfo, 1, "new_name")};
 	bool	   is_static;
 	StoredList other;
-	MaSqlScope scope;
 	Datum	   values[2];
 
 	ma_definition_lock();
-	values[0] = Int32GetDatum(ma_list_id(name, &is_static));
-	values[1] = CStringGetTextDatum(new_name);
-	if (find_list(new_name, &other))
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-						errmsg("list \"%s\" already exists", new_name)));
-	ma_use_rename(MA_USE_LIST, DatumGetInt32(values[0]), name, new_name);
-	ma_sql_begin(&scope);
-	ma_sql_exec(&stmt, values, NULL, 0);
-	ma_sql_end(&scope);
+	values[0] = Int32GetDatum(ma_list_id(rename.old_name, &is_static));
+	values[1] = CStringGetTextDatum(rename.new_name);
+	if (find_list(rename.new_name, &other))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("list \"%s\" already exists", rename.new_name)));
+	ma_use_rename(&rename, &stmt, values);
 	PG_RETURN_VOID();
 }

@@ -11,6 +11,7 @@
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
+#include "rename.h"
 #include "signal.h"
 
 /* The names an expression may use; or them together. */
@@ -153,6 +154,17 @@ typedef const char *(*MaSlotText)(const MaExpr *expr, const MaSlot *slot,
 
 extern char *ma_expr_deparse_with(const MaExpr *expr, int i, MaSlotText write,
 								  void *arg);
+/* What gets another name in an expression. */
+typedef struct MaExprRename
+{
+	MaRename rename;
+	bool	 entries; /* entry.x, if of no certain kind, may tell of it */
+} MaExprRename;
+
+extern char *ma_expr_rename(const MaExprSource *source,
+							const MaExprRename *rename, List **doubts);
+extern char *ma_expr_rename_target(const char *text, const MaRename *rename);
+
 extern MaExpr	 *ma_expr_conditions(const MaExpr *expr, MemoryContext cxt);
 extern Bitmapset *ma_expr_target_slots(const MaExpr *expr, int i);
 

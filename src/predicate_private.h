@@ -92,9 +92,15 @@ extern Node		  *ma_time_comparison(MaCompile *compile, A_Expr *expr,
 extern void ma_check_tree(Node *node, const MaCompile *compile,
 						  bool *can_raise, bool *zoned);
 
+/* predicate_parse.c */
+extern int	 ma_expr_at(int location);
+extern void	 ma_expr_pinned(const char *text, void (*act)(void *arg),
+							void	   *arg);
+extern List *ma_expr_parse(const MaExprSource *source);
+
 /* predicate.c */
-extern int	   ma_expr_at(int location);
-extern MaExpr *ma_expr_from_raw(const MaExprSource *source, List *targets,
-								MemoryContext cxt);
+extern const char *ma_expr_target_name(const ResTarget *target);
+extern MaExpr	  *ma_expr_from_raw(const MaExprSource *source, List *targets,
+									MemoryContext cxt);
 
 #endif /* MA_PREDICATE_PRIVATE_H */

@@ -42,6 +42,9 @@ static SubTransactionId silent_since = InvalidSubTransactionId;
 static int				silent_level;
 static bool				silence_registered = false;
 
+/* In this subtransaction the triggers see nothing. */
+static SubTransactionId away_in = InvalidSubTransactionId;
+
 static void process(MaRun *run, MaContact *contact, MaWork *work);
 
 /* Ends the silence with the transaction that asked for it. */
@@ -50,7 +53,7 @@ silence_xact(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
 		event == XACT_EVENT_PREPARE)
-		silent_since = InvalidSubTransactionId;
+		silent_since = away_in = InvalidSubTransactionId;
 }
 
 /* ... or with the subtransaction. */
@@ -58,10 +61,23 @@ static void
 silence_subxact(SubXactEvent event, SubTransactionId id,
 				SubTransactionId parent, void *arg)
 {
-	if ((event == SUBXACT_EVENT_ABORT_SUB ||
-		 event == SUBXACT_EVENT_COMMIT_SUB) &&
-		silent_since == id)
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	if (silent_since == id)
 		silent_since = InvalidSubTransactionId;
+	if (away_in == id)
+		away_in = InvalidSubTransactionId;
+}
+
+/* Registers the ends of both, once. */
+static void
+register_ends(void)
+{
+	if (silence_registered)
+		return;
+	RegisterXactCallback(silence_xact, NULL);
+	RegisterSubXactCallback(silence_subxact, NULL);
+	silence_registered = true;
 }
 
 /*
@@ -71,12 +87,7 @@ silence_subxact(SubXactEvent event, SubTransactionId id,
 void
 ma_refresh_silence(void)
 {
-	if (!silence_registered)
-	{
-		RegisterXactCallback(silence_xact, NULL);
-		RegisterSubXactCallback(silence_subxact, NULL);
-		silence_registered = true;
-	}
+	register_ends();
 	if (silent_since == InvalidSubTransactionId)
 	{
 		silent_since = GetCurrentSubTransactionId();
@@ -89,6 +100,24 @@ bool
 ma_refresh_is_silent(void)
 {
 	return silent_since != InvalidSubTransactionId || !ma_armed_ever();
+}
+
+/*
+ * What the current subtransaction writes into contacts and events from here
+ * on means the same as before: no state is looked at.
+ */
+void
+ma_refresh_look_away(void)
+{
+	register_ends();
+	away_in = GetCurrentSubTransactionId();
+}
+
+/* Is that so? */
+bool
+ma_refresh_looks_away(void)
+{
+	return away_in != InvalidSubTransactionId;
 }
 
 /* The ids of works, which are sorted by them. */

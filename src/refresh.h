@@ -20,6 +20,10 @@ extern MaContact *ma_refresh_peek(int64 contact_id);
 extern void ma_refresh_silence(void);
 extern bool ma_refresh_is_silent(void);
 
+/* What this subtransaction writes from here on changes no state. */
+extern void ma_refresh_look_away(void);
+extern bool ma_refresh_looks_away(void);
+
 /* Passes; each returns how many contacts it did. */
 extern int		   ma_refresh_deferred(int max);
 extern int		   ma_refresh_timers(int max);

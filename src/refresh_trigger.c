@@ -364,6 +364,8 @@ mautomate_event_changed(PG_FUNCTION_ARGS)
 	int64		*ids = NULL;
 	int			 n;
 
+	if (ma_refresh_looks_away())
+		return PointerGetDatum(NULL);
 	if (!ma_apply_is_inserting())
 		ma_evaluate_forget_errors(); /* a statement of its own */
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
@@ -634,6 +636,8 @@ mautomate_contact_changed(PG_FUNCTION_ARGS)
 	int64		*ids = NULL;
 	int			 n;
 
+	if (ma_refresh_looks_away())
+		return PointerGetDatum(NULL);
 	if (!ma_apply_is_inserting())
 		ma_evaluate_forget_errors(); /* a statement of its own */
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))

@@ -320,45 +320,52 @@ mautomate_drop_score(PG_FUNCTION_ARGS)
 		 1,
 		 {INT4OID}},
 	};
-	char	  *name = ma_argument_name(fcinfo, 0, "name");
-	Datum	   id;
-	MaSqlScope scope;
+	char *name = ma_argument_name(fcinfo, 0, "name");
+	int	  id;
 
 	ma_definition_lock();
-	id = Int32GetDatum(score_id(name));
-	ma_use_check_drop(MA_USE_SCORE, name);
-	ma_sql_begin(&scope);
-	for (int i = 0; i < lengthof(stmts); i++)
-		ma_sql_exec(&stmts[i], &id, NULL, 0);
-	ma_sql_end(&scope);
+	id = score_id(name);
+	ma_use_check_drop("score", name);
+	ma_use_drop(Int32GetDatum(id), stmts, lengthof(stmts));
 	PG_RETURN_VOID();
 }
 
-/* rename_score(name, new_name): the expressions that use it follow. */
+/* Is there a score of that name? */
+static bool
+score_exists(const char *name)
+{
+	static MaStatement stmt = {
+		"select from mautomate_internal.score where name = $1", 1, {TEXTOID}};
+	Datum	   value = CStringGetTextDatum(name);
+	MaSqlScope scope;
+	bool	   found;
+
+	ma_sql_begin(&scope);
+	found = ma_sql_exec(&stmt, &value, NULL, 1) > 0;
+	ma_sql_end(&scope);
+	return found;
+}
+
+/* rename_score(name, new_name): whoever uses it follows. */
 Datum
 mautomate_rename_score(PG_FUNCTION_ARGS)
 {
-	static MaStatement taken = {
-		"select from mautomate_internal.score where name = $1", 1, {TEXTOID}};
 	static MaStatement stmt = {
 		"update mautomate_internal.score set name = $2 where score_id = $1",
 		2,
 		{INT4OID, TEXTOID}};
-	char	  *name = ma_argument_name(fcinfo, 0, "name");
-	char	  *new_name = ma_argument_name(fcinfo, 1, "new_name");
-	MaSqlScope scope;
-	Datum	   values[2];
+	MaRename rename = {MA_NAMED_SCORE, ma_argument_name(fcinfo, 0, "name"),
+					   ma_argument_name(fcinfo, 1, "new_name")};
+	Datum	 values[2];
 
 	ma_definition_lock();
-	values[0] = Int32GetDatum(score_id(name));
-	values[1] = CStringGetTextDatum(new_name);
-	ma_use_rename(MA_USE_SCORE, DatumGetInt32(values[0]), name, new_name);
-	ma_sql_begin(&scope);
-	if (ma_sql_exec(&taken, &values[1], NULL, 1) > 0)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-						errmsg("score \"%s\" already exists", new_name)));
-	ma_sql_exec(&stmt, values, NULL, 0);
-	ma_sql_end(&scope);
+	values[0] = Int32GetDatum(score_id(rename.old_name));
+	values[1] = CStringGetTextDatum(rename.new_name);
+	if (score_exists(rename.new_name))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("score \"%s\" already exists", rename.new_name)));
+	ma_use_rename(&rename, &stmt, values);
 	PG_RETURN_VOID();
 }
 

@@ -6,8 +6,11 @@
 #define MA_TEMPLATE_H
 
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 #include "pgtime.h"
 #include "utils/jsonb.h"
+
+#include "rename.h"
 
 /* Limits that hold where the options say 0. */
 #define MA_TEMPLATE_STEPS  1000000 /* tags, outputs and filters done */
@@ -47,5 +50,9 @@ extern void		   ma_template_free(MaTemplate *template);
  */
 extern char *ma_template_render(const MaTemplate *template, Jsonb *data,
 								const MaTemplateOptions *options);
+
+/* liquid_rename.c */
+extern char *ma_template_rename(const char *source, const MaRename *rename,
+								List **doubts);
 
 #endif /* MA_TEMPLATE_H */

@@ -2,10 +2,10 @@
  * template_cache.c
  *	  Versions of templates, parsed once and rendered many times.
  *
- * A version never changes, and a message that waits keeps the one it was made
- * with. What is parsed is kept per backend, by template and version. Since a
- * version that was rolled back may come back with another text, a change of
- * the table empties the cache, at a look-up while nothing is held; a caller
+ * A version changes only where what it names is renamed, and a message that
+ * waits keeps the one it was made with. What is parsed is kept per backend, by
+ * template and version. Since a version that was rolled back may come back
+ * with another text, a change of the tables empties the cache, at a look-up while nothing is held; a caller
  * that does not hold it keeps what it found until the next look-up only.
  */
 #include "postgres.h"
@@ -59,6 +59,7 @@ static int		   find_name(const char *name);
 static MaTemplate *parse(const char *source);
 
 static MaWatch		 watch = {"template"};
+static MaWatch		 variants = {"template_variant"};
 static MemoryContext cache_cxt = NULL;
 static HTAB			*cache = NULL; /* of VersionEntry, in cache_cxt */
 static HTAB			*names = NULL; /* of NameEntry, likewise */
@@ -129,12 +130,12 @@ ma_template_release(void)
 static void
 renew_cache(void)
 {
-	if (!ma_inval_watch(&watch))
+	if (!ma_inval_watch(&watch) || !ma_inval_watch(&variants))
 		elog(ERROR, "mautomate is not installed");
 	if (cache == NULL ||
-		(holders == 0 &&
-		 (watch.stale || hash_get_num_entries(cache) >= CACHE_SIZE ||
-		  hash_get_num_entries(names) >= CACHE_SIZE)))
+		(holders == 0 && (watch.stale || variants.stale ||
+						  hash_get_num_entries(cache) >= CACHE_SIZE ||
+						  hash_get_num_entries(names) >= CACHE_SIZE)))
 		reset_cache();
 }
 
@@ -150,7 +151,7 @@ reset_cache(void)
 		cache_cxt = AllocSetContextCreate(
 			TopMemoryContext, "mautomate templates", ALLOCSET_DEFAULT_SIZES);
 	cache = names = NULL;
-	watch.stale = false;
+	watch.stale = variants.stale = false;
 	control.keysize = sizeof(VersionKey);
 	control.entrysize = sizeof(VersionEntry);
 	control.hcxt = cache_cxt;

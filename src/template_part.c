@@ -135,44 +135,30 @@ ma_template_check_parts(const char *name, MaTemplatePart part,
 	PG_END_TRY();
 }
 
-/* Whether a name occurs, and where. */
+/* Whether a name occurs. */
 typedef struct Search
 {
 	const char *name;
-	List	   *places; /* of LqExpr, from the end of the source */
+	bool		found;
 } Search;
 
 static void
-collect(const LqExpr *expr, void *arg)
+look(const LqExpr *expr, void *arg)
 {
 	Search *search = arg;
 
-	if (strcmp(name_of(expr), search->name) == 0)
-		search->places = lappend(search->places, unconstify(LqExpr *, expr));
+	search->found = search->found || strcmp(name_of(expr), search->name) == 0;
 }
 
-/* Where a source names a part. */
-static List *
-places_in(const MaTemplate *template, const char *name)
+/* Does a template name a part? */
+static bool
+names_part(const MaTemplate *template, const char *name)
 {
-	Search search = {name, NIL};
+	Search search = {name, false};
 
-	walk(&template->body, collect, &search);
-	return search.places;
+	walk(&template->body, look, &search);
+	return search.found;
 }
-
-/* Sources of templates that contain a text; $2: also those of the past. */
-static MaStatement sources = {
-	"select x.template_id, x.version, x.locale, p.part, t.name, p.source"
-	" from mautomate_internal.template t"
-	" join mautomate_internal.template_variant x using (template_id),"
-	" lateral (values ('subject', x.subject), ('html', x.html),"
-	"  ('body', x.body)) p(part, source)"
-	" where strpos(p.source, $1) > 0"
-	" and ($2 or (x.version = t.version and not t.dropped))"
-	" order by t.name, x.version, x.locale, p.part",
-	2,
-	{TEXTOID, BOOLOID}};
 
 /*
  * The templates that render this one, for a message: template "a", template
@@ -181,22 +167,30 @@ static MaStatement sources = {
 char *
 ma_template_users(const char *name)
 {
-	Datum		values[2] = {CStringGetTextDatum(name), BoolGetDatum(false)};
-	const char *last = "";
-	MaSqlScope	scope;
+	static MaStatement sources = {
+		"select t.name, p.source from mautomate_internal.template t"
+		" join mautomate_internal.template_variant x"
+		" using (template_id, version),"
+		" lateral (values (x.subject), (x.html), (x.body)) p(source)"
+		" where strpos(p.source, $1) > 0 and not t.dropped order by t.name",
+		1,
+		{TEXTOID}};
+	Datum		   value = CStringGetTextDatum(name);
+	const char	  *last = "";
+	MaSqlScope	   scope;
 	StringInfoData users;
 	MemoryContext  caller = CurrentMemoryContext;
 
 	initStringInfo(&users);
 	ma_sql_begin(&scope);
-	ma_sql_exec(&sources, values, NULL, 0);
+	ma_sql_exec(&sources, &value, NULL, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		char *user = ma_sql_text(i, 5);
+		char *user = ma_sql_text(i, 1);
 		MaTemplate *template =
-			ma_template_parse(ma_sql_text(i, 6), CurrentMemoryContext);
+			ma_template_parse(ma_sql_text(i, 2), CurrentMemoryContext);
 
-		if (strcmp(user, last) != 0 && places_in(template, name) != NIL)
+		if (strcmp(user, last) != 0 && names_part(template, name))
 		{
 			appendStringInfo(&users, "%stemplate \"%s\"",
 							 users.len == 0 ? "" : ", ", user);
@@ -207,93 +201,4 @@ ma_template_users(const char *name)
 	ma_sql_end(&scope);
 	MemoryContextSwitchTo(caller);
 	return users.len == 0 ? NULL : users.data;
-}
-
-/* How a name is written in Liquid. */
-static char *
-quoted(const char *name)
-{
-	if (strchr(name, '\'') == NULL)
-		return psprintf("'%s'", name);
-	if (strchr(name, '"') == NULL)
-		return psprintf("\"%s\"", name);
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_NAME),
-			 errmsg("\"%s\" cannot be the name of a part", name),
-			 errdetail("Liquid has no way to write both quotes in a name.")));
-}
-
-/* A source in which places have another name. */
-static char *
-replaced(const MaTemplate *template, const List *places, const char *name)
-{
-	StringInfoData	source;
-	const char	   *rest = template->source;
-	const ListCell *cell;
-
-	initStringInfo(&source);
-	foreach (cell, places)
-	{
-		const LqValue *old = &((const LqExpr *) lfirst(cell))->literal;
-
-		/* with its quotes */
-		appendBinaryStringInfo(&source, rest, old->string.data - 1 - rest);
-		appendStringInfoString(&source, name);
-		rest = old->string.data + old->string.len + 1;
-	}
-	appendStringInfoString(&source, rest);
-	return source.data;
-}
-
-static int
-compare_places(const ListCell *a, const ListCell *b)
-{
-	const LqExpr *x = lfirst(a);
-	const LqExpr *y = lfirst(b);
-
-	return (x->literal.string.data > y->literal.string.data) -
-		   (x->literal.string.data < y->literal.string.data);
-}
-
-/*
- * Rewrites the templates that render this one, those of messages that wait
- * as well: what they mean stays as it is.
- */
-void
-ma_template_rename_part(const char *name, const char *new_name)
-{
-	static MaStatement rewrite = {
-		"update mautomate_internal.template_variant set"
-		" subject = case $4 when 'subject' then $5 else subject end,"
-		" html = case $4 when 'html' then $5 else html end,"
-		" body = case $4 when 'body' then $5 else body end"
-		" where template_id = $1 and version = $2 and locale = $3",
-		5,
-		{INT4OID, INT4OID, TEXTOID, TEXTOID, TEXTOID}};
-	Datum		   values[5] = {CStringGetTextDatum(name), BoolGetDatum(true)};
-	MaSqlScope	   scope;
-	SPITupleTable *found;
-	uint64		   n;
-
-	ma_sql_begin(&scope);
-	n = ma_sql_exec(&sources, values, NULL, 0);
-	found = SPI_tuptable;
-	for (uint64 i = 0; i < n; i++)
-	{
-		HeapTuple row = found->vals[i];
-		bool	  isnull;
-		MaTemplate *template = ma_template_parse(
-			SPI_getvalue(row, found->tupdesc, 6), CurrentMemoryContext);
-		List *places = places_in(template, name);
-
-		list_sort(places, compare_places);
-		for (int c = 1; c <= 4; c++)
-			values[c - 1] = SPI_getbinval(row, found->tupdesc, c, &isnull);
-		values[4] =
-			CStringGetTextDatum(replaced(template, places, quoted(new_name)));
-		if (places != NIL)
-			ma_sql_exec(&rewrite, values, NULL, 0);
-		ma_template_free(template);
-	}
-	ma_sql_end(&scope);
 }

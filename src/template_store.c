@@ -160,7 +160,7 @@ mautomate_rename_template(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("template \"%s\" already exists", new_name)));
 	ma_sql_end(&scope);
-	ma_template_rename_part(name, new_name);
+	ma_template_rename_all(&(MaRename){MA_NAMED_TEMPLATE, name, new_name});
 	PG_RETURN_VOID();
 }
 

@@ -95,7 +95,9 @@ extern bool	 ma_locale_widen(char *locale);
 extern void	 ma_template_check_parts(const char *name, MaTemplatePart part,
 									 const MaTemplate *template);
 extern char *ma_template_users(const char *name);
-extern void	 ma_template_rename_part(const char *name, const char *new_name);
+
+/* template_rename.c */
+extern void ma_template_rename_all(const MaRename *rename);
 
 /* template_call.c */
 extern char *ma_template_check_function(const char *function, Oid result);

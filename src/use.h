@@ -1,19 +1,20 @@
 /*
  * use.h
- *	  Who uses lists and scores in expressions: dropping and renaming them.
+ *	  Who uses things by their names: dropping and renaming them.
  */
 #ifndef MA_USE_H
 #define MA_USE_H
 
-/* What expressions name. */
-typedef enum MaUse
-{
-	MA_USE_LIST, /* in_list('x') */
-	MA_USE_SCORE /* score('x'), tier('x') */
-} MaUse;
+#include "rename.h"
+#include "sql.h"
 
-extern void ma_use_check_drop(MaUse use, const char *name);
-extern void ma_use_rename(MaUse use, int id, const char *name,
-						  const char *new_name);
+extern char *ma_use_users(const char *object, const char *name);
+extern void	 ma_use_check_drop(const char *object, const char *name);
+extern void	 ma_use_drop(Datum id, MaStatement *stmts, int n);
+
+/* use_rename.c */
+extern void ma_use_rename(const MaRename *rename, MaStatement *stmt,
+						  Datum *values);
+extern void ma_use_rename_workflows(const MaRename *rename);
 
 #endif /* MA_USE_H */

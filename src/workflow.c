@@ -147,6 +147,11 @@ compile_expression(MaCompiler *c, const MaNode *node, MaExprSource *source)
 		return 0;
 	source->text = ma_doc_text(node);
 	source->entry_kind = c->entry_kind;
+	if (c->rename != NULL)
+	{
+		ma_workflow_names_in(c, node, source);
+		return 0;
+	}
 	if (c->storing)
 	{
 		predicate_id = c->names->predicate(source);
@@ -205,11 +210,18 @@ ma_workflow_object(MaCompiler *c, const MaNode *node, MaObject object,
 		[MA_OBJECT_LIST] = "list",		   [MA_OBJECT_STATIC_LIST] = "list",
 		[MA_OBJECT_TEMPLATE] = "template", [MA_OBJECT_WORKFLOW] = "workflow",
 		[MA_OBJECT_SCORE] = "score",	   [MA_OBJECT_TIER] = "tier"};
-	char *name;
-	int	  number;
+	static const MaNamed named[] = {[MA_OBJECT_LIST] = MA_NAMED_LIST,
+									[MA_OBJECT_STATIC_LIST] = MA_NAMED_LIST,
+									[MA_OBJECT_TEMPLATE] = MA_NAMED_TEMPLATE,
+									[MA_OBJECT_WORKFLOW] = MA_NAMED_WORKFLOW,
+									[MA_OBJECT_SCORE] = MA_NAMED_SCORE};
+	char				*name;
+	int					 number;
 
 	if (!ma_doc_is(&c->doc, node, MA_DOC_TEXT))
 		return 0;
+	if (object != MA_OBJECT_TIER)
+		ma_workflow_names(c, node, named[object]);
 	name = ma_doc_text(node);
 	number = c->names->object(object, name, within);
 	if (number != 0)
@@ -237,6 +249,7 @@ ma_workflow_kind(MaCompiler *c, const MaNode *node)
 	if (!ma_doc_is(&c->doc, node, MA_DOC_TEXT))
 		return NULL;
 	kind = ma_doc_text(node);
+	ma_workflow_names(c, node, MA_NAMED_KIND);
 	if (!c->storing && c->names->object(MA_OBJECT_KIND, kind, NULL) == 0)
 		ereport(NOTICE, (errmsg("%s: there is no event of kind \"%s\" yet",
 								node->path, kind)));
@@ -519,6 +532,17 @@ new_compiler(const MaNames *names, bool storing)
 	c->storing = storing;
 	c->workflow = palloc0(sizeof(MaWorkflow));
 	return c;
+}
+
+/* One walk for a name; what else is wrong with a stored document stays so. */
+void
+ma_workflow_walk(const MaNames *names, Jsonb *definition,
+				 struct MaDocRename *rename)
+{
+	MaCompiler *c = new_compiler(names, false);
+
+	c->rename = rename;
+	walk(c, definition);
 }
 
 /*

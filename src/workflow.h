@@ -43,4 +43,9 @@ typedef struct MaWorkflow
 extern MaWorkflow *ma_workflow_compile(Jsonb *definition, const char *name,
 									   const MaNames *names);
 
+/* workflow_rename.c */
+extern Jsonb *ma_workflow_rename(Jsonb *definition, const MaRename *rename);
+extern Jsonb *ma_workflow_rename_program(Jsonb			*program,
+										 const MaRename *rename);
+
 #endif /* MA_WORKFLOW_H */

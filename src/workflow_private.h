@@ -13,15 +13,17 @@
 /* One walk over a document. */
 typedef struct MaCompiler
 {
-	MaDocument	   doc;		   /* errors found */
-	const MaNames *names;	   /* who knows the database */
-	bool		   storing;	   /* second walk: the document is right, its
+	MaDocument			doc;		/* errors found */
+	const MaNames	   *names;		/* who knows the database */
+	bool				storing;	/* second walk: the document is right, its
 								 * expressions get their numbers */
-	const char	  *entry_kind; /* kind of the only entry event, or NULL */
-	MaWorkflow	  *workflow;   /* what is built */
-	int			   maxops;	   /* room in workflow->program.ops */
-	List		  *ids;		   /* ids of steps seen, MaStepName */
-	List		  *gotos;	   /* targets to resolve, MaStepName */
+	const char		   *entry_kind; /* kind of the only entry event, or NULL */
+	MaWorkflow		   *workflow;	/* what is built */
+	int					maxops;		/* room in workflow->program.ops */
+	List			   *ids;		/* ids of steps seen, MaStepName */
+	List			   *gotos;		/* targets to resolve, MaStepName */
+	struct MaDocRename *rename; /* NULL, or nothing is compiled: the document
+								 * is looked through for a name */
 } MaCompiler;
 
 /* A step's id, or the mention of one. */
@@ -53,5 +55,14 @@ extern int	 ma_workflow_date(MaCompiler *c, const MaNode *node);
 extern int	 ma_workflow_fixed(MaCompiler *c, MaExprSource *source);
 extern void	 ma_workflow_steps(MaCompiler *c, const MaNode *steps);
 extern void	 ma_workflow_end(MaCompiler *c);
+extern void	 ma_workflow_walk(const MaNames *names, Jsonb *definition,
+							  struct MaDocRename *rename);
+
+/* workflow_rename.c: what the walk meets */
+extern void ma_workflow_names(MaCompiler *c, const MaNode *node, MaNamed what);
+extern void ma_workflow_names_key(MaCompiler *c, const MaNode *object,
+								  const char *key, MaNamed what);
+extern void ma_workflow_names_in(MaCompiler *c, const MaNode *node,
+								 const MaExprSource *source);
 
 #endif /* MA_WORKFLOW_PRIVATE_H */

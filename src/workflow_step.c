@@ -555,6 +555,8 @@ compile_set(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 
 	if (n == 0)
 		ma_doc_refuse(&c->doc, value->path, "sets nothing");
+	for (int i = 0; i < n; i++)
+		ma_workflow_names_key(c, value, names[i], MA_NAMED_ATTRIBUTE);
 	for (int i = 0; i < n && !c->storing; i++)
 		if (strcmp(names[i], "email") == 0 || strcmp(names[i], "phone") == 0)
 			ma_doc_refuse(&c->doc, value->path,
@@ -594,6 +596,7 @@ compile_emit(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 	if (!ma_doc_check(&c->doc, value, emit_keys))
 		return;
 	(void) ma_doc_get(value, "event", &node);
+	ma_workflow_names(c, &node, MA_NAMED_KIND);
 	ma_workflow_op(c, op)->text = ma_doc_text(&node);
 	if (ma_doc_get(value, "properties", &node))
 		ma_workflow_op(c, op)->values = compile_values(c, &node);

@@ -21,6 +21,7 @@
 #include "enrollment.h"
 #include "refresh.h"
 #include "sql.h"
+#include "use.h"
 #include "wake.h"
 #include "workflow.h"
 
@@ -480,88 +481,6 @@ mautomate_drop_workflow(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Is a key of a document one of those listed? */
-static bool
-is_key(const JsonbValue *key, const char *const *keys)
-{
-	for (; *keys != NULL; keys++)
-		if (key->val.string.len == strlen(*keys) &&
-			memcmp(key->val.string.val, *keys, key->val.string.len) == 0)
-			return true;
-	return false;
-}
-
-/* A copy of a definition with a new name wherever a key gives the old one. */
-static Jsonb *
-rename_in_definition(Jsonb *definition, const char *const *keys,
-					 const char *old, const char *new)
-{
-	JsonbIterator	  *it = JsonbIteratorInit(&definition->root);
-	JsonbParseState	  *state = NULL;
-	JsonbValue		  *result = NULL;
-	JsonbIteratorToken token;
-	JsonbValue		   v;
-	bool			   names_it = false;
-
-	while ((token = JsonbIteratorNext(&it, &v, false)) != WJB_DONE)
-	{
-		if (token == WJB_VALUE && names_it && v.type == jbvString &&
-			v.val.string.len == strlen(old) &&
-			memcmp(v.val.string.val, old, v.val.string.len) == 0)
-		{
-			v.val.string.val = unconstify(char *, new);
-			v.val.string.len = strlen(new);
-		}
-		names_it = token == WJB_KEY && is_key(&v, keys);
-		result = pushJsonbValue(&state, token,
-								token == WJB_KEY || token == WJB_VALUE ||
-										token == WJB_ELEM ?
-									&v :
-									NULL);
-	}
-	return JsonbValueToJsonb(result);
-}
-
-/* Rewrites the definitions that name a workflow or template. */
-static void
-rename_in_users(MaObject object, int object_id, const char *old,
-				const char *new)
-{
-	static MaStatement users = {
-		"select version_id, definition"
-		" from mautomate_internal.workflow_version"
-		" where $1 = any (case when $2 then workflows else templates end)",
-		2,
-		{INT4OID, BOOLOID}};
-	static MaStatement rewrite = {
-		"update mautomate_internal.workflow_version set definition = $2"
-		" where version_id = $1",
-		2,
-		{INT4OID, JSONBOID}};
-	static const char *const workflow_keys[] = {"enroll", "unenroll", NULL};
-	static const char *const template_keys[] = {"template", NULL};
-	Datum					 values[2];
-	SPITupleTable			*rows;
-	bool					 isnull;
-
-	values[0] = Int32GetDatum(object_id);
-	values[1] = BoolGetDatum(object == MA_OBJECT_WORKFLOW);
-	ma_sql_exec(&users, values, NULL, 0);
-	rows = SPI_tuptable;
-	for (uint64 i = 0; i < rows->numvals; i++)
-	{
-		Jsonb *definition = DatumGetJsonbP(
-			SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull));
-
-		values[0] = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
-		values[1] = JsonbPGetDatum(rename_in_definition(
-			definition,
-			object == MA_OBJECT_WORKFLOW ? workflow_keys : template_keys, old,
-			new));
-		ma_sql_exec(&rewrite, values, NULL, 0);
-	}
-}
-
 /* rename_workflow(name, new_name) */
 Datum
 mautomate_rename_workflow(PG_FUNCTION_ARGS)
@@ -573,6 +492,7 @@ mautomate_rename_workflow(PG_FUNCTION_ARGS)
 		{INT4OID, TEXTOID}};
 	char	  *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	  *new_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	MaRename   rename = {MA_NAMED_WORKFLOW, name, new_name};
 	int		   workflow_id;
 	Datum	   values[2];
 	MaSqlScope scope;
@@ -588,7 +508,7 @@ mautomate_rename_workflow(PG_FUNCTION_ARGS)
 	values[0] = Int32GetDatum(workflow_id);
 	values[1] = CStringGetTextDatum(new_name);
 	ma_sql_exec(&stmt, values, NULL, 0);
-	rename_in_users(MA_OBJECT_WORKFLOW, workflow_id, name, new_name);
+	ma_use_rename_workflows(&rename);
 	ma_sql_end(&scope);
 	PG_RETURN_VOID();
 }
@@ -669,7 +589,8 @@ mautomate_workflow_guard(PG_FUNCTION_ARGS)
 	if (gone)
 		refuse_if_named(object, id, name, "");
 	else if (strcmp(name, new_name) != 0 && strcmp(object, "template") == 0)
-		rename_in_users(MA_OBJECT_TEMPLATE, id, name, new_name);
+		ma_use_rename_workflows(
+			&(MaRename){MA_NAMED_TEMPLATE, name, new_name});
 	ma_sql_end(&scope);
 	return PointerGetDatum(result);
 }

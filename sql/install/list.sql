@@ -87,13 +87,15 @@ comment on function mautomate.create_static_list(text) is
 create function mautomate.drop_list(name text) returns void language c
   as 'MODULE_PATHNAME', 'mautomate_drop_list';
 comment on function mautomate.drop_list(text) is
-  'drops a list, its members and their history. Error: it is used by a list, score or workflow (named)';
+  'drops a list, its members and their history. Error: 2BP01 where a list, score or workflow uses it or counts its events by its name (named)';
 
 create function mautomate.rename_list(name text, new_name text)
   returns void language c
   as 'MODULE_PATHNAME', 'mautomate_rename_list';
 comment on function mautomate.rename_list(text, text) is
-  'renames a list and rewrites the predicates and workflows that use it. Errors: the new name is taken; an expression counts its events by its name';
+  'renames a list and rewrites whoever uses it or counts its events by its name: predicates, scores and workflows (also their older versions), and the events that tell of it; the whole log is read for them, while who writes contacts and events waits. '
+  'An event.list compared otherwise than by =, <> and in, and an entry.list where other events may be the entry, are told in a notice and stay as they are. '
+  'Errors: 42704 for an unknown list, 42710 where the new name is taken or somebody counts events by it already, 0A000 in a transaction with an old snapshot';
 
 create function mautomate.add_to_list(list text, who text,
     until timestamptz default null)

@@ -88,13 +88,15 @@ comment on function mautomate.create_score_tier(text, text, float8, float8) is
 create function mautomate.drop_score(name text) returns void language c
   as 'MODULE_PATHNAME', 'mautomate_drop_score';
 comment on function mautomate.drop_score(text) is
-  'drops a score with its rules and tiers. Error: it is used by a list, score or workflow (named)';
+  'drops a score with its rules and tiers. Error: 2BP01 where a list, score or workflow uses it or counts its events by its name (named)';
 
 create function mautomate.rename_score(name text, new_name text)
   returns void language c
   as 'MODULE_PATHNAME', 'mautomate_rename_score';
 comment on function mautomate.rename_score(text, text) is
-  'renames a score and rewrites the predicates and workflows that use it. Errors: the new name is taken; an expression counts its events by its name';
+  'renames a score and rewrites whoever uses it or counts its events by its name: predicates, scores and workflows (also their older versions), and the events that tell of it; the whole log is read for them, while who writes contacts and events waits. '
+  'An event.score compared otherwise than by =, <> and in is told in a notice and stays as it is. '
+  'Errors: 42704 for an unknown score, 42710 where the new name is taken or somebody counts events by it already, 0A000 in a transaction with an old snapshot';
 
 create function mautomate.drop_score_rule(score text, rule text)
   returns void language c

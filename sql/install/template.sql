@@ -27,7 +27,7 @@ create table mautomate_internal.template_version (
   primary key (template_id, version)
 );
 comment on table mautomate_internal.template_version is
-  'versions of templates; never updated, since messages name them';
+  'versions of templates; messages name them';
 comment on column mautomate_internal.template_version.channel_id is
   'null: only other templates render it';
 
@@ -47,7 +47,10 @@ create table mautomate_internal.template_variant (
     references mautomate_internal.template_version
 );
 comment on table mautomate_internal.template_variant is
-  'what a version of a template says in a language';
+  'what a version of a template says in a language; never changed but for the names of what is renamed';
+create trigger invalidate
+  after insert or update or delete or truncate on mautomate_internal.template_variant
+  for each statement execute function mautomate_internal.invalidate();
 comment on column mautomate_internal.template_variant.locale is
   'like fr or fr-CA; empty: the default, which every version has';
 comment on column mautomate_internal.template_variant.payload is

@@ -28,7 +28,9 @@ create function mautomate_internal.name_uses(out object text, out name text,
 comment on function mautomate_internal.name_uses() is
   'which expressions of live definitions read which list, score, kind of event or attribute by its name';
 
-create view mautomate_internal.object_user as
+-- Who names what: what is live of workflows and templates is the version that
+-- is in use, and the newest.
+create view mautomate_internal.name_user as
   select n.object, n.name, u.users
   from mautomate_internal.name_uses() n
   join mautomate_internal.predicate_user u using (predicate_id)
@@ -37,31 +39,7 @@ create view mautomate_internal.object_user as
   from mautomate_internal.workflow_user w
   left join mautomate_internal.list l on w.object = 'list' and l.list_id = w.object_id
   left join mautomate_internal.score s on w.object = 'score' and s.score_id = w.object_id
-  where w.object in ('list', 'score');
-comment on view mautomate_internal.object_user is
-  'who uses which list or score: lists, scores and workflows, by their names';
-
-create view mautomate.lists as
-  select l.name, l.predicate,
-         (select count(*) from mautomate_internal.list_member m
-          where m.list_id = l.list_id) as members,
-         case l.state when 'sweeping' then 'building' when 'following' then 'ready'
-           else l.state end as state,
-         l.built_at, coalesce(u.used_by, '{}') as used_by
-  from mautomate_internal.list l
-  left join (select name, array_agg(users order by users) as used_by
-             from mautomate_internal.object_user
-             where object = 'list' group by name) u using (name);
-comment on view mautomate.lists is
-  'lists; predicate is null for a static one; members are counted now; used_by names the lists, scores and workflows that use it, and for which it cannot be dropped';
-
--- Who names a kind of event or an attribute: what is live of workflows and
--- templates is the version that is in use, and the newest.
-create view mautomate_internal.name_user as
-  select n.object, n.name, u.users
-  from mautomate_internal.name_uses() n
-  join mautomate_internal.predicate_user u using (predicate_id)
-  where n.object in ('event', 'attribute')
+  where w.object in ('list', 'score')
   union
   select 'event', s.kind, format('source "%s"', s.source)
   from mautomate_internal.source s where s.kind is not null
@@ -95,4 +73,18 @@ create view mautomate_internal.name_user as
     and concat_ws(' ', v.subject, v.html, v.body, v.payload) ~ ('contact\.(attributes\.)?'
       || regexp_replace(a.attribute, '([^[:alnum:]_])', '\\\1', 'g') || '\M');
 comment on view mautomate_internal.name_user is
-  'who names which kind of event or declared attribute: lists, scores, sources, workflows and templates';
+  'who names which list, score, kind of event (object "event") or declared attribute: lists, scores, sources, workflows and templates; list and score by the events that tell of them, too';
+
+create view mautomate.lists as
+  select l.name, l.predicate,
+         (select count(*) from mautomate_internal.list_member m
+          where m.list_id = l.list_id) as members,
+         case l.state when 'sweeping' then 'building' when 'following' then 'ready'
+           else l.state end as state,
+         l.built_at, coalesce(u.used_by, '{}') as used_by
+  from mautomate_internal.list l
+  left join (select name, array_agg(users order by users) as used_by
+             from mautomate_internal.name_user
+             where object = 'list' group by name) u using (name);
+comment on view mautomate.lists is
+  'lists; predicate is null for a static one; members are counted now; used_by names the lists, scores and workflows that use it, or count its events by its name, and for which it cannot be dropped';

@@ -44,13 +44,63 @@ select mautomate.rename_list('u_there', 'u_gone'), mautomate.rename_list('u_warm
 select name, predicate, used_by from mautomate.lists where name in ('u_gone', 'u_right', 'u_hot') order by 1;
 select mautomate.workflow_definition('u_draft') #>> '{steps,0,if}' as if;
 select mautomate.activate_workflow('u_draft');
--- taken, and counted by name
+-- taken
 select mautomate.rename_list('u_gone', 'u_hot');
-select mautomate.create_list('u_count', $$count('list_entered') filter (where event.list in ('u_gone', 'u_hot')) > 1$$),
-       mautomate.create_list('u_tiers', $$ever('tier_changed') filter (where event.score = 'u_marks')$$);
-select mautomate.rename_list('u_gone', 'u_x');
-select mautomate.rename_score('u_marks', 'u_x');
-select mautomate.drop_list('u_count'), mautomate.drop_list('u_tiers');
-select mautomate.rename_list('u_gone', 'u_x');
+
+-- who counts the events of a list or score by its name uses it, and follows;
+-- the log tells of them by the new name, so the answers stay
+select mautomate.create_list('u_count', $$count('list_entered') filter (where event.list in ('u_gone', 'u_hot')) >= 1$$),
+       mautomate.create_list('u_tiers', $$ever('tier_changed') filter (where event.score = 'u_marks' and event.tier = 'warm')$$);
+select mautomate.create_score_rule('u_marks', 'fans', 1, event => 'list_entered', condition => $$event.list = 'u_pals'$$);
+select mautomate.create_workflow('u_told', $$ {
+  "entry": [{"list": "u_pals", "change": "entered"}, {"list": "u_pals", "change": "left"}],
+  "exit": [{"event": "list_left", "when": "event.list = 'u_pals'"}],
+  "steps": [
+    {"id": "l", "if": "last_value('list_entered', 'list') = E'u_the \"new\" base\\'s' or ever('list_left') filter (where event.list <> $q$u_the \"new\" base's$q$ and event.list is not null)", "then": []},
+    {"id": "a", "if": "entry.list = 'u_pals'", "then": [{"id": "w", "wait": {"for": "1 day"}}]},
+    {"id": "e", "wait": {"until": {"event": "list_left", "when": "event.list in ('u_pals')"}}}
+  ]} $$);
+select mautomate.activate_workflow('u_told');
+select mautomate.identify('u_bob') is not null, mautomate.add_to_list('u_pals', 'u_bob');
+select list, external_id from mautomate.list_members where list in ('u_count', 'u_tiers', 'u_the "new" base''s') order by 1, 2;
+select mautomate.drop_list('u_gone');
+select mautomate.drop_list('u_pals');
+select name, used_by from mautomate.lists where name in ('u_gone', 'u_hot', 'u_pals', 'u_the "new" base''s') order by 1;
+create temp table u_states as select contact_id, generation, state from mautomate_internal.contact_state;
+select mautomate.rename_list('u_gone', 'u_x'), mautomate.rename_list('u_pals', 'u "mates'''), mautomate.rename_list('u_the "new" base''s', 'u_base'), mautomate.rename_score('u_marks', 'u_y');
+select name, predicate, used_by from mautomate.lists where name in ('u_x', 'u_count', 'u_tiers', 'u "mates''', 'u_base') order by 1;
+select rule, event, condition from mautomate_internal.score_rule order by 1;
+select jsonb_pretty(mautomate.workflow_definition('u_told'));
+select list, external_id from mautomate.list_members where list in ('u_count', 'u_tiers', 'u_base') order by 1, 2;
+select condition, holds from mautomate.explain_list('u_count', 'u_ann');
+select kind, properties ->> 'list' as list, properties ->> 'score' as score from mautomate.timeline('u_ann') where kind in ('list_entered', 'tier_changed') order by event_id;
+select workflow, external_id, step from mautomate.enrollments where workflow = 'u_told' order by 2;
+-- no state was touched for it
+select count(*) from u_states o full join mautomate_internal.contact_state n using (contact_id)
+where (o.generation, o.state) is distinct from (n.generation, n.state);
+select * from mautomate.verify();
+-- it goes on: the branch of the entry, the exit by its name, the counts
+select count(*) > 0 from mautomate.run();
+select workflow, external_id, step from mautomate.enrollments where workflow = 'u_told' and state = 'active' order by 2, 3;
+select mautomate.remove_from_list('u "mates''', 'u_bob');
+select count(*) > 0 from mautomate.run();
+select workflow, external_id, state, reason from mautomate.enrollments where workflow = 'u_told' and external_id = 'u_bob' order by 4;
+select * from mautomate.verify();
+-- back again, and what cannot be told for certain is told
+select mautomate.create_workflow('u_like', $$ {"steps": [{"id": "a", "if": "ever('list_entered') filter (where event.list like 'u \"mates%')", "then": []}]} $$);
+select mautomate.activate_workflow('u_like');
+set client_min_messages = notice;
+select mautomate.rename_list('u "mates''', 'u_pals'), mautomate.rename_score('u_y', 'u_marks');
+set client_min_messages = warning;
+select name, predicate from mautomate.lists where name in ('u_count', 'u_tiers') order by 1;
+select mautomate.workflow_definition('u_told') #>> '{steps,0,if}' as last, mautomate.workflow_definition('u_told') #>> '{steps,1,if}' as if, mautomate.workflow_definition('u_told') #>> '{exit,0,when}' as exit;
+select * from mautomate.verify();
+-- a name that somebody means already, and an old snapshot
+select mautomate.create_list('u_means', $$ever('list_entered') filter (where event.list = 'u_new')$$);
+select mautomate.rename_list('u_pals', 'u_new');
+begin isolation level repeatable read;
+select mautomate.rename_list('u_pals', 'u_z');
+rollback;
+select mautomate.drop_list('u_means'), mautomate.rename_list('u_pals', 'u_new');
 select * from mautomate.verify();
 drop extension mautomate cascade;

@@ -1,0 +1,338 @@
+/*
+ * liquid_rename.c
+ *	  Liquid: a source with another name in it.
+ *
+ * The tree points into the source, so it says exactly where something is
+ * named: an attribute as contact.x or contact["x"], a kind of events in a
+ * comparison with event.kind or entry.kind, a template that is rendered. Text,
+ * raw and comments are no part of the tree and stay as they are. Where the
+ * name is found out only when the template is rendered (contact[which], or
+ * contact handed on as a whole), or where contact is a variable of the
+ * template's own, the place is a doubt, for the caller to tell of.
+ */
+#include "postgres.h"
+
+#include <ctype.h>
+
+#include "liquid.h"
+#include "template.h"
+
+/* A piece of the source and what stands there instead. */
+typedef struct Edit
+{
+	const char *from;
+	const char *to;
+	const char *text;
+} Edit;
+
+/* A source that is looked through. */
+typedef struct Walk
+{
+	const MaRename *rename;
+	const char	   *source;
+	List		   *edits;	/* of Edit */
+	List		   *doubts; /* of places, char * */
+	bool			own;	/* contact is a variable of the template */
+} Walk;
+
+static void walk_block(Walk *w, const LqBlock *block);
+static void walk_expr(Walk *w, const LqExpr *expr);
+
+/* Is a piece of the source this word? */
+static bool
+is_word(const char *piece, int len, const char *word)
+{
+	return piece != NULL && len == strlen(word) &&
+		   strncmp(piece, word, len) == 0;
+}
+
+/* The string that an expression is; false if it is none. */
+static bool
+is_string(const LqExpr *expr, const char *word)
+{
+	return expr != NULL && expr->kind == LQ_EXPR_LITERAL &&
+		   expr->literal.kind == LQ_STRING &&
+		   is_word(expr->literal.string.data, expr->literal.string.len, word);
+}
+
+/* Is a step of a path this name, written in either way? */
+static bool
+is_step(const LqStep *step, const char *name)
+{
+	return step->name != NULL ? is_word(step->name, step->len, name) :
+								is_string(step->index, name);
+}
+
+/* How the new name is written as a string. */
+static char *
+quoted(const char *name)
+{
+	if (strchr(name, '\'') == NULL)
+		return psprintf("'%s'", name);
+	if (strchr(name, '"') == NULL)
+		return psprintf("\"%s\"", name);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_NAME),
+			 errmsg("\"%s\" cannot be written in a template", name),
+			 errdetail("Liquid has no way to write both quotes in a name.")));
+}
+
+/* Can the new name be written behind a point? */
+static bool
+is_plain(const char *name)
+{
+	if (!isalpha((unsigned char) name[0]) && name[0] != '_')
+		return false;
+	for (const char *c = name; *c != '\0'; c++)
+		if (!isalnum((unsigned char) *c) && *c != '_')
+			return false;
+	return true;
+}
+
+/* Puts a text in place of a piece of the source. */
+static void
+edit(Walk *w, const char *from, const char *to, const char *text)
+{
+	Edit *e = palloc(sizeof(Edit));
+
+	e->from = from;
+	e->to = to;
+	e->text = text;
+	w->edits = lappend(w->edits, e);
+}
+
+/* A string that is the old name, with its quotes. */
+static void
+edit_string(Walk *w, const LqExpr *expr)
+{
+	const char *text = expr->literal.string.data;
+
+	edit(w, text - 1, text + expr->literal.string.len + 1,
+		 quoted(w->rename->new_name));
+}
+
+/* A step of a path that is the old name. */
+static void
+edit_step(Walk *w, const LqStep *step)
+{
+	const char *from = step->name;
+	const char *name = w->rename->new_name;
+
+	if (from == NULL)
+		edit_string(w, step->index);
+	else if (is_plain(name))
+		edit(w, from, from + step->len, name);
+	else
+	{
+		/* its point goes with it */
+		while (*from != '.')
+			from--;
+		edit(w, from, step->name + step->len, psprintf("[%s]", quoted(name)));
+	}
+}
+
+/* Notes a place that may mean it. */
+static void
+doubt(Walk *w, const char *place)
+{
+	w->doubts = lappend(w->doubts, unconstify(char *, place));
+}
+
+/* A path: contact.x */
+static void
+walk_path(Walk *w, const LqExpr *expr)
+{
+	for (int i = 0; i < expr->nsteps; i++)
+		walk_expr(w, expr->steps[i].index);
+	if (w->rename->what != MA_NAMED_ATTRIBUTE ||
+		!is_step(&expr->steps[0], "contact"))
+		return;
+	if (expr->nsteps == 1 || (expr->steps[1].index != NULL &&
+							  expr->steps[1].index->kind != LQ_EXPR_LITERAL))
+		doubt(w, expr->text);
+	else if (is_step(&expr->steps[1], w->rename->old_name))
+	{
+		if (w->own)
+			doubt(w, expr->text);
+		else
+			edit_step(w, &expr->steps[1]);
+	}
+}
+
+/* Any expression; NULL is none. */
+static void
+walk_expr(Walk *w, const LqExpr *expr)
+{
+	if (expr == NULL || expr->kind == LQ_EXPR_LITERAL)
+		return;
+	if (expr->kind == LQ_EXPR_PATH)
+		walk_path(w, expr);
+	else
+	{
+		walk_expr(w, expr->from);
+		walk_expr(w, expr->to);
+	}
+}
+
+static void
+walk_exprs(Walk *w, LqExpr **exprs, int n)
+{
+	for (int i = 0; i < n; i++)
+		walk_expr(w, exprs[i]);
+}
+
+/* Is it event.kind or entry.kind? */
+static bool
+is_kind(const LqExpr *expr)
+{
+	return expr != NULL && expr->kind == LQ_EXPR_PATH && expr->nsteps == 2 &&
+		   (is_step(&expr->steps[0], "event") ||
+			is_step(&expr->steps[0], "entry")) &&
+		   is_step(&expr->steps[1], "kind");
+}
+
+/* What the kind of an event is compared with. */
+static void
+walk_compared(Walk *w, const LqExpr *kind, const LqExpr *other)
+{
+	if (w->rename->what == MA_NAMED_KIND && is_kind(kind) &&
+		is_string(other, w->rename->old_name))
+		edit_string(w, other);
+}
+
+/* Conditions joined by and, or. */
+static void
+walk_conditions(Walk *w, const LqCondition *condition)
+{
+	for (; condition != NULL; condition = condition->next)
+	{
+		walk_expr(w, condition->left);
+		walk_expr(w, condition->right);
+		if (condition->op != LQ_OP_EQ && condition->op != LQ_OP_NE)
+			continue;
+		walk_compared(w, condition->left, condition->right);
+		walk_compared(w, condition->right, condition->left);
+	}
+}
+
+/* The branches of an if or case. */
+static void
+walk_branches(Walk *w, const LqNode *node)
+{
+	for (const LqBranch *b = node->branches; b != NULL; b = b->next)
+	{
+		walk_conditions(w, b->condition);
+		walk_exprs(w, b->values, b->nvalues);
+		for (int i = 0; i < b->nvalues; i++)
+			walk_compared(w, node->expr, b->values[i]);
+		walk_block(w, &b->body);
+	}
+}
+
+/* A template that is rendered, and what it is handed. */
+static void
+walk_partial(Walk *w, const LqNode *node)
+{
+	if (w->rename->what == MA_NAMED_TEMPLATE &&
+		is_string(node->expr, w->rename->old_name))
+		edit_string(w, node->expr);
+	walk_expr(w, node->with);
+	for (int i = 0; i < node->narguments; i++)
+		walk_expr(w, node->arguments[i].value);
+}
+
+/* One tag or output. */
+static void
+walk_node(Walk *w, const LqNode *node)
+{
+	walk_expr(w, node->pipe.expr);
+	for (int i = 0; i < node->pipe.nfilters; i++)
+		walk_exprs(w, node->pipe.filters[i].args, node->pipe.filters[i].nargs);
+	walk_expr(w, node->expr);
+	walk_exprs(w, node->values, node->nvalues);
+	walk_expr(w, node->limit);
+	walk_expr(w, node->offset);
+	walk_expr(w, node->cols);
+	if (node->kind == LQ_PARTIAL)
+		walk_partial(w, node);
+	walk_branches(w, node);
+	walk_block(w, &node->body);
+	walk_block(w, &node->otherwise);
+}
+
+static void
+walk_block(Walk *w, const LqBlock *block)
+{
+	for (int i = 0; i < block->count; i++)
+		walk_node(w, block->nodes[i]);
+}
+
+/* Does a block set a variable called contact? */
+static bool
+sets_contact(const LqBlock *block)
+{
+	for (int i = 0; i < block->count; i++)
+	{
+		const LqNode *node = block->nodes[i];
+
+		if (node->kind != LQ_TEXT &&
+			is_word(node->name, node->namelen, "contact"))
+			return true;
+		if (sets_contact(&node->body) || sets_contact(&node->otherwise))
+			return true;
+		for (const LqBranch *b = node->branches; b != NULL; b = b->next)
+			if (sets_contact(&b->body))
+				return true;
+	}
+	return false;
+}
+
+static int
+compare_edits(const ListCell *a, const ListCell *b)
+{
+	const Edit *x = lfirst(a);
+	const Edit *y = lfirst(b);
+
+	return (x->from > y->from) - (x->from < y->from);
+}
+
+/* The source with the edits done; NULL if there are none. */
+static char *
+edited(Walk *w)
+{
+	StringInfoData s;
+	const char	  *rest = w->source;
+	ListCell	  *lc;
+
+	if (w->edits == NIL)
+		return NULL;
+	list_sort(w->edits, compare_edits);
+	initStringInfo(&s);
+	foreach (lc, w->edits)
+	{
+		Edit *e = lfirst(lc);
+
+		appendBinaryStringInfo(&s, rest, e->from - rest);
+		appendStringInfoString(&s, e->text);
+		rest = e->to;
+	}
+	appendStringInfoString(&s, rest);
+	return s.data;
+}
+
+/*
+ * A source after something it names got another name; NULL if it does not
+ * name it. Adds what may mean it, as it is written from there on, to doubts.
+ * Both live in the current context, and point into the source.
+ */
+char *
+ma_template_rename(const char *source, const MaRename *rename, List **doubts)
+{
+	LqBlock body = ma_liquid_parse(source, strlen(source));
+	Walk	w = {.rename = rename, .source = source};
+
+	w.own = rename->what == MA_NAMED_ATTRIBUTE && sets_contact(&body);
+	walk_block(&w, &body);
+	*doubts = list_concat(*doubts, w.doubts);
+	return edited(&w);
+}

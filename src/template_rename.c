@@ -1,0 +1,201 @@
+/*
+ * template_rename.c
+ *	  Templates follow what gets another name.
+ *
+ * Every version does, in place: a message that waits says what it would have
+ * said. Sources are rewritten where they name it (liquid_rename.c), and so
+ * are the texts of payloads and attachments.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "document.h"
+#include "json.h"
+#include "sql.h"
+#include "template_store.h"
+
+/* The columns of a variant that are Liquid, and those with Liquid in them. */
+#define COLUMNS 5
+#define IS_JSON 3 /* from this one on */
+
+/* A row that is looked through. */
+typedef struct Variant
+{
+	const MaRename *rename;
+	List		   *doubts; /* of places, char * */
+	bool			changed;
+} Variant;
+
+/* The text of a source afterwards; its own if nothing changes. */
+static char *
+rename_source(Variant *variant, char *source)
+{
+	char *text = ma_template_rename(source, variant->rename, &variant->doubts);
+
+	if (text == NULL)
+		return source;
+	variant->changed = true;
+	return text;
+}
+
+/* The path of a value, {"=": "contact.x"}, afterwards. */
+static char *
+rename_path(Variant *variant, char *path)
+{
+	const MaRename *rename = variant->rename;
+	char		   *name = path + strlen("contact.");
+	int				len;
+
+	if (rename->what != MA_NAMED_ATTRIBUTE ||
+		strncmp(path, "contact.", strlen("contact.")) != 0)
+		return path;
+	len = strcspn(name, ".");
+	if (len != strlen(rename->old_name) ||
+		strncmp(name, rename->old_name, len) != 0)
+		return path;
+	if (strchr(rename->new_name, '.') != NULL)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_NAME),
+			 errmsg("\"%s\" cannot be written in a payload", rename->new_name),
+			 errdetail("A path such as \"%s\" is split at its points.",
+					   path)));
+	variant->changed = true;
+	return psprintf("contact.%s%s", rename->new_name, name + len);
+}
+
+/* Copies JSON whose texts are Liquid. */
+static JsonbValue *
+rename_json(Variant *variant, JsonbParseState **state,
+			JsonbIteratorToken token, const MaNode *node, bool is_path)
+{
+	MaNode	   child;
+	JsonbValue v = node->value;
+	char	 **keys;
+	int		   n;
+
+	if (ma_doc_type(node) == MA_DOC_ARRAY)
+	{
+		pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+		for (int i = 0; i < ma_doc_length(node); i++)
+		{
+			child = ma_doc_item(node, i);
+			rename_json(variant, state, WJB_ELEM, &child, false);
+		}
+		return pushJsonbValue(state, WJB_END_ARRAY, NULL);
+	}
+	if (ma_doc_type(node) != MA_DOC_OBJECT)
+	{
+		if (ma_doc_type(node) == MA_DOC_TEXT)
+		{
+			v.val.string.val = is_path ?
+								   rename_path(variant, ma_doc_text(node)) :
+								   rename_source(variant, ma_doc_text(node));
+			v.val.string.len = strlen(v.val.string.val);
+		}
+		return pushJsonbValue(state, token, &v);
+	}
+	keys = ma_doc_keys(node, &n);
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		(void) ma_doc_get(node, keys[i], &child);
+		ma_json_key(state, keys[i]);
+		rename_json(variant, state, WJB_VALUE, &child,
+					n == 1 && strcmp(keys[i], "=") == 0);
+	}
+	return pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+/* A column of a variant afterwards. */
+static Datum
+rename_column(Variant *variant, Datum value, bool is_json)
+{
+	JsonbParseState *state = NULL;
+	MaNode			 root;
+
+	if (!is_json)
+		return CStringGetTextDatum(
+			rename_source(variant, TextDatumGetCString(value)));
+	root = ma_doc_root(DatumGetJsonbPCopy(value));
+	if (ma_doc_type(&root) != MA_DOC_OBJECT &&
+		ma_doc_type(&root) != MA_DOC_ARRAY)
+		return value;
+	return JsonbPGetDatum(JsonbValueToJsonb(
+		rename_json(variant, &state, WJB_VALUE, &root, false)));
+}
+
+/* Tells of what is left as it is. */
+static void
+notice_doubts(const Variant *variant, const char *name)
+{
+	const char *place = linitial(variant->doubts);
+
+	ereport(NOTICE,
+			(errmsg("template \"%s\": \"%s\" may be meant here too, and stays "
+					"as it is",
+					name, variant->rename->old_name),
+			 errdetail("%.*s", (int) strcspn(place, "\n"), place),
+			 errhint("Look at it, and change it where it has to follow.")));
+}
+
+/*
+ * Rewrites the templates that name something, also those of the past. What
+ * may name it in the newest version of one is told.
+ */
+void
+ma_template_rename_all(const MaRename *rename)
+{
+	static MaStatement variants = {
+		"select x.template_id, x.version, x.locale, x.subject, x.html,"
+		" x.body, x.payload, x.attachments, t.name,"
+		" x.version = t.version and not t.dropped"
+		" from mautomate_internal.template_variant x"
+		" join mautomate_internal.template t using (template_id)"
+		" where concat_ws(' ', x.subject, x.html, x.body, x.payload,"
+		" x.attachments) ~ '[{][{%]|\"=\"'"
+		" order by t.name, x.version, x.locale",
+		0};
+	static MaStatement rewrite = {
+		"update mautomate_internal.template_variant set subject = $4,"
+		" html = $5, body = $6, payload = $7, attachments = $8"
+		" where template_id = $1 and version = $2 and locale = $3",
+		3 + COLUMNS,
+		{INT4OID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
+		 JSONBOID}};
+	MaSqlScope	   scope;
+	SPITupleTable *found;
+	uint64		   n;
+
+	if (rename->what != MA_NAMED_ATTRIBUTE && rename->what != MA_NAMED_KIND &&
+		rename->what != MA_NAMED_TEMPLATE)
+		return; /* a template cannot name it */
+	ma_sql_begin(&scope);
+	n = ma_sql_exec(&variants, NULL, NULL, 0);
+	found = SPI_tuptable;
+	for (uint64 i = 0; i < n; i++)
+	{
+		HeapTuple row = found->vals[i];
+		Variant	  variant = {rename};
+		Datum	  values[3 + COLUMNS];
+		char	  nulls[3 + COLUMNS + 1] = "";
+		bool	  isnull;
+
+		for (int c = 0; c < 3 + COLUMNS; c++)
+		{
+			values[c] = SPI_getbinval(row, found->tupdesc, c + 1, &isnull);
+			nulls[c] = isnull ? 'n' : ' ';
+			if (c >= 3 && !isnull)
+				values[c] =
+					rename_column(&variant, values[c], c >= 3 + IS_JSON);
+		}
+		if (variant.changed)
+			ma_sql_exec(&rewrite, values, nulls, 0);
+		if (variant.doubts != NIL &&
+			DatumGetBool(SPI_getbinval(row, found->tupdesc, 10, &isnull)))
+			notice_doubts(&variant, SPI_getvalue(row, found->tupdesc, 9));
+	}
+	ma_sql_end(&scope);
+}
