@@ -31,6 +31,8 @@ struct MaExpr
 	bool		  can_raise; /* evaluation may raise an error */
 	bool		  is_timed;	 /* the result may change by time alone */
 	bool		  zoned;	 /* depends on TimeZone or DateStyle */
+	int			  direct;	 /* the slot that is all of it, if that depends
+							  * on no setting; -1: evaluate it */
 	ExprContext	 *econtext;
 	ParamListInfo params;
 	MaInput		 *input; /* while it is evaluated */
@@ -46,6 +48,9 @@ typedef struct MaCompile
 	MaSlot			   *slots;
 	List			   *words; /* locations of strings such as 'today' */
 } MaCompile;
+
+/* predicate_eval.c: evaluation */
+extern void ma_eval_init(MaExpr *expr);
 
 /* predicate_raw.c: what raw nodes are */
 extern const char *ma_raw_call(Node *node);

@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "access/relscan.h"
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "utils/array.h"
@@ -19,7 +18,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "compat.h"
 #include "refresh_private.h"
 #include "sql.h"
 #include "table.h"
@@ -91,90 +89,101 @@ rows_write(Rows *rows, MaStatement *stmt)
 	ma_sql_exec(stmt, values, NULL, 0);
 }
 
-/* Memberships: who came in, who went out, and the history of both. */
+/* Empties a slot for values; none of them is null. */
+static Datum *
+begin_row(TupleTableSlot *slot)
+{
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, false,
+		   slot->tts_tupleDescriptor->natts * sizeof(bool));
+	return slot->tts_values;
+}
+
+/* Who came into a list, went out of it, or stays but by another hand. */
+static void
+write_member(MaTable *table, const MaListChange *change, int list_id)
+{
+	TupleTableSlot *slot = table->slot;
+	ScanKeyData		keys[2];
+	ItemPointerData tid;
+	bool			found;
+	bool			isnull;
+	TimestampTz		since = change->at;
+	Datum		   *values;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(list_id));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(change->contact_id));
+	found = ma_table_find(table, keys, 2);
+	tid = slot->tts_tid;
+	if (!change->entered && !change->stayed)
+	{
+		if (found)
+			(void) ma_table_delete(table, &tid);
+		return;
+	}
+	if (change->stayed)
+	{
+		if (!found)
+			return;
+		since = DatumGetTimestampTz(slot_getattr(slot, 3, &isnull));
+	}
+	values = begin_row(slot);
+	values[0] = Int32GetDatum(list_id);
+	values[1] = Int64GetDatum(change->contact_id);
+	values[2] = TimestampTzGetDatum(since);
+	values[3] = CStringGetTextDatum(change->by_hand ? "hand" : "rule");
+	ExecStoreVirtualTuple(slot);
+	if (!found)
+		ma_table_insert(table);
+	else
+		(void) ma_table_update(table, &tid); /* or the list is dropped */
+}
+
+/* The history of memberships. */
+static void
+write_history(MaTable *table, const MaListChange *change, int list_id)
+{
+	Datum *values = begin_row(table->slot);
+
+	values[0] = Int64GetDatum(change->contact_id);
+	values[1] = Int32GetDatum(list_id);
+	values[2] = TimestampTzGetDatum(change->at);
+	values[3] = BoolGetDatum(change->entered);
+	values[4] = CStringGetTextDatum(change->by_hand ? "hand" : "rule");
+	ExecStoreVirtualTuple(table->slot);
+	ma_table_insert(table);
+}
+
+/* Memberships, and the history of them. */
 static void
 write_lists(MaRun *run)
 {
-	static MaStatement enter = {
-		"insert into mautomate_internal.list_member"
-		" (contact_id, list_id, since, by)"
-		" select c, l, t, case when h then 'hand' else 'rule' end"
-		" from unnest($1, $2, $3, $4) as u (c, l, t, h)"
-		" on conflict (list_id, contact_id)"
-		" do update set since = excluded.since, by = excluded.by",
-		4,
-		{INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID}};
-	static MaStatement leave = {
-		"delete from mautomate_internal.list_member"
-		" where ctid = any (array(select x.ctid"
-		" from unnest($1, $2) as u (c, l) cross join lateral ("
-		" select m.ctid from mautomate_internal.list_member m"
-		" where m.list_id = u.l and m.contact_id = u.c offset 0) x))",
-		2,
-		{INT8ARRAYOID, INT4ARRAYOID}};
-	static MaStatement history = {
-		"insert into mautomate_internal.list_change"
-		" (contact_id, list_id, changed_at, entered, by)"
-		" select c, l, t, e, case when h then 'hand' else 'rule' end"
-		" from unnest($1, $2, $3, $4, $5) as u (c, l, t, e, h)",
-		5,
-		{INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID,
-		 BOOLARRAYOID}};
-	static MaStatement stay = {
-		"update mautomate_internal.list_member m"
-		" set by = case when u.h then 'hand' else 'rule' end"
-		" from unnest($1, $2, $3) as u (c, l, h)"
-		" where m.list_id = u.l and m.contact_id = u.c",
-		3,
-		{INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID}};
-	static const Oid types[] = {INT8OID, INT4OID, TIMESTAMPTZOID, BOOLOID,
-								BOOLOID};
-	static const Oid stay_types[] = {INT8OID, INT4OID, BOOLOID};
-	Rows			 entered;
-	Rows			 left;
-	Rows			 all;
-	Rows			 stayed;
+	static MaWatch member_watch = {"list_member"};
+	static MaWatch history_watch = {"list_change"};
+	MaTable		   members;
+	MaTable		   history;
 
-	rows_begin(&entered, 4, types, run->nchanges);
-	rows_begin(&left, 2, types, run->nchanges);
-	rows_begin(&all, 5, types, run->nchanges);
-	rows_begin(&stayed, 3, stay_types, run->nchanges);
+	if (run->nchanges == 0)
+		return;
+	ma_table_open(&members, &member_watch);
+	ma_table_open(&history, &history_watch);
+	ma_table_push_snapshot();
 	for (int i = 0; i < run->nchanges; i++)
 	{
 		MaListChange *change = &run->changes[i];
-		Rows		 *rows = change->entered ? &entered : &left;
-		Datum		  list =
-			Int32GetDatum(run->definitions->lists[change->list].list_id);
+		int			  list_id = run->definitions->lists[change->list].list_id;
 
-		if (change->stayed)
-		{
-			if (change->superseded)
-				continue;
-			stayed.columns[0][stayed.n] = Int64GetDatum(change->contact_id);
-			stayed.columns[1][stayed.n] = list;
-			stayed.columns[2][stayed.n++] = BoolGetDatum(change->by_hand);
-			continue;
-		}
-		all.columns[0][all.n] = Int64GetDatum(change->contact_id);
-		all.columns[1][all.n] = list;
-		all.columns[2][all.n] = TimestampTzGetDatum(change->at);
-		all.columns[3][all.n] = BoolGetDatum(change->entered);
-		all.columns[4][all.n++] = BoolGetDatum(change->by_hand);
-		if (change->superseded)
-			continue;
-		rows->columns[0][rows->n] = Int64GetDatum(change->contact_id);
-		rows->columns[1][rows->n] = list;
-		if (change->entered)
-		{
-			rows->columns[2][rows->n] = TimestampTzGetDatum(change->at);
-			rows->columns[3][rows->n] = BoolGetDatum(change->by_hand);
-		}
-		rows->n++;
+		if (!change->superseded)
+			write_member(&members, change, list_id);
+		if (!change->stayed)
+			write_history(&history, change, list_id);
 	}
-	rows_write(&left, &leave);
-	rows_write(&entered, &enter);
-	rows_write(&stayed, &stay);
-	rows_write(&all, &history);
+	PopActiveSnapshot();
+	ma_table_close(&history);
+	ma_table_close(&members);
+	CommandCounterIncrement();
 }
 
 /* What was decided by hand, and what of it has ended. */
@@ -228,55 +237,42 @@ write_overrides(MaRun *run)
 	rows_write(&made, &put);
 }
 
-/* The row of a contact and score into the slot; false if there is none. */
-static bool
-find_bucket(IndexScanDesc scan, TupleTableSlot *slot, int score_id,
-			int64 contact_id)
-{
-	ScanKeyData keys[2];
-
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(contact_id));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(score_id));
-	index_rescan(scan, keys, 2, NULL, 0);
-	return index_getnext_slot(scan, ForwardScanDirection, slot);
-}
-
 /* Buckets of scores: rows of contacts whose states we hold locked. */
 static void
 write_buckets(MaRun *run)
 {
 	static MaWatch watch = {"contact_score"};
 	MaTable		   table;
-	IndexScanDesc  scan;
 
 	if (run->nbuckets == 0)
 		return;
 	ma_table_open(&table, &watch);
-	PushActiveSnapshot(IsolationUsesXactSnapshot() ? GetTransactionSnapshot() :
-													 GetLatestSnapshot());
-	scan = ma_index_beginscan(table.heap, ma_table_key(&table),
-							  GetActiveSnapshot(), 2);
+	ma_table_push_snapshot();
 	for (int i = 0; i < run->nbuckets; i++)
 	{
 		MaBucketChange *change = &run->buckets[i];
-		int	 score_id = run->definitions->scores[change->score].score_id;
-		bool old = find_bucket(scan, table.slot, score_id, change->contact_id);
-		ItemPointerData tid = table.slot->tts_tid;
+		int score_id = run->definitions->scores[change->score].score_id;
+		ScanKeyData		keys[2];
+		bool			old;
+		ItemPointerData tid;
+		Datum		   *values;
 
-		ExecClearTuple(table.slot);
-		memset(table.slot->tts_isnull, false, 3 * sizeof(bool));
-		table.slot->tts_values[0] = Int64GetDatum(change->contact_id);
-		table.slot->tts_values[1] = Int32GetDatum(score_id);
-		table.slot->tts_values[2] = Int32GetDatum(change->bucket);
+		ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ,
+					Int64GetDatum(change->contact_id));
+		ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ,
+					Int32GetDatum(score_id));
+		old = ma_table_find(&table, keys, 2);
+		tid = table.slot->tts_tid;
+		values = begin_row(table.slot);
+		values[0] = Int64GetDatum(change->contact_id);
+		values[1] = Int32GetDatum(score_id);
+		values[2] = Int32GetDatum(change->bucket);
 		ExecStoreVirtualTuple(table.slot);
 		if (!old)
 			ma_table_insert(&table);
 		else
 			(void) ma_table_update(&table, &tid); /* or the score is dropped */
 	}
-	index_endscan(scan);
 	PopActiveSnapshot();
 	ma_table_close(&table);
 	CommandCounterIncrement();
@@ -286,38 +282,30 @@ write_buckets(MaRun *run)
 static void
 write_timers(MaContactSet *set)
 {
-	static MaStatement stmt = {
-		"insert into mautomate_internal.timer (contact_id, due_at)"
-		" select * from unnest($1, $2) on conflict do nothing",
-		2,
-		{INT8ARRAYOID, TIMESTAMPTZARRAYOID}};
-	static const Oid types[] = {INT8OID, TIMESTAMPTZOID};
-	Rows			 rows;
+	static MaWatch watch = {"timer"};
+	MaTable		   table = {0};
 
-	rows_begin(&rows, 2, types, set->n);
 	for (int i = 0; i < set->n; i++)
 	{
 		MaContact *contact = set->contacts[i];
+		Datum	  *values;
 
 		if (!contact->timer_needed || TIMESTAMP_NOT_FINITE(contact->due_at))
 			continue;
 		contact->timer_needed = false;
-		rows.columns[0][rows.n] = Int64GetDatum(contact->id);
-		rows.columns[1][rows.n++] = TimestampTzGetDatum(contact->due_at);
+		if (table.heap == NULL)
+			ma_table_open(&table, &watch);
+		values = begin_row(table.slot);
+		values[0] = Int64GetDatum(contact->id);
+		values[1] = TimestampTzGetDatum(contact->due_at);
+		ExecStoreVirtualTuple(table.slot);
+		ma_table_insert(&table);
 	}
-	if (rows.n > 0)
-		ma_wake_scheduler_at_commit();
-	rows_write(&rows, &stmt);
-}
-
-/* Has the next instant of any contact come nearer? */
-static bool
-needs_timers(MaContactSet *set)
-{
-	for (int i = 0; i < set->n; i++)
-		if (set->contacts[i]->timer_needed)
-			return true;
-	return false;
+	if (table.heap == NULL)
+		return;
+	ma_table_close(&table);
+	CommandCounterIncrement();
+	ma_wake_scheduler_at_commit();
 }
 
 /* Events that the engine derived; they are folded already. */
@@ -388,13 +376,12 @@ ma_apply(MaRun *run, MaContactSet *set)
 	if (run->entries != NULL)
 		ma_entry_apply(run->entries);
 	write_buckets(run);
-	if (run->nchanges == 0 && run->nderived == 0 && run->ndirty == 0 &&
-		run->noverrides == 0 && !needs_timers(set))
+	write_lists(run);
+	write_timers(set);
+	if (run->nderived == 0 && run->ndirty == 0 && run->noverrides == 0)
 		return;
 	ma_sql_begin(&scope);
-	write_lists(run);
 	write_overrides(run);
-	write_timers(set);
 	write_derived(run);
 	write_dirty(run);
 	ma_sql_end(&scope);

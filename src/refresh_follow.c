@@ -109,7 +109,7 @@ fill(void *arg)
 		" union all select contact_id, $1, $2, false, 'rule' from gone)"
 		" insert into mautomate_internal.timer (contact_id, due_at)"
 		" select contact_id, greatest(due, $2) from found"
-		" where soon on conflict do nothing",
+		" where soon",
 		query, filling->existed ? "true" : "false",
 		filling->existed ? DECIDED : "");
 	rc = SPI_execute_with_args(query, 2, types, values, NULL, false, 0);

@@ -13,12 +13,16 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "batch.h"
 #include "clock.h"
 #include "refresh_private.h"
 #include "sql.h"
+#include "table.h"
 
 /* Contacts a pass takes at a time. */
 #define CHUNK 1000
@@ -105,55 +109,76 @@ run_chunk(const int64 *ids, int n, bool wake_all, bool rebuild, bool silent,
 }
 
 /*
+ * Takes out timers that are due, earliest first, from `*from` on, where the
+ * next ones then begin: what we took ourselves is not walked over again. Those
+ * that others are about to take are left to them.
+ */
+static int
+take_due(TimestampTz *from, int max, int64 *ids)
+{
+	static MaWatch watch = {"timer"};
+	static MaWatch index = {"timer_due_at"};
+	ScanKeyData	   keys[2];
+	MaTable		   table;
+	int			   n = 0;
+
+	ma_table_open(&table, &watch);
+	ma_table_use_index(&table, &index);
+	ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+				TimestampTzGetDatum(*from));
+	ScanKeyInit(&keys[1], 1, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE,
+				TimestampTzGetDatum(ma_now()));
+	ma_table_push_snapshot();
+	for (bool any = ma_table_find(&table, keys, 2); any && n < max;
+		 any = ma_table_next(&table))
+	{
+		bool  isnull;
+		int64 id = DatumGetInt64(slot_getattr(table.slot, 1, &isnull));
+
+		*from = DatumGetTimestampTz(slot_getattr(table.slot, 2, &isnull));
+		if (ma_table_try_delete(&table, &table.slot->tts_tid))
+			ids[n++] = id;
+	}
+	PopActiveSnapshot();
+	ma_table_close(&table);
+	CommandCounterIncrement();
+	return n;
+}
+
+/*
  * Lets time pass for contacts whose timer is due, at most max of them;
  * returns how many it did, which leaves out those that others hold.
  */
 int
 ma_refresh_timers(int max)
 {
-	static MaStatement take = {
-		"with due as materialized (select ctid"
-		" from mautomate_internal.timer where due_at <= $1"
-		" order by due_at, contact_id limit $2 for update skip locked),"
-		" gone as (delete from mautomate_internal.timer"
-		" where ctid = any (array(select ctid from due))"
-		" returning contact_id)"
-		" select contact_id from gone order by 1",
-		2,
-		{TIMESTAMPTZOID, INT8OID}};
 	static MaStatement again = {
 		"insert into mautomate_internal.timer (contact_id, due_at)"
-		" select id, $2 from unnest($1) as id on conflict do nothing",
+		" select id, $2 from unnest($1) as id",
 		2,
 		{INT8ARRAYOID, TIMESTAMPTZOID}};
 	MemoryContext cxt = AllocSetContextCreate(
 		CurrentMemoryContext, "mautomate timers", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
+	TimestampTz	  from = DT_NOBEGIN;
 	int			  taken = 0;
 	int			  done = 0;
 
 	ma_evaluate_forget_errors();
 	while (taken < max)
 	{
-		MaSqlScope scope;
-		Datum	   values[2];
-		int64	  *ids;
-		int		   n;
+		int	   most = Min(max - taken, CHUNK);
+		int64 *ids = palloc(most * sizeof(int64));
+		int	   n = take_due(&from, most, ids);
 
 		CHECK_FOR_INTERRUPTS();
-		values[0] = TimestampTzGetDatum(ma_now());
-		values[1] = Int64GetDatum(Min(max - taken, CHUNK));
-		ma_sql_begin(&scope);
-		ma_sql_exec(&take, values, NULL, 0);
-		n = result_ids(&ids, cxt);
-		ma_sql_end(&scope);
 		if (n == 0)
 			break;
-		done +=
-			run_chunk(ids, n, false, false, ma_refresh_is_silent(), &again);
 		taken += n;
+		done += run_chunk(ids, ma_batch_sort_ids(ids, n), false, false,
+						  ma_refresh_is_silent(), &again);
 		MemoryContextReset(cxt);
-		if (n < DatumGetInt64(values[1]))
+		if (n < most)
 			break;
 	}
 	MemoryContextSwitchTo(old);

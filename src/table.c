@@ -48,6 +48,24 @@ ma_table_key(MaTable *table)
 	return table->key;
 }
 
+/* Rows are to be found by another index than the primary key. */
+void
+ma_table_use_index(MaTable *table, MaWatch *watch)
+{
+	if (!ma_inval_watch(watch))
+		elog(ERROR, "index %s is missing", watch->relation);
+	watch->stale = false;
+	table->key = index_open(watch->relid, RowExclusiveLock);
+}
+
+/* What is found is to be the newest, unless the isolation level forbids it. */
+void
+ma_table_push_snapshot(void)
+{
+	PushActiveSnapshot(IsolationUsesXactSnapshot() ? GetTransactionSnapshot() :
+													 GetLatestSnapshot());
+}
+
 /* Closes it; the locks stay until the end of the transaction. */
 void
 ma_table_close(MaTable *table)
@@ -58,10 +76,33 @@ ma_table_close(MaTable *table)
 		ExecResetTupleTable(table->estate->es_tupleTable, false);
 		FreeExecutorState(table->estate);
 	}
+	if (table->scan != NULL)
+		index_endscan(table->scan);
 	ExecDropSingleTupleTableSlot(table->slot);
 	if (table->key != NULL)
 		index_close(table->key, NoLock);
 	table_close(table->heap, NoLock);
+}
+
+/*
+ * The first row with these keys into the slot; false if there is none. The
+ * snapshot is the one that is active at the first call.
+ */
+bool
+ma_table_find(MaTable *table, ScanKeyData *keys, int nkeys)
+{
+	if (table->scan == NULL)
+		table->scan = ma_index_beginscan(table->heap, ma_table_key(table),
+										 GetActiveSnapshot(), nkeys);
+	index_rescan(table->scan, keys, nkeys, NULL, 0);
+	return ma_table_next(table);
+}
+
+/* The next one. */
+bool
+ma_table_next(MaTable *table)
+{
+	return index_getnext_slot(table->scan, ForwardScanDirection, table->slot);
 }
 
 /* Adds the row in the slot to the indexes. */
@@ -86,6 +127,23 @@ insert_index_entries(MaTable *table)
 	ResetPerTupleExprContext(table->estate);
 }
 
+/* Was a row written? False if it is gone. */
+static bool
+is_done(MaTable *table, TM_Result result)
+{
+	if (result == TM_Ok)
+		return true;
+	if (result != TM_Deleted && result != TM_Updated)
+		elog(ERROR, "could not write %s: %d",
+			 RelationGetRelationName(table->heap), (int) result);
+	if (IsolationUsesXactSnapshot())
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update")));
+	return false;
+}
+
 /*
  * Puts the slot in place of the row at tid, which the active snapshot sees;
  * false if the row is gone.
@@ -101,22 +159,37 @@ ma_table_update(MaTable *table, ItemPointer tid)
 	result = table_tuple_update(
 		table->heap, tid, table->slot, GetCurrentCommandId(true),
 		GetActiveSnapshot(), InvalidSnapshot, true, &failure, &mode, &indexes);
-	if (result == TM_Deleted || result == TM_Updated)
-	{
-		if (IsolationUsesXactSnapshot())
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg(
-					 "could not serialize access due to concurrent update")));
+	if (!is_done(table, result))
 		return false;
-	}
-	if (result != TM_Ok)
-		elog(ERROR, "could not update %s: %d",
-			 RelationGetRelationName(table->heap), (int) result);
 	if (ma_needs_index_entries(indexes))
 		insert_index_entries(table);
 	return true;
+}
+
+/* Deletes the row at tid, which the active snapshot sees; false if gone. */
+bool
+ma_table_delete(MaTable *table, ItemPointer tid)
+{
+	TM_FailureData failure;
+
+	return is_done(
+		table, table_tuple_delete(table->heap, tid, GetCurrentCommandId(true),
+								  GetActiveSnapshot(), InvalidSnapshot, true,
+								  &failure, false));
+}
+
+/*
+ * Deletes the row at tid, unless somebody else did, is about to, or has it
+ * locked: nobody is waited for.
+ */
+bool
+ma_table_try_delete(MaTable *table, ItemPointer tid)
+{
+	TM_FailureData failure;
+
+	return table_tuple_delete(table->heap, tid, GetCurrentCommandId(true),
+							  GetActiveSnapshot(), InvalidSnapshot, false,
+							  &failure, false) == TM_Ok;
 }
 
 /* Inserts the row in the slot. */

@@ -15,16 +15,23 @@
 typedef struct MaTable
 {
 	Relation		heap;
-	Relation		key; /* its primary key, NULL until asked for */
+	Relation		key; /* the index that finds rows, NULL until opened */
 	TupleTableSlot *slot;
+	IndexScanDesc	scan;	/* of that index, NULL until begun */
 	EState		   *estate; /* NULL until an index entry is needed */
 	ResultRelInfo  *info;
 } MaTable;
 
 extern void		ma_table_open(MaTable *table, MaWatch *watch);
 extern Relation ma_table_key(MaTable *table);
+extern void		ma_table_use_index(MaTable *table, MaWatch *watch);
+extern void		ma_table_push_snapshot(void);
 extern void		ma_table_close(MaTable *table);
+extern bool		ma_table_find(MaTable *table, ScanKeyData *keys, int nkeys);
+extern bool		ma_table_next(MaTable *table);
 extern bool		ma_table_update(MaTable *table, ItemPointer tid);
+extern bool		ma_table_delete(MaTable *table, ItemPointer tid);
+extern bool		ma_table_try_delete(MaTable *table, ItemPointer tid);
 extern void		ma_table_insert(MaTable *table);
 
 #endif /* MA_TABLE_H */

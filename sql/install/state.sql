@@ -19,11 +19,13 @@ comment on column mautomate_internal.contact_state.generation is
 
 create table mautomate_internal.timer (
   contact_id bigint not null,
-  due_at timestamptz not null,
-  primary key (due_at, contact_id)
+  due_at timestamptz not null
 );
+create index timer_due_at on mautomate_internal.timer (due_at, contact_id);
+-- no key, and it may be published
+alter table mautomate_internal.timer replica identity full;
 comment on table mautomate_internal.timer is
-  'contacts to look at again at due_at; never later than contact_state.due_at';
+  'contacts to look at again at due_at; never later than contact_state.due_at. One may stand here several times';
 
 -- Appended without waiting for anybody; a contact may stand here twice.
 create table mautomate_internal.dirty (

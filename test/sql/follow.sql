@@ -47,7 +47,7 @@ select * from mautomate.verify();
 select * from pg_temp.known;
 select name, state from mautomate.lists order by 1;
 select object, done, total from mautomate.progress order by 1;
-select external_id, due_at from mautomate_internal.timer join mautomate.contact using (contact_id) order by 2, 1;
+select distinct external_id, due_at from mautomate_internal.timer join mautomate.contact using (contact_id) order by 2, 1;
 select list, until from unnest(array['often', 'never', 'spent', 'quiet']) list, mautomate.explain_list(list, 'ann') order by 1, 2;
 
 -- an event: the state finds its memberships, and what changes is news
