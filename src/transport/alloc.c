@@ -15,7 +15,8 @@
 void
 alloc_give_up(void)
 {
-	frame_write_broken(STDOUT_FILENO, "out of memory");
+	frame_add_broken(STDOUT_FILENO, "out of memory");
+	frame_flush(STDOUT_FILENO);
 	_exit(1);
 }
 

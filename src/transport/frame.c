@@ -2,8 +2,9 @@
  * frame.c
  *	  Frames in and out.
  *
- * One thread reads. Any thread writes: a frame is written whole under a lock,
- * and with as few system calls as can be, since there are two per message.
+ * One thread reads, what is there and no more. Any thread writes: frames are
+ * collected, and go out together where that is asked for, since there are two
+ * per message and each write may wake the sender.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,64 +16,85 @@
 #include "frame.h"
 #include "alloc.h"
 
-/* Length, type, id, outcome, code, seconds, id given: what stands before a
- * text. */
-#define HEAD_MAX (26 + MA_PROVIDED_MAX)
+/* Length, type, id, outcome, code, seconds, length of the id given. */
+#define RESULT_HEAD 30
 
-static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* Reads exactly so many bytes; false at the end of the input. */
-static bool
-read_exactly(FrameReader *reader, char *to, size_t len)
+/* Frames that were not written yet. */
+static struct
 {
-	while (len > 0)
-	{
-		size_t	have = reader->end - reader->start;
-		ssize_t n;
+	pthread_mutex_t lock;
+	size_t			len;
+	char			bytes[64 * 1024];
+} out = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-		if (have > 0)
-		{
-			if (have > len)
-				have = len;
-			memcpy(to, reader->buffer + reader->start, have);
-			reader->start += have;
-			to += have;
-			len -= have;
-			continue;
-		}
-		reader->start = reader->end = 0;
-		n = read(reader->fd, reader->buffer, sizeof(reader->buffer));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		reader->end = (size_t) n;
+/* Reads what is there, or waits for something; false at the end. */
+bool
+frame_fill(FrameReader *reader)
+{
+	ssize_t n;
+
+	if (reader->start > 0)
+	{
+		reader->end -= reader->start;
+		memmove(reader->buffer, reader->buffer + reader->start, reader->end);
+		reader->start = 0;
 	}
-	return true;
+	do
+		n = read(reader->fd, reader->buffer + reader->end,
+				 sizeof(reader->buffer) - reader->end);
+	while (n < 0 && errno == EINTR);
+	if (n > 0)
+		reader->end += (size_t) n;
+	return n > 0;
 }
 
-/* Waits for the next frame. The payload is the caller's to free. */
-FrameRead
-frame_read(FrameReader *reader, Frame *frame)
+/* Begins a frame, if its head was read. */
+static FrameRead
+begin_frame(FrameReader *reader)
 {
+	Frame	*frame = &reader->frame;
 	uint32_t len;
 
-	memset(frame, 0, sizeof(*frame));
-	if (!read_exactly(reader, (char *) &len, sizeof(len)))
-		return FRAME_EOF;
+	if (reader->end - reader->start < sizeof(len))
+		return FRAME_PART;
+	memcpy(&len, reader->buffer + reader->start, sizeof(len));
 	len = ntohl(len);
 	if (len < 1 || len > MA_FRAME_MAX)
 		return FRAME_TOO_LONG;
-	if (!read_exactly(reader, &frame->type, 1))
-		return FRAME_EOF;
+	if (reader->end - reader->start < sizeof(len) + 1)
+		return FRAME_PART;
+	frame->type = reader->buffer[reader->start + sizeof(len)];
 	frame->len = len - 1;
 	frame->payload = alloc_get(len);
-	if (!read_exactly(reader, frame->payload, frame->len))
+	reader->start += sizeof(len) + 1;
+	reader->got = 0;
+	return FRAME_READ;
+}
+
+/* Takes the next frame, if it was read. The payload is the caller's to free. */
+FrameRead
+frame_read(FrameReader *reader, Frame *frame)
+{
+	Frame *begun = &reader->frame;
+	size_t len;
+
+	if (begun->payload == NULL)
 	{
-		free(frame->payload);
-		frame->payload = NULL;
-		return FRAME_EOF;
+		FrameRead head = begin_frame(reader);
+
+		if (head != FRAME_READ)
+			return head;
 	}
+	len = begun->len - reader->got;
+	if (len > reader->end - reader->start)
+		len = reader->end - reader->start;
+	memcpy(begun->payload + reader->got, reader->buffer + reader->start, len);
+	reader->start += len;
+	reader->got += len;
+	if (reader->got < begun->len)
+		return FRAME_PART;
+	*frame = *begun;
+	memset(begun, 0, sizeof(*begun));
 	return FRAME_READ;
 }
 
@@ -141,50 +163,57 @@ put_id(char *to, int64_t id)
 	return put_number(to, (uint32_t) id);
 }
 
-/*
- * Writes a frame whose head was built with its type at head[4]. If nobody
- * reads any more, the end of our input will tell us soon.
- */
+/* Writes what was added; the lock is held. */
 static void
-write_frame(int fd, char *head, size_t head_len, const char *text)
+write_out(int fd)
 {
-	char   frame[HEAD_MAX + MA_TEXT_MAX];
-	size_t text_len = strnlen(text, MA_TEXT_MAX);
-	size_t len = head_len + text_len;
-
-	put_number(head, (uint32_t) (len - sizeof(uint32_t)));
-	memcpy(frame, head, head_len);
-	memcpy(frame + head_len, text, text_len);
-
-	pthread_mutex_lock(&write_lock);
-	for (size_t done = 0; done < len;)
+	for (size_t done = 0; done < out.len;)
 	{
-		ssize_t n = write(fd, frame + done, len - done);
+		ssize_t n = write(fd, out.bytes + done, out.len - done);
 
 		if (n < 0 && errno != EINTR)
 			break;
 		if (n > 0)
 			done += (size_t) n;
 	}
-	pthread_mutex_unlock(&write_lock);
+	out.len = 0;
+}
+
+/*
+ * Adds a frame, whose head has its type at head[4] and which ends in a text.
+ */
+static void
+add_frame(int fd, char *head, size_t head_len, const char *text)
+{
+	size_t text_len = strnlen(text, MA_TEXT_MAX);
+	size_t len = head_len + text_len;
+
+	put_number(head, (uint32_t) (len - sizeof(uint32_t)));
+	pthread_mutex_lock(&out.lock);
+	if (sizeof(out.bytes) - out.len < len)
+		write_out(fd);
+	memcpy(out.bytes + out.len, head, head_len);
+	memcpy(out.bytes + out.len + head_len, text, text_len);
+	out.len += len;
+	pthread_mutex_unlock(&out.lock);
 }
 
 /* Says that the end of this message's data is about to be written. */
 void
-frame_write_ending(int fd, int64_t id)
+frame_add_ending(int fd, int64_t id)
 {
-	char head[HEAD_MAX];
+	char head[RESULT_HEAD];
 
 	head[4] = MA_FRAME_ENDING;
-	write_frame(fd, head, (size_t) (put_id(head + 5, id) - head), "");
+	add_frame(fd, head, (size_t) (put_id(head + 5, id) - head), "");
 }
 
 /* Says how a message ended. */
 void
-frame_write_result(int fd, int64_t id, const Result *result)
+frame_add_result(int fd, int64_t id, const Result *result)
 {
 	size_t len = strlen(result->provided);
-	char   head[HEAD_MAX];
+	char   head[RESULT_HEAD + MA_PROVIDED_MAX];
 	char  *to;
 
 	head[4] = MA_FRAME_RESULT;
@@ -194,15 +223,27 @@ frame_write_result(int fd, int64_t id, const Result *result)
 	to = put_number(to, (uint32_t) result->retry_after);
 	to = put_number(to, (uint32_t) len);
 	memcpy(to, result->provided, len);
-	write_frame(fd, head, (size_t) (to + len - head), result->text);
+	add_frame(fd, head, (size_t) (to + len - head), result->text);
 }
 
 /* Says why the program ends at once. */
 void
-frame_write_broken(int fd, const char *text)
+frame_add_broken(int fd, const char *text)
 {
-	char head[HEAD_MAX];
+	char head[RESULT_HEAD];
 
 	head[4] = MA_FRAME_BROKEN;
-	write_frame(fd, head, 5, text);
+	add_frame(fd, head, 5, text);
+}
+
+/*
+ * Writes what was added. If nobody reads any more, the end of our input will
+ * tell us soon.
+ */
+void
+frame_flush(int fd)
+{
+	pthread_mutex_lock(&out.lock);
+	write_out(fd);
+	pthread_mutex_unlock(&out.lock);
 }

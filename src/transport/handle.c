@@ -13,9 +13,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "handle.h"
 #include "private.h"
 
@@ -24,16 +24,6 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose,
 static int			 on_close(void *arg, curl_socket_t fd);
 static int on_progress(void *arg, curl_off_t dltotal, curl_off_t dlnow,
 					   curl_off_t ultotal, curl_off_t ulnow);
-
-/* Milliseconds of a clock that nobody sets. */
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /*
  * A handle for these protocols with what never changes. It must not move, and
@@ -104,9 +94,8 @@ handle_begin(Handle *handle)
 	handle->error[0] = '\0';
 	handle->aborted = NULL;
 	handle->connected = false;
-	handle->quiet = false;
 	handle->refused = false;
-	handle->total_deadline = now_ms() + handle->config->total_ms;
+	handle->total_deadline = clock_ms() + handle->config->total_ms;
 	handle_wait(handle, handle->config->connect_ms);
 }
 
@@ -114,7 +103,7 @@ handle_begin(Handle *handle)
 void
 handle_wait(Handle *handle, int ms)
 {
-	handle->deadline = now_ms() + ms;
+	handle->deadline = clock_ms() + ms;
 }
 
 /* Is there a connection, as far as we know? */
@@ -128,8 +117,8 @@ handle_is_open(const Handle *handle)
 }
 
 /* Ends what is open; what was written still goes out. */
-void
-handle_shut(Handle *handle)
+static void
+shut(Handle *handle)
 {
 	for (int i = 0; i < HANDLE_SOCKETS; i++)
 		if (handle->sockets[i] >= 0)
@@ -156,7 +145,7 @@ handle_reason(Handle *handle, CURLcode rc)
 void
 handle_free(Handle *handle)
 {
-	handle_shut(handle);
+	shut(handle);
 	curl_easy_cleanup(handle->curl);
 }
 
@@ -167,8 +156,6 @@ on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	Handle *handle = arg;
 
 	(void) purpose;
-	if (handle->no_connect)
-		return CURL_SOCKET_BAD;
 	if (handle->config->public_only && private_address(&address->addr))
 	{
 		handle->refused = true;
@@ -217,14 +204,12 @@ on_progress(void *arg, curl_off_t dltotal, curl_off_t dlnow,
 			curl_off_t ultotal, curl_off_t ulnow)
 {
 	Handle *handle = arg;
-	int64_t now = now_ms();
+	int64_t now = clock_ms();
 
 	(void) dltotal;
 	(void) dlnow;
 	(void) ultotal;
 	(void) ulnow;
-	if (handle->quiet)
-		return 0;
 	if (handle->aborted == NULL)
 	{
 		if (!handle->connected && has_peer(handle))
@@ -239,6 +224,6 @@ on_progress(void *arg, curl_off_t dltotal, curl_off_t dlnow,
 		else
 			return 0;
 	}
-	handle_shut(handle);
+	shut(handle);
 	return 1;
 }

@@ -23,8 +23,6 @@ typedef struct Handle
 	int64_t		  deadline;		  /* of what is waited for now */
 	int64_t		  total_deadline; /* of it all; 0: none */
 	bool		  connected;	  /* a socket has a peer */
-	bool		  no_connect;	  /* only what is open may be used */
-	bool		  quiet;		  /* no deadline counts any more */
 	bool		  refused;		  /* an address was one we may not go to */
 	const char	 *aborted;		  /* why we gave up; or NULL */
 } Handle;
@@ -35,7 +33,6 @@ extern void		   handle_trust(Handle *handle, const Relay *relay);
 extern void		   handle_begin(Handle *handle);
 extern void		   handle_wait(Handle *handle, int ms);
 extern bool		   handle_is_open(const Handle *handle);
-extern void		   handle_shut(Handle *handle);
 extern const char *handle_reason(Handle *handle, CURLcode rc);
 extern void		   handle_free(Handle *handle);
 

@@ -263,7 +263,7 @@ sign(Http *http, const Request *request, const char *key)
 static void
 judge(Http *http, CURLcode rc, Result *result)
 {
-	char	   digits[16];
+	char	   digits[24];
 	curl_off_t wait = 0;
 	long	   status = 0;
 
@@ -382,7 +382,8 @@ on_write_request(void *arg, char *remote, char *local, int remote_port,
 	(void) local;
 	(void) remote_port;
 	(void) local_port;
-	frame_write_ending(STDOUT_FILENO, http->request->job.id);
+	frame_add_ending(STDOUT_FILENO, http->request->job.id);
+	frame_flush(STDOUT_FILENO);
 	http->written = true;
 	http->handle.connected = true;
 	handle_wait(&http->handle, http->config->reply_ms);

@@ -25,7 +25,8 @@ static Config config;
 static void
 give_up(const char *why)
 {
-	frame_write_broken(STDOUT_FILENO, why);
+	frame_add_broken(STDOUT_FILENO, why);
+	frame_flush(STDOUT_FILENO);
 	_exit(1);
 }
 
@@ -47,18 +48,14 @@ static bool
 read_config(FrameReader *reader)
 {
 	const char *wrong;
+	FrameRead	got;
 	Frame		frame;
 
-	switch (frame_read(reader, &frame))
-	{
-		case FRAME_EOF:
+	while ((got = frame_read(reader, &frame)) == FRAME_PART)
+		if (!frame_fill(reader))
 			return false;
-		case FRAME_TOO_LONG:
-			give_up("a frame is too long");
-			break;
-		case FRAME_READ:
-			break;
-	}
+	if (got == FRAME_TOO_LONG)
+		give_up("a frame is too long");
 	if (frame.type != MA_FRAME_CONFIG)
 		give_up("the first frame is not a configuration");
 	wrong = config_read(&frame, &config);
@@ -100,24 +97,34 @@ take(Frame *frame)
 	free(frame->payload);
 }
 
+/* Takes all frames in that were read; those that are not whole wait. */
+static void
+take_all(FrameReader *reader)
+{
+	FrameRead got;
+	Frame	  frame;
+
+	while ((got = frame_read(reader, &frame)) == FRAME_READ)
+		take(&frame);
+	if (got == FRAME_TOO_LONG)
+		give_up("a frame is too long");
+}
+
 int
 main(void)
 {
 	static FrameReader reader = {.fd = STDIN_FILENO};
-	FrameRead		   got;
-	Frame			   frame;
 
 	ignore_signals();
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		give_up("libcurl cannot be used");
 	if (!read_config(&reader))
 		return 0;
-	if (!pool_start(&config))
+	if (!pool_start(&config, STDIN_FILENO))
 		give_up("there are too few threads or too little memory");
-	while ((got = frame_read(&reader, &frame)) == FRAME_READ)
-		take(&frame);
-	if (got == FRAME_TOO_LONG)
-		give_up("a frame is too long");
+	do
+		take_all(&reader);
+	while (!pool_turn() || frame_fill(&reader));
 	/* threads that are still at it may use anything: nothing is freed */
 	if (!pool_finish())
 		_exit(0);

@@ -9,8 +9,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
 
+#include "clock.h"
 #include "relay.h"
 
 /* A relay is left alone for so long. */
@@ -26,16 +26,6 @@ static struct
 } states[MA_RELAYS_MAX];
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* Milliseconds of a clock that nobody sets. */
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Is the first relay a better choice than the second? */
 static bool
@@ -63,7 +53,7 @@ is_better(const Config *config, int a, int b, int64_t now)
 int
 relay_choose(const Config *config, unsigned tried)
 {
-	int64_t now = now_ms();
+	int64_t now = clock_ms();
 	int		best = -1;
 
 	pthread_mutex_lock(&lock);
@@ -100,7 +90,7 @@ relay_works(int relay)
 void
 relay_failed(int relay)
 {
-	int64_t now = now_ms();
+	int64_t now = clock_ms();
 
 	pthread_mutex_lock(&lock);
 	if (states[relay].rests_until <= now)

@@ -15,6 +15,7 @@ reply_reset(Reply *reply)
 	reply->bytes = 0;
 	reply->len = 0;
 	reply->text[0] = '\0';
+	reply->line_len = 0;
 }
 
 /* The three digits a line begins with, or 0. */
@@ -71,4 +72,35 @@ reply_add(Reply *reply, const char *line, size_t len)
 	if (code != 0 && (len == 3 || line[3] == ' '))
 		reply->code = code;
 	return true;
+}
+
+/*
+ * Takes bytes as they come, until a reply is whole; tells how many were taken.
+ * What is behind the text that is kept of a line is only counted.
+ */
+ReplyState
+reply_take(Reply *reply, const char *bytes, size_t len, size_t *taken)
+{
+	*taken = 0;
+	while (*taken < len)
+	{
+		char c = bytes[(*taken)++];
+
+		if (reply->code != 0)
+			reply_reset(reply);
+		if (reply->line_len < sizeof(reply->line))
+			reply->line[reply->line_len++] = c;
+		else
+			reply->bytes++;
+		if (reply->bytes + reply->line_len > REPLY_BYTES_MAX)
+			return REPLY_ENDLESS;
+		if (c != '\n')
+			continue;
+		if (!reply_add(reply, reply->line, reply->line_len))
+			return REPLY_ENDLESS;
+		reply->line_len = 0;
+		if (reply->code != 0)
+			return REPLY_WHOLE;
+	}
+	return REPLY_PART;
 }

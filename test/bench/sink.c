@@ -2,12 +2,14 @@
  * sink.c
  *	  A mail server that is no bottleneck: takes everything, keeps nothing.
  *
- *		sink LATENCY_MS FINAL_LATENCY_MS
+ *		sink LATENCY_MS FINAL_LATENCY_MS [pipelining]
  *
  * Answers each command after the one, the end of each message after the other
  * time, like a server that many hops or a slow disk are behind. Prints "port
  * N" and, at the end of its standard input, "received N connections M". One
- * thread; answers wait in two queues, each in order of time.
+ * thread; answers wait in two queues, each in order of time. PIPELINING is
+ * offered only where told: not every client can use it. What is answered at
+ * once is written once for all that was read at once.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -36,6 +38,8 @@ typedef struct Client
 	int			ending;		/* bytes of CR LF . CR LF seen */
 	int			len;		/* of the line begun */
 	char		line[1024];
+	int			answer_len; /* of what is answered at once */
+	char		answer[1024];
 } Client;
 
 /* An answer that waits. */
@@ -63,6 +67,7 @@ static Queue command_queue;
 static Queue final_queue;
 static uint32_t connections;
 static long received;
+static bool pipelining;
 static int	poll_fd;
 
 /* Nanoseconds of a clock that nobody sets. */
@@ -83,6 +88,15 @@ answer_now(int client, const char *text)
 		shutdown(clients[client].fd, SHUT_RDWR);
 }
 
+/* Writes what was answered at once. */
+static void
+write_answers(int client)
+{
+	if (clients[client].answer_len > 0)
+		answer_now(client, clients[client].answer);
+	clients[client].answer_len = 0;
+}
+
 /* Answers, now or when the time has come. */
 static void
 answer(Queue *queue, int client, const char *text)
@@ -91,7 +105,12 @@ answer(Queue *queue, int client, const char *text)
 
 	if (queue->delay == 0)
 	{
-		answer_now(client, text);
+		Client	   *c = &clients[client];
+
+		if (c->answer_len + strlen(text) >= sizeof(c->answer))
+			write_answers(client);
+		strcpy(c->answer + c->answer_len, text);
+		c->answer_len += (int) strlen(text);
 		return;
 	}
 	if (queue->count == queue->max)
@@ -146,7 +165,9 @@ take_line(int client)
 		answer(&command_queue, client, "354 go on\r\n");
 	}
 	else if (strncasecmp(c->line, "EHLO", 4) == 0)
-		answer(&command_queue, client,
+		answer(&command_queue, client, pipelining ?
+			   "250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
+			   "250 SMTPUTF8\r\n" :
 			   "250-sink\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n");
 	else if (strncasecmp(c->line, "QUIT", 4) == 0)
 		answer(&command_queue, client, "221 2.0.0 bye\r\n");
@@ -234,6 +255,7 @@ welcome(int listener)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event);
 	answer(&command_queue, fd, "220 sink ESMTP\r\n");
+	write_answers(fd);
 }
 
 /* Reads from a client, or sees that it is gone. */
@@ -244,7 +266,10 @@ serve(int fd)
 	ssize_t		n = read(fd, buffer, sizeof(buffer));
 
 	if (n > 0)
+	{
 		take(fd, buffer, (size_t) n);
+		write_answers(fd);
+	}
 	else
 	{
 		clients[fd].fd = -1;
@@ -286,8 +311,9 @@ main(int argc, char **argv)
 	struct epoll_event events[256];
 	struct epoll_event event = {.events = EPOLLIN};
 
-	if (argc != 3)
+	if (argc < 3 || argc > 4)
 		return 2;
+	pipelining = argc == 4 && strcmp(argv[3], "pipelining") == 0;
 	command_queue = queue_of(argv[1]);
 	final_queue = queue_of(argv[2]);
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

@@ -133,7 +133,7 @@ class Transport:
         """Acknowledges a result."""
         self.write(frame(b"A", struct.pack("!q", number)))
 
-    def result(self, timeout=20):
+    def result(self, timeout=60 if WRAPPER else 20):
         """The next result; None when it has ended."""
         return self.results.get(timeout=timeout)
 

@@ -21,6 +21,8 @@ it has answered with 250.
   --auth USER:PASSWORD demand this login (PLAIN or LOGIN, XOAUTH2 with the
                        password as the token)
   --utf8               offer SMTPUTF8 and 8BITMIME
+  --pipelining         offer PIPELINING and SIZE
+  --plain-offers       offer these only before TLS has begun
   --fault STAGE=WHAT   fail there; may be given again and again
   --until-eof          end at the end of standard input
   --commands FILE      append each line read from a client outside of messages
@@ -318,8 +320,8 @@ class Session(asyncio.Protocol):
         if not match:
             self.write("501 5.5.4 what?")
             return
-        self.sender, self.recipients = match[1], []
-        self.answer("mail")
+        if self.answer("mail"):
+            self.sender, self.recipients = match[1], []
 
     def do_rcpt(self, rest):
         match = re.match(r"TO:<(.+?)>", rest, re.I)
@@ -452,7 +454,10 @@ class Server:
         self.final = self.latency if options.final_latency is None \
             else options.final_latency / 1000
         self.auth = options.auth
-        self.utf8 = options.utf8
+        self.offers = ["SMTPUTF8", "8BITMIME"] if options.utf8 else []
+        if options.pipelining:
+            self.offers += ["PIPELINING", "SIZE 30000000"]
+        self.plain_offers = options.plain_offers
         self.smtps = options.smtps
         self.faults = {}
         for fault in options.fault:
@@ -469,8 +474,8 @@ class Server:
             lines.append("STARTTLS")
         elif self.auth:
             lines.append("AUTH PLAIN LOGIN XOAUTH2")
-        if self.utf8:
-            lines += ["SMTPUTF8", "8BITMIME"]
+        if not (in_tls and self.plain_offers):
+            lines += self.offers
         return lines
 
 
@@ -488,6 +493,8 @@ def parse_options():
     parser.add_argument("--smtps", action="store_true")
     parser.add_argument("--auth")
     parser.add_argument("--utf8", action="store_true")
+    parser.add_argument("--pipelining", action="store_true")
+    parser.add_argument("--plain-offers", action="store_true")
     parser.add_argument("--fault", type=Fault, action="append", default=[])
     parser.add_argument("--until-eof", action="store_true")
     return parser.parse_args()

@@ -44,6 +44,18 @@ frame_of(char type, const char *bytes, size_t len)
 	return frame;
 }
 
+/* The next frame, or that there is none. */
+static FrameRead
+take(FrameReader *reader, Frame *frame)
+{
+	FrameRead	got;
+
+	while ((got = frame_read(reader, frame)) == FRAME_PART)
+		if (!frame_fill(reader))
+			break;
+	return got;
+}
+
 /* Frames go through a pipe whole and in pieces. */
 static void
 test_frames(void)
@@ -60,31 +72,33 @@ test_frames(void)
 	if (pipe(ends) != 0)
 		exit(1);
 	reader->fd = ends[0];
-	frame_write_ending(ends[1], INT64_MIN + 5);
-	frame_write_result(ends[1], -1, &taken);
-	frame_write_result(ends[1], 7, &refused);
-	frame_write_broken(ends[1], "");
+	frame_add_ending(ends[1], INT64_MIN + 5);
+	frame_add_result(ends[1], -1, &taken);
+	frame_add_result(ends[1], 7, &refused);
+	frame_add_broken(ends[1], "");
+	frame_flush(ends[1]);
 	if (write(ends[1], "\0\0\0\6C\0", 6) != 6)
 		exit(1);
 	close(ends[1]);
 
-	ok(frame_read(reader, &frame) == FRAME_READ && frame.type == 'E' &&
+	ok(take(reader, &frame) == FRAME_READ && frame.type == 'E' &&
 	   frame_take_id(&frame, &id) && id == INT64_MIN + 5 &&
 	   frame.taken == frame.len && !frame_take_id(&frame, &id), "ENDING");
 	free(frame.payload);
-	ok(frame_read(reader, &frame) == FRAME_READ && frame.type == 'R' &&
+	ok(take(reader, &frame) == FRAME_READ && frame.type == 'R' &&
 	   frame_take_id(&frame, &id) && id == -1 && frame.len == 25 &&
 	   memcmp(frame.payload + 8, "\1\0\0\0\372\0\0\0\11\0\0\0\2idok",
 			  17) == 0, "RESULT");
 	free(frame.payload);
-	ok(frame_read(reader, &frame) == FRAME_READ &&
+	ok(take(reader, &frame) == FRAME_READ &&
 	   frame.len == 21 + MA_PROVIDED_MAX + MA_TEXT_MAX, "the longest result");
 	free(frame.payload);
-	ok(frame_read(reader, &frame) == FRAME_READ && frame.type == 'B' &&
+	ok(take(reader, &frame) == FRAME_READ && frame.type == 'B' &&
 	   frame.len == 0, "BROKEN");
 	free(frame.payload);
-	ok(frame_read(reader, &frame) == FRAME_EOF &&
-	   frame_read(reader, &frame) == FRAME_EOF, "half a frame is the end");
+	ok(take(reader, &frame) == FRAME_PART && !frame_fill(reader),
+	   "half a frame is the end");
+	free(reader->frame.payload);
 	close(ends[0]);
 	free(reader);
 }
@@ -244,6 +258,55 @@ test_reply(const char *const *lines, int code, const char *text,
 	free(reply);
 }
 
+/* Bytes become the same replies in whatever pieces they come. */
+static void
+test_pieces(void)
+{
+	static const char said[] = "250-a\r\n250 b\r\n354 go\n550\r\nnoise";
+	Reply	   *reply = malloc(sizeof(*reply));
+	bool		good = true;
+
+	for (size_t size = 1; size < sizeof(said); size++)
+	{
+		char		found[100] = "";
+		size_t		taken;
+
+		reply_reset(reply);
+		for (size_t at = 0; at < strlen(said); at += taken)
+		{
+			size_t		len = strlen(said) - at < size ? strlen(said) - at :
+				size;
+
+			if (reply_take(reply, said + at, len, &taken) == REPLY_WHOLE)
+				snprintf(found + strlen(found), sizeof(found) - strlen(found),
+						 "%d %.9s;", reply->code, reply->text);
+			good = good && taken > 0 && taken <= len;
+		}
+		good = good && strcmp(found, "250 a b;354 go;550 ;") == 0;
+	}
+	ok(good, "replies in pieces of all sizes");
+	free(reply);
+}
+
+/* A reply that does not end, in one line or in many. */
+static void
+test_endless(const char *piece, const char *name)
+{
+	Reply	   *reply = malloc(sizeof(*reply));
+	ReplyState	state = REPLY_PART;
+	size_t		sum = 0;
+	size_t		taken;
+
+	reply_reset(reply);
+	while (state == REPLY_PART && sum < 1000000)
+	{
+		state = reply_take(reply, piece, strlen(piece), &taken);
+		sum += taken;
+	}
+	ok(state == REPLY_ENDLESS && sum <= REPLY_BYTES_MAX + strlen(piece), name);
+	free(reply);
+}
+
 /* Replies, well-formed and not. */
 static void
 test_replies(void)
@@ -269,6 +332,11 @@ test_replies(void)
 		lines++;
 	ok(lines == REPLY_LINES_MAX, "a reply has an end");
 	free(reply);
+	test_pieces();
+	test_endless("250-x\r\n", "nor do too many lines");
+	test_endless("250 xxxxxxxxxxx", "nor does too long a line");
+	test_endless("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+				 "\n", "nor does noise");
 }
 
 /* The password is the file but for the end of its line. */

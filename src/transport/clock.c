@@ -1,0 +1,17 @@
+/*
+ * clock.c
+ *	  The clock of all deadlines.
+ */
+#include <time.h>
+
+#include "clock.h"
+
+/* Milliseconds of a clock that nobody sets. */
+int64_t
+clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}

@@ -1,0 +1,73 @@
+"""A mail server that says exactly what it was told to, when it has heard what
+it was told to wait for, and keeps every byte it heard."""
+import socket
+import threading
+
+EHLO = b"EHLO shop\r\n"
+PIPELINING = (EHLO, b"250-x\r\n250 PIPELINING\r\n")
+PLAIN = (EHLO, b"250 x\r\n")
+
+
+class Script:
+    """
+    One list of steps for each connection to come, after the greeting. A step
+    is what to wait for, as the end of what was heard since the last step, and
+    what to say then: bytes, or a list to be sent one by one, where None means:
+    close, together with what was said. After the last one it listens to the
+    end.
+    """
+
+    def __init__(self, *connections):
+        self.heard = []                 # of each connection, step by step
+        self._connections = connections
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self):
+        for steps in self._connections:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            client.settimeout(20)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            heard = []
+            self.heard.append(heard)
+            try:
+                self._talk(client, steps, heard)
+            except OSError:
+                pass                    # it has closed: so it was told
+            client.close()
+
+    @staticmethod
+    def _talk(client, steps, heard):
+        client.sendall(b"220 x\r\n")
+        for wanted, answers in (*steps, (b"\0", None)):
+            heard.append(b"")
+            while not heard[-1].endswith(wanted):
+                got = client.recv(65536)
+                if not got:
+                    return
+                heard[-1] += got
+            if not isinstance(answers, list):
+                answers = [answers]
+            if answers[-1] is None:     # the end comes with the bytes
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            for answer in answers:
+                if answer is None:
+                    return
+                client.sendall(answer)
+
+    def end(self):
+        """Waits until all connections were closed by the other side."""
+        self._thread.join(20)
+        self._listener.close()
+        return self.heard
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        self._listener.close()
