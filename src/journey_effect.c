@@ -21,14 +21,37 @@
 #include "journey_private.h"
 #include "sql.h"
 
+/* A contact that is put into a list, or taken out. */
+typedef struct Hand
+{
+	int64		contact_id;
+	int			nth; /* of its effects */
+	TimestampTz until;
+} Hand;
+
+/* By contact; travellers come by enrolment, so it may have several. */
+static int
+compare_hands(const void *a, const void *b)
+{
+	const Hand *x = a;
+	const Hand *y = b;
+	int			order = ma_batch_compare_ids(&x->contact_id, &y->contact_id);
+
+	return order != 0 ? order : x->nth - y->nth;
+}
+
 /* Puts contacts into, or takes them out of, the lists of adjoining effects. */
 static ListCell *
 write_list_effects(MaJourney *journey, ListCell *first)
 {
-	const MaOp *op = ((MaEffect *) lfirst(first))->op;
-	int64	   *ids = palloc(sizeof(int64) * list_length(journey->effects));
-	int			n = 0;
-	ListCell   *lc;
+	const MaOp	*op = ((MaEffect *) lfirst(first))->op;
+	int			 max = list_length(journey->effects);
+	Hand		*hands = palloc(sizeof(Hand) * max);
+	int64		*ids = palloc(sizeof(int64) * max);
+	TimestampTz *untils = palloc(sizeof(TimestampTz) * max);
+	int			 n = 0;
+	int			 left = 0;
+	ListCell	*lc;
 
 	for (lc = first; lc != NULL; lc = lnext(journey->effects, lc))
 	{
@@ -36,13 +59,21 @@ write_list_effects(MaJourney *journey, ListCell *first)
 
 		if (effect->op->verb != op->verb || effect->op->object != op->object)
 			break;
-		ids[n++] = effect->traveller->visited->contact_id;
+		hands[n].contact_id = effect->traveller->visited->contact_id;
+		hands[n].nth = n;
+		hands[n++].until = effect->until;
 	}
-	/* travellers come by enrolment, and a contact may have several */
-	n = ma_batch_sort_ids(ids, n);
-	(void) ma_refresh_hand(op->object, ids, n,
-						   op->verb == MA_OP_ADD ? MA_HAND_IN : MA_HAND_OUT,
-						   DT_NOEND, NULL);
+	qsort(hands, n, sizeof(Hand), compare_hands);
+	for (int i = 0; i < n; i++)
+	{
+		/* the last one decides */
+		if (i + 1 < n && hands[i + 1].contact_id == hands[i].contact_id)
+			continue;
+		ids[left] = hands[i].contact_id;
+		untils[left++] = hands[i].until;
+	}
+	ma_refresh_hand_each(op->object, ids, untils, left,
+						 op->verb == MA_OP_ADD ? MA_HAND_IN : MA_HAND_OUT);
 	return lc;
 }
 

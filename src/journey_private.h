@@ -85,6 +85,7 @@ typedef struct MaEffect
 	MaTraveller *traveller;
 	const MaOp	*op;
 	Jsonb		*values; /* computed; NULL: none */
+	TimestampTz	 until;	 /* of a list: when it ends; DT_NOEND: for good */
 } MaEffect;
 
 /* A batch: what is read, run in memory and written together. */

@@ -46,6 +46,7 @@ static MaStop run_if(MaJourney *journey, MaTraveller *t, const MaOp *op);
 static MaStop run_switch(MaJourney *journey, MaTraveller *t, const MaOp *op);
 static MaStop run_case(MaJourney *journey, MaTraveller *t, const MaOp *op);
 static MaStop run_effect(MaJourney *journey, MaTraveller *t, const MaOp *op);
+static MaStop run_list(MaJourney *journey, MaTraveller *t, const MaOp *op);
 static MaStop run_goto(MaJourney *journey, MaTraveller *t, const MaOp *op);
 static MaStop run_jump(MaJourney *journey, MaTraveller *t, const MaOp *op);
 static MaStop run_exit(MaJourney *journey, MaTraveller *t, const MaOp *op);
@@ -59,8 +60,8 @@ static const RunStep run_step[] = {[MA_OP_SEND] = run_send,
 								   [MA_OP_IF] = run_if,
 								   [MA_OP_SWITCH] = run_switch,
 								   [MA_OP_CASE] = run_case,
-								   [MA_OP_ADD] = run_effect,
-								   [MA_OP_REMOVE] = run_effect,
+								   [MA_OP_ADD] = run_list,
+								   [MA_OP_REMOVE] = run_list,
 								   [MA_OP_SET] = run_effect,
 								   [MA_OP_EMIT] = run_effect,
 								   [MA_OP_ENROLL] = run_effect,
@@ -393,7 +394,7 @@ begin_wait(MaTraveller *t, TimestampTz until)
 	return MA_STOP_WAIT;
 }
 
-/* Ends a wait. */
+/* Ends a wait, or does nothing more about a step. */
 static MaStop
 end_wait(MaJourney *journey, MaTraveller *t, const MaOp *op,
 		 const char *result)
@@ -522,20 +523,47 @@ run_case(MaJourney *journey, MaTraveller *t, const MaOp *op)
 	return MA_STOP_NOT;
 }
 
-/* Notes something to be done to the contact. */
+/* Notes something to be done to the contact, until an instant if it ends. */
 static MaStop
-run_effect(MaJourney *journey, MaTraveller *t, const MaOp *op)
+add_effect(MaJourney *journey, MaTraveller *t, const MaOp *op,
+		   TimestampTz until)
 {
 	MaEffect *effect = palloc0(sizeof(MaEffect));
 
 	effect->traveller = t;
 	effect->op = op;
 	effect->values = compute_values(journey, t, NULL, op);
+	effect->until = until;
 	journey->effects = lappend(journey->effects, effect);
 	t->visited->changed = true;
 	log_step(journey, t, op, NULL, -1);
 	t->op = op->next;
 	return MA_STOP_NOT;
+}
+
+/* The same for what does not. */
+static MaStop
+run_effect(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	return add_effect(journey, t, op, DT_NOEND);
+}
+
+/* Puts into a list, or takes out; not where that would be over already. */
+static MaStop
+run_list(MaJourney *journey, MaTraveller *t, const MaOp *op)
+{
+	TimestampTz until = DT_NOEND;
+
+	if (op->predicate != 0)
+	{
+		if (!wait_date(journey, t, op, &until))
+			return end_wait(journey, t, op, "no date");
+	}
+	else if (op->span != NULL)
+		until = ma_time_add(wait_from(journey, t), op->span, 1, ma_timezone());
+	if (until <= journey->now)
+		return end_wait(journey, t, op, "past");
+	return add_effect(journey, t, op, until);
 }
 
 /* Goes to a step, in a new pass. */

@@ -21,8 +21,8 @@ typedef enum MaVerb
 	MA_OP_IF,		  /* other: predicate not true */
 	MA_OP_SWITCH,	  /* leads to a chain of MA_OP_CASE */
 	MA_OP_CASE,		  /* like if, but no step of its own */
-	MA_OP_ADD,		  /* to a static list */
-	MA_OP_REMOVE,	  /* from a static list */
+	MA_OP_ADD,		  /* to a list; for a span, or (predicate) to a date */
+	MA_OP_REMOVE,	  /* from a list, likewise */
 	MA_OP_SET,		  /* attributes of the contact */
 	MA_OP_EMIT,		  /* an event */
 	MA_OP_ENROLL,	  /* in another workflow */

@@ -504,6 +504,21 @@ ma_refresh_contacts(const int64 *contact_ids, int n, bool rebuild)
 	}
 }
 
+/* What is to be done about a list and contacts by hand. */
+static MaWork *
+hand_works(int list_id, const int64 *contact_ids, int n, MaHand hand)
+{
+	MaWork *works = plain_works(contact_ids, n);
+
+	for (int i = 0; i < n; i++)
+	{
+		works[i].list_id = list_id;
+		works[i].hand = hand;
+		works[i].until = DT_NOEND;
+	}
+	return works;
+}
+
 /*
  * Puts contacts (ids ascending, distinct) into a list by hand, or takes them
  * out, until an instant (DT_NOEND: for good), or leaves them to the predicate.
@@ -515,18 +530,27 @@ int
 ma_refresh_hand(int list_id, const int64 *contact_ids, int n, MaHand hand,
 				TimestampTz until, bool *moved)
 {
-	MaWork *works = plain_works(contact_ids, n);
+	MaWork *works = hand_works(list_id, contact_ids, n, hand);
 	int		found;
 
 	for (int i = 0; i < n; i++)
-	{
-		works[i].list_id = list_id;
-		works[i].hand = hand;
 		works[i].until = until;
-	}
 	found = ma_refresh_chunks(works, n, ma_refresh_is_silent());
 	for (int i = 0; moved != NULL && i < n; i++)
 		moved[i] = works[i].moved;
 	pfree(works);
 	return found;
+}
+
+/* The same for contacts for each of whom it ends at an instant of their own. */
+void
+ma_refresh_hand_each(int list_id, const int64 *contact_ids,
+					 const TimestampTz *untils, int n, MaHand hand)
+{
+	MaWork *works = hand_works(list_id, contact_ids, n, hand);
+
+	for (int i = 0; i < n; i++)
+		works[i].until = untils[i];
+	(void) ma_refresh_chunks(works, n, ma_refresh_is_silent());
+	pfree(works);
 }

@@ -42,8 +42,11 @@ typedef enum MaHand
 	MA_HAND_CLEAR /* nothing any more */
 } MaHand;
 
-extern int ma_refresh_hand(int list_id, const int64 *contact_ids, int n,
-						   MaHand hand, TimestampTz until, bool *moved);
+extern int	ma_refresh_hand(int list_id, const int64 *contact_ids, int n,
+							MaHand hand, TimestampTz until, bool *moved);
+extern void ma_refresh_hand_each(int list_id, const int64 *contact_ids,
+								 const TimestampTz *untils, int n,
+								 MaHand hand);
 
 /* Evaluate all lists and scores, silently; fold anew from the log first. */
 extern void ma_refresh_contacts(const int64 *contact_ids, int n, bool rebuild);

@@ -106,6 +106,8 @@ ma_override_hand(MaRun *run, MaContact *contact, MaWork *work, TimestampTz at)
 		note(run, contact, old, at, false);
 		return;
 	}
+	if (work->until <= at)
+		return; /* over by now */
 	work->moved = contact->member[list] != fresh.entered;
 	fresh.after = is_static && (old ? old->after : contact->member[list]);
 	if (old != NULL)

@@ -230,9 +230,8 @@ ma_workflow_object(MaCompiler *c, const MaNode *node, MaObject object,
 	else if (object == MA_OBJECT_STATIC_LIST &&
 			 c->names->object(MA_OBJECT_LIST, name, NULL) != 0)
 		ma_doc_refuse(&c->doc, node->path,
-					  "list \"%s\" follows its "
-					  "condition; only a static list can be added to or "
-					  "removed from",
+					  "list \"%s\" follows its condition; say \"override\": "
+					  "true to decide against it",
 					  name);
 	else
 		ma_doc_refuse(&c->doc, node->path, "there is no %s \"%s\"",

@@ -42,21 +42,23 @@ extern int ma_workflow_expression(MaCompiler *c, const MaNode *node, int names,
 extern int ma_workflow_value(MaCompiler *c, const MaNode *node);
 extern int ma_workflow_object(MaCompiler *c, const MaNode *node,
 							  MaObject object, const char *within);
-extern char *ma_workflow_kind(MaCompiler *c, const MaNode *node);
-extern int	 ma_workflow_add_op(MaCompiler *c, MaVerb verb);
-extern MaOp *ma_workflow_op(MaCompiler *c, int op);
-extern int	 ma_workflow_here(MaCompiler *c);
-extern bool	 ma_workflow_branch(MaCompiler *c, const MaNode *object,
-								const char *key);
-extern void	 ma_workflow_wait(MaCompiler *c, const MaNode *step,
-							  const MaNode *value, int op);
-extern void	 ma_workflow_window(MaCompiler *c, const MaNode *window);
-extern int	 ma_workflow_date(MaCompiler *c, const MaNode *node);
-extern int	 ma_workflow_fixed(MaCompiler *c, MaExprSource *source);
-extern void	 ma_workflow_steps(MaCompiler *c, const MaNode *steps);
-extern void	 ma_workflow_end(MaCompiler *c);
-extern void	 ma_workflow_walk(const MaNames *names, Jsonb *definition,
-							  struct MaDocRename *rename);
+extern char		*ma_workflow_kind(MaCompiler *c, const MaNode *node);
+extern int		 ma_workflow_add_op(MaCompiler *c, MaVerb verb);
+extern MaOp		*ma_workflow_op(MaCompiler *c, int op);
+extern int		 ma_workflow_here(MaCompiler *c);
+extern bool		 ma_workflow_branch(MaCompiler *c, const MaNode *object,
+									const char *key);
+extern void		 ma_workflow_wait(MaCompiler *c, const MaNode *step,
+								  const MaNode *value, int op);
+extern void		 ma_workflow_until(MaCompiler *c, const MaNode *until, int op);
+extern Interval *ma_workflow_length(MaCompiler *c, const MaNode *node);
+extern void		 ma_workflow_window(MaCompiler *c, const MaNode *window);
+extern int		 ma_workflow_date(MaCompiler *c, const MaNode *node);
+extern int		 ma_workflow_fixed(MaCompiler *c, MaExprSource *source);
+extern void		 ma_workflow_steps(MaCompiler *c, const MaNode *steps);
+extern void		 ma_workflow_end(MaCompiler *c);
+extern void		 ma_workflow_walk(const MaNames *names, Jsonb *definition,
+								  struct MaDocRename *rename);
 
 /* workflow_rename.c: what the walk meets */
 extern void ma_workflow_names(MaCompiler *c, const MaNode *node, MaNamed what);

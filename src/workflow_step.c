@@ -21,7 +21,7 @@ typedef struct Verb
 	const char *name;
 	int			types; /* MA_DOC_* of its value */
 	bool		needs_id;
-	const char *beside[3]; /* keys beside it, arrays of steps */
+	const char *beside[4]; /* keys beside it */
 	MaVerb		op;		   /* of its first operation */
 	void (*compile)(MaCompiler *c, const MaNode *step, const MaNode *value,
 					int op);
@@ -33,8 +33,8 @@ static void compile_if(MaCompiler *c, const MaNode *step, const MaNode *value,
 					   int op);
 static void compile_switch(MaCompiler *c, const MaNode *step,
 						   const MaNode *value, int op);
-static void compile_static_list(MaCompiler *c, const MaNode *step,
-								const MaNode *value, int op);
+static void compile_list(MaCompiler *c, const MaNode *step,
+						 const MaNode *value, int op);
 static void compile_set(MaCompiler *c, const MaNode *step, const MaNode *value,
 						int op);
 static void compile_stage(MaCompiler *c, const MaNode *step,
@@ -56,15 +56,15 @@ static const Verb verbs[] = {
 	{"add_to_list",
 	 MA_DOC_TEXT,
 	 false,
-	 {NULL},
+	 {"override", "for", "until"},
 	 MA_OP_ADD,
-	 compile_static_list},
+	 compile_list},
 	{"remove_from_list",
 	 MA_DOC_TEXT,
 	 false,
-	 {NULL},
+	 {"override", "for", "until"},
 	 MA_OP_REMOVE,
-	 compile_static_list},
+	 compile_list},
 	{"set", MA_DOC_OBJECT, false, {NULL}, MA_OP_SET, compile_set},
 	{"stage", MA_DOC_TEXT, false, {NULL}, MA_OP_SET, compile_stage},
 	{"emit", MA_DOC_OBJECT, false, {NULL}, MA_OP_EMIT, compile_emit},
@@ -536,13 +536,31 @@ compile_switch(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 		ma_workflow_op(c, lfirst_int(lc))->next = ma_workflow_here(c);
 }
 
-/* the name of a static list */
+/*
+ * the name of a list; beside it "override": true for one with a predicate,
+ * and when it ends: "for": interval or "until": {"date", ...}
+ */
 static void
-compile_static_list(MaCompiler *c, const MaNode *step, const MaNode *value,
-					int op)
+compile_list(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 {
-	ma_workflow_op(c, op)->object =
-		ma_workflow_object(c, value, MA_OBJECT_STATIC_LIST, NULL);
+	MaNode	 node;
+	MaNode	 end;
+	MaObject object = MA_OBJECT_STATIC_LIST;
+
+	if (ma_doc_get(step, "override", &node) &&
+		ma_doc_is(&c->doc, &node, MA_DOC_BOOL) && node.value.val.boolean)
+		object = MA_OBJECT_LIST;
+	ma_workflow_op(c, op)->object = ma_workflow_object(c, value, object, NULL);
+	if (ma_doc_get(step, "until", &end) &&
+		ma_doc_is(&c->doc, &end, MA_DOC_OBJECT))
+		ma_workflow_until(c, &end, op);
+	if (!ma_doc_get(step, "for", &node))
+		return;
+	if (ma_doc_get(step, "until", &end))
+		ma_doc_refuse(&c->doc, step->path,
+					  "\"for\" and \"until\" exclude each other");
+	else if (ma_doc_is(&c->doc, &node, MA_DOC_TEXT))
+		ma_workflow_op(c, op)->span = ma_workflow_length(c, &node);
 }
 
 /* {"attribute": value or {"=": expression}} */

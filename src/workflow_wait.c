@@ -47,6 +47,12 @@ static const MaDocKey date_keys[] = {
 	{"date", MA_DOC_TEXT, true}, {"offset", MA_DOC_TEXT},  {"at", MA_DOC_TEXT},
 	{"zone", MA_DOC_TEXT},		 {"if_past", MA_DOC_TEXT}, {NULL}};
 
+static const MaDocKey end_keys[] = {{"date", MA_DOC_TEXT, true},
+									{"offset", MA_DOC_TEXT},
+									{"at", MA_DOC_TEXT},
+									{"zone", MA_DOC_TEXT},
+									{NULL}};
+
 static const MaDocKey at_keys[] = {{"at", MA_DOC_TEXT, true},
 								   {"days", MA_DOC_TEXT},
 								   {"zone", MA_DOC_TEXT},
@@ -120,9 +126,9 @@ read_zone(MaCompiler *c, const MaNode *object)
 	return NULL;
 }
 
-/* How long to wait: longer than nothing. */
-static Interval *
-read_length(MaCompiler *c, const MaNode *node)
+/* How long to wait, or until something ends: longer than nothing. */
+Interval *
+ma_workflow_length(MaCompiler *c, const MaNode *node)
 {
 	Interval *span = ma_doc_interval(&c->doc, node);
 
@@ -150,7 +156,7 @@ compile_until_event(MaCompiler *c, const MaNode *value, const MaNode *until,
 			ma_workflow_op(c, op)->text);
 	if (ma_doc_get(value, "timeout", &node) &&
 		ma_doc_type(&node) == MA_DOC_TEXT)
-		ma_workflow_op(c, op)->span = read_length(c, &node);
+		ma_workflow_op(c, op)->span = ma_workflow_length(c, &node);
 	else if (ma_doc_get(value, "timed_out", &node))
 		ma_doc_refuse(&c->doc, node.path, "needs a \"timeout\"");
 	(void) ma_workflow_branch(c, value, "then");
@@ -158,6 +164,30 @@ compile_until_event(MaCompiler *c, const MaNode *value, const MaNode *until,
 	ma_workflow_op(c, op)->other = ma_workflow_here(c);
 	(void) ma_workflow_branch(c, value, "timed_out");
 	ma_workflow_op(c, jump)->next = ma_workflow_here(c);
+}
+
+/* The instant that {"date", "offset", "at", "zone"} says. */
+static void
+set_date(MaCompiler *c, const MaNode *until, int op)
+{
+	MaOp  *dated = ma_workflow_op(c, op);
+	MaNode node;
+
+	if (ma_doc_get(until, "date", &node) && ma_doc_type(&node) == MA_DOC_TEXT)
+		dated->predicate = ma_workflow_date(c, &node);
+	if (ma_doc_get(until, "offset", &node) &&
+		ma_doc_type(&node) == MA_DOC_TEXT)
+		dated->span = ma_doc_span(&c->doc, &node);
+	dated->at = read_time(c, until, "at", -1);
+	dated->zone = read_zone(c, until);
+}
+
+/* The same of what ends then. */
+void
+ma_workflow_until(MaCompiler *c, const MaNode *until, int op)
+{
+	if (ma_doc_check(&c->doc, until, end_keys))
+		set_date(c, until, op);
 }
 
 /* {"date", "offset", "at", "zone", "if_past"} */
@@ -171,13 +201,7 @@ compile_until_date(MaCompiler *c, const MaNode *value, const MaNode *until,
 
 	wait->verb = MA_OP_WAIT_DATE;
 	ma_doc_check(&c->doc, value, time_wait_keys);
-	if (ma_doc_get(until, "date", &node) && ma_doc_type(&node) == MA_DOC_TEXT)
-		wait->predicate = ma_workflow_date(c, &node);
-	if (ma_doc_get(until, "offset", &node) &&
-		ma_doc_type(&node) == MA_DOC_TEXT)
-		wait->span = ma_doc_span(&c->doc, &node);
-	wait->at = read_time(c, until, "at", -1);
-	wait->zone = read_zone(c, until);
+	set_date(c, until, op);
 	if (ma_doc_get(until, "if_past", &node) &&
 		ma_doc_type(&node) == MA_DOC_TEXT)
 		word = ma_doc_choice(&c->doc, &node, if_past_words);
@@ -210,7 +234,7 @@ ma_workflow_wait(MaCompiler *c, const MaNode *step, const MaNode *value,
 	{
 		ma_doc_check(&c->doc, value, for_keys);
 		if (ma_doc_type(&node) == MA_DOC_TEXT)
-			ma_workflow_op(c, op)->span = read_length(c, &node);
+			ma_workflow_op(c, op)->span = ma_workflow_length(c, &node);
 		return;
 	}
 	if (!ma_doc_get(value, "until", &until))

@@ -449,12 +449,56 @@ select count(track('wr_m' || i, 'wr_go', '{"n": 1}')) from generate_series(1, 30
 select count(*) from run();
 select count(*) from list_members where list = 'wr_all';
 
+-- a list with an expression is decided against: for a time, or until a date
+select set_clock('2030-01-01 12:00+00');
+select define_attribute('wr_money', 'int'), define_attribute('wr_ends', 'date'), define_event('wr_pick'), define_event('wr_in');
+select create_list('wr_rich', 'contact.wr_money > 5'), create_static_list('wr_some');
+select create_workflow('wr_hand', '{"entry": [{"event": "wr_pick"}], "key": "entry.n", "reentry": "always", "steps": [
+  {"add_to_list": "wr_rich"}, {"remove_from_list": "wr_rich", "override": false, "for": "0 days"},
+  {"add_to_list": "wr_rich", "override": true, "for": "1 day", "until": {"date": "contact.wr_ends"}},
+  {"add_to_list": "wr_some", "until": {"day": "x"}, "when": "true"}, {"add_to_list": "wr_some", "until": "2030-01-01"}]}');
+select create_workflow('wr_hand', '{"entry": [{"event": "wr_pick"}], "key": "entry.n", "reentry": "always", "steps": [
+  {"add_to_list": "wr_rich", "override": true, "for": "2 days"},
+  {"id": "in", "if": "in_list(''wr_rich'')", "then": [{"emit": {"event": "wr_in"}}]},
+  {"id": "w", "wait": {"for": "1 day"}},
+  {"remove_from_list": "wr_rich", "override": true, "until": {"date": "contact.wr_ends", "offset": "1 day", "at": "12:00", "zone": "UTC"}},
+  {"add_to_list": "wr_some", "for": "12 hours"},
+  {"id": "x", "wait": {"for": "5 days"}},
+  {"remove_from_list": "wr_rich", "override": true}]}');
+select activate_workflow('wr_hand');
+select count(identify('wr_l' || i, attributes => jsonb_build_object('wr_money', i, 'wr_ends', case when i < 9 then '2030-01-01'::date + i end))) from generate_series(0, 9) i;
+select track('wr_l9', 'wr_pick', '{"n": 0}') > 0;
+select count(track('wr_l' || i, 'wr_pick', '{"n": 1}')) from generate_series(0, 9) i;
+select count(*) > 0 from run();
+select external_id, entered, until from list_overrides where list = 'wr_rich' order by 1;
+select count(*), count(distinct contact_id) from mautomate.event where kind = 'wr_in';
+-- the runner comes too late for some of the dates
+select set_clock('2030-01-02 12:00+00');
+select count(*) > 0 from run();
+select external_id, entered, until from list_overrides where list in ('wr_rich', 'wr_some') order by list, 1;
+select m.list, string_agg(m.external_id, ' ' order by m.external_id) from list_members m where m.list in ('wr_rich', 'wr_some') group by 1 order by 1;
+select result, count(*) from mautomate_internal.enrollment_log where verb = 'remove_from_list' and step like 'steps[3]%' group by 1 order by 1;
+select * from verify();
+-- each ends at its instant
+select set_clock('2030-01-05 12:00+00');
+select count(*) > 0 from run();
+select external_id, entered, until from list_overrides where list in ('wr_rich', 'wr_some') order by list, 1;
+select m.list, string_agg(m.external_id, ' ' order by m.external_id) from list_members m where m.list in ('wr_rich', 'wr_some') group by 1 order by 1;
+select external_id, changed_at, entered, by from mautomate_internal.list_change c join mautomate_internal.list l using (list_id) join contact using (contact_id) where l.name = 'wr_rich' and external_id in ('wr_l2', 'wr_l8') order by 1, 2;
+-- and for good
+select set_clock('2030-02-01 12:00+00');
+select count(*) > 0 from run();
+select count(*), min(until) from list_overrides where list = 'wr_rich' and not entered;
+select count(*) from list_members where list in ('wr_rich', 'wr_some');
+select count(*) from mautomate_internal.enrollment_log l join mautomate_internal.enrollment e using (contact_id, enrollment_id) join mautomate_internal.workflow w using (workflow_id) where w.name = 'wr_hand';
+select * from verify();
+
 -- clean up
 select pause_workflow(workflow) from workflows where workflow like 'wr%';
 select drop_workflow(workflow) from workflows where workflow like 'wr%'
 order by workflow in ('wr_other'), workflow;
 select count(*) from mautomate_internal.wakeup;
-select drop_list(l) from unnest('{wr_idle,wr_regulars,wr_trial,wr_all}'::text[]) l;
+select drop_list(l) from unnest('{wr_idle,wr_regulars,wr_trial,wr_all,wr_rich,wr_some}'::text[]) l;
 select drop_score('wr_heat');
 drop function wr_story, wr_until;
 select set_clock(null);
