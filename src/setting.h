@@ -16,6 +16,12 @@ typedef struct MaSetting
 	int	   interval_style;
 	int	   float_digits;
 	int	   bytea_output;
+	int	   backslash_quote;
+	bool   array_nulls;
+	bool   conforming_strings;
+	bool   escape_warning;
+	bool   null_equals;
+	bool   quote_all;
 } MaSetting;
 
 extern void ma_setting_save(MaSetting *own);

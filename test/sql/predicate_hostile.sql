@@ -310,6 +310,18 @@ select mautomate.create_list('h_float', $$(1.0::float8 / 3)::text = '0.333333333
        mautomate.create_list('h_zone', $$contact.h_born::timestamptz < '1990-05-06 00:00 EST'$$),
        mautomate.create_list('h_hex', $$decode(contact.h_hex, 'hex')::text = '\x6e6f77'$$);
 select list, external_id from mautomate.list_members where list like 'h\_%' order by 1;
+-- nor what our own SQL means, and how we tell it
+set standard_conforming_strings = off;
+set backslash_quote = off;
+set transform_null_equals = on;
+select mautomate.identify('h_null', attributes => '{"stage": "NULL"}') is not null;
+select mautomate.create_list('h_any_null', $$contact.stage in ('a', null, 'b') and contact.stage <> 'a\b'$$);
+select matching, not_matching, unknown from mautomate.preview_list($$contact.stage in ('a', null, 'b') and contact.stage <> 'a\b'$$);
+select condition from mautomate.explain_list('h_any_null', 'h_null');
+select * from mautomate.verify();
+reset standard_conforming_strings;
+reset backslash_quote;
+reset transform_null_equals;
 reset search_path;
 reset intervalstyle;
 reset extra_float_digits;
