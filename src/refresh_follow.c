@@ -174,34 +174,45 @@ ma_follow_fill(int list_id, const MaExpr *expr, bool existed, TimestampTz now)
 	return true;
 }
 
-/* Who is in the lists that a state is older than, by their rows. */
+/*
+ * Who is in the lists that a state is older than, by their rows: of contacts
+ * close to each other from the first to the last, which is far less than one
+ * by one; of others by their keys.
+ */
 static void
-read_members(MaContactSet *set, ArrayType *lists, ArrayType *ids)
+read_members(MaContactSet *set, ArrayType *lists, ArrayType *ids, bool close)
 {
-	static MaStatement stmt = {
+	static MaStatement by_key = {
 		"select m.contact_id, m.list_id from unnest($1) as l (id),"
 		" unnest($2) as c (id) cross join lateral (select contact_id, list_id"
 		" from mautomate_internal.list_member"
 		" where list_id = l.id and contact_id = c.id offset 0) m",
 		2,
 		{INT4ARRAYOID, INT8ARRAYOID}};
-	MaDefinitions *definitions = set->definitions;
-	Datum		   values[] = {PointerGetDatum(lists), PointerGetDatum(ids)};
-	MaSqlScope	   scope;
+	static MaStatement by_range = {
+		"select m.contact_id, m.list_id from unnest($1) as l (id)"
+		" cross join lateral (select contact_id, list_id"
+		" from mautomate_internal.list_member where list_id = l.id"
+		" and contact_id >= $2[1]"
+		" and contact_id <= $2[array_upper($2, 1)] offset 0) m",
+		2,
+		{INT4ARRAYOID, INT8ARRAYOID}};
+	Datum	   values[] = {PointerGetDatum(lists), PointerGetDatum(ids)};
+	MaSqlScope scope;
 
 	ma_sql_begin(&scope);
-	ma_sql_exec(&stmt, values, NULL, 0);
+	ma_sql_exec(close ? &by_range : &by_key, values, NULL, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool	   isnull;
 		MaContact *contact =
 			ma_contact_find(set, DatumGetInt64(ma_sql_datum(i, 1, &isnull)));
-		int list_id = DatumGetInt32(ma_sql_datum(i, 2, &isnull));
-		int list = -1;
+		int list = ma_state_list(set->definitions,
+								 DatumGetInt32(ma_sql_datum(i, 2, &isnull)));
 
-		while ((list = bms_next_member(contact->followed, list)) >= 0)
-			if (definitions->lists[list].list_id == list_id)
-				contact->member[list] = true;
+		if (contact != NULL && list >= 0 &&
+			bms_is_member(list, contact->followed))
+			contact->member[list] = true;
 	}
 	ma_sql_end(&scope);
 }
@@ -238,6 +249,7 @@ ma_follow_load(MaContactSet *set)
 	int			   list = -1;
 	int			   nlists = 0;
 	int			   n = 0;
+	bool		   close;
 
 	for (int i = 0; i < set->n; i++)
 	{
@@ -252,12 +264,15 @@ ma_follow_load(MaContactSet *set)
 	}
 	while ((list = bms_next_member(followed, list)) >= 0)
 		lists[nlists++] = Int32GetDatum(definitions->lists[list].list_id);
-	if (n > 0)
-		read_members(set,
-					 construct_array(lists, nlists, INT4OID, sizeof(int32),
-									 true, TYPALIGN_INT),
-					 construct_array(ids, n, INT8OID, sizeof(int64), true,
-									 TYPALIGN_DOUBLE));
+	if (n == 0)
+		return;
+	close = DatumGetInt64(ids[n - 1]) - DatumGetInt64(ids[0]) < 2 * n;
+	read_members(
+		set,
+		construct_array(lists, nlists, INT4OID, sizeof(int32), true,
+						TYPALIGN_INT),
+		construct_array(ids, n, INT8OID, sizeof(int64), true, TYPALIGN_DOUBLE),
+		close);
 }
 
 /*
