@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "delivery_private.h"
 #include "pause.h"
+#include "utf8.h"
 
 /* What was counted is stored so often. */
 #define COUNT_EVERY USECS_PER_SEC
@@ -152,12 +153,14 @@ ma_delivery_result(MaResults *results, const MaRoute *route, int64 message_id,
 static void
 judge(MaRoute *route, const MaTransportResult *outcome, MaFinish *finish)
 {
+	const char *text = outcome->text ? ma_utf8_to_server(outcome->text) : "";
+
 	if (outcome->code != 0)
-		finish->reply = psprintf("%d %s", outcome->code, outcome->text);
-	else if (outcome->text != NULL && outcome->text[0] != '\0')
-		finish->reason = pstrdup(outcome->text);
+		finish->reply = psprintf("%d %s", outcome->code, text);
+	else if (text[0] != '\0')
+		finish->reason = pstrdup(text);
 	if (outcome->provided[0] != '\0')
-		finish->provided = pstrdup(outcome->provided);
+		finish->provided = ma_utf8_to_server(outcome->provided);
 	if (outcome->outcome == MA_OUTCOME_NOT_REACHED && route->one_server)
 		ma_delivery_rest(route);
 	else

@@ -373,7 +373,7 @@ request(const MaChannel *channel, const Draft *draft, const MaRendered *said)
 	outgoing.attempt = letter->attempt;
 	outgoing.to = letter->address;
 	outgoing.template = draft->template;
-	outgoing.data = draft->data;
+	outgoing.data = said->data;
 	outgoing.said = said;
 	ma_letter_request(&outgoing, &letter->request);
 }

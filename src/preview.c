@@ -50,7 +50,7 @@ mautomate_preview_template(PG_FUNCTION_ARGS)
 		ma_json_value(&state, "payload", said.payload);
 	push_files(&state, &said);
 	outgoing.template = name;
-	outgoing.data = data;
+	outgoing.data = said.data;
 	outgoing.said = &said;
 	if (channel_id != 0)
 		outgoing.channel = ma_channel_find(channel_id);

@@ -15,9 +15,9 @@
 #include "template_store.h"
 
 /* What templates have anyway. */
-static const char *const reserved[] = {"account", "contact", "context",
-									   "entry",	  "event",	 "links",
-									   "message", "forloop"};
+static const char *const reserved[] = {"account", "channel", "contact",
+									   "context", "entry",	 "event",
+									   "links",	  "message", "forloop"};
 
 /* Is it a name that templates can write, and none of ours? */
 static void

@@ -61,6 +61,7 @@ typedef struct MaStoredTemplate
 /* What a template says to somebody. A part is NULL if there is none. */
 typedef struct MaRendered
 {
+	Jsonb	   *data; /* what it was given, with what its functions said */
 	char	   *subject;
 	char	   *html;
 	char	   *body;

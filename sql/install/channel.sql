@@ -63,7 +63,7 @@ comment on function mautomate.create_channel(text, text, jsonb) is
   'transport http: {"preset", "url" | "url_file", "method": "POST", "headers": {}, "body" | "form", "to": "email" | "phone" | "none" | attribute, "from", "user", "password_file", '
   '"token": {"file", "header": "Authorization", "prefix": "Bearer "}, "sign": {"file", "header": "X-Signature", "time_header": "X-Timestamp"}, '
   '"success": {"status": ["2xx"], "path", "equals"}, "retry": {"status": [408, 425, 429, "5xx"], "equals"}, "provider_id", "allow_private": false}; '
-  'preset is one of mautomate.channel_presets. url, headers, body and form are Liquid over contact, context, entry, event, channel (these settings) '
+  'preset is one of mautomate.channel_presets. url, headers, body and form are Liquid over what the template may use (contact, context, entry, event, its data), channel (these settings) '
   'and message {id, idempotency_key, attempt, to, template, subject, body, html, payload}; in url every output is encoded unless its last filter is raw. '
   'body is JSON whose texts are Liquid, {"=": "contact.tags"} in it the value itself, or one text; form is an object, sent as a form. A payload of the template is laid over body, or is it. '
   'to is what of the contact is the address; without one nobody is sent anything. success.path and provider_id name a value of a JSON response ("messages.0.id"): the one must equal (one of) success.equals, '

@@ -344,12 +344,13 @@ judge_response(Http *http, const char *status)
 	return MA_OUTCOME_PERMANENT;
 }
 
-/* Copies a stranger's text so that any encoding can hold it. */
+/* Copies a stranger's text, taken to be UTF-8, without what controls. */
 static void
 show(char *to, const char *from, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		to[i] = from[i] >= ' ' && from[i] <= '~' ? from[i] : '?';
+		to[i] =
+			(unsigned char) from[i] >= ' ' && from[i] != 0x7f ? from[i] : '?';
 	to[len] = '\0';
 }
 

@@ -58,10 +58,55 @@ encode(uint32_t c, char *to)
 		to[1] = (char) (0x80 | (c & 0x3f));
 		return 2;
 	}
-	to[0] = (char) (0xe0 | c >> 12);
-	to[1] = (char) (0x80 | (c >> 6 & 0x3f));
-	to[2] = (char) (0x80 | (c & 0x3f));
-	return 3;
+	if (c < 0x10000)
+	{
+		to[0] = (char) (0xe0 | c >> 12);
+		to[1] = (char) (0x80 | (c >> 6 & 0x3f));
+		to[2] = (char) (0x80 | (c & 0x3f));
+		return 3;
+	}
+	to[0] = (char) (0xf0 | c >> 18);
+	to[1] = (char) (0x80 | (c >> 12 & 0x3f));
+	to[2] = (char) (0x80 | (c >> 6 & 0x3f));
+	to[3] = (char) (0x80 | (c & 0x3f));
+	return 4;
+}
+
+/* Takes the four digits of \u; false if they are none. */
+static bool
+take_digits(Reader *r, uint32_t *c)
+{
+	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+
+	*c = 0;
+	if (r->end - r->at < 4)
+		return false;
+	for (int i = 0; i < 4; i++, r->at++)
+	{
+		const char *digit = *r->at == '\0' ? NULL : strchr(digits, *r->at);
+
+		if (digit == NULL)
+			return false;
+		*c = *c * 16 + (uint32_t) (digit - digits) % 16;
+	}
+	return true;
+}
+
+/* The character of which this is the first half, if the second follows. */
+static uint32_t
+take_pair(Reader *r, uint32_t high)
+{
+	const char *at = r->at;
+	uint32_t	low;
+
+	if (high < 0xdc00 && r->end - at >= 6 && at[0] == '\\' && at[1] == 'u')
+	{
+		r->at += 2;
+		if (take_digits(r, &low) && low >= 0xdc00 && low < 0xe000)
+			return 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+		r->at = at;
+	}
+	return '?';
 }
 
 /* Takes what follows a backslash; its bytes, 0 if it is nothing. */
@@ -82,21 +127,12 @@ take_escape(Reader *r, char *to)
 		to[0] = values[name - names];
 		return 1;
 	}
-	if (*r->at++ != 'u' || r->end - r->at < 4)
+	if (*r->at++ != 'u' || !take_digits(r, &c))
 		return 0;
-	for (int i = 0; i < 4; i++, r->at++)
-	{
-		const char *digits = "0123456789abcdef0123456789ABCDEF";
-		const char *digit = *r->at == '\0' ? NULL : strchr(digits, *r->at);
-
-		if (digit == NULL)
-			return 0;
-		c = c * 16 + (uint32_t) (digit - digits) % 16;
-	}
-	/* no id and no status is made of these, and a NUL would end the text */
-	if (c == 0 || (c >= 0xd800 && c < 0xe000))
-		c = '?';
-	return encode(c, to);
+	if (c >= 0xd800 && c < 0xe000)
+		c = take_pair(r, c);
+	/* a NUL would end the text */
+	return encode(c == 0 ? '?' : c, to);
 }
 
 /*

@@ -239,6 +239,37 @@ is($got->{body}, '{"status": "New!", "visibility": "unlisted"}', 'a post');
 is(value(q[select mautomate.handle_status('toot', '114', 'delivered') ->> 'message_id']),
 	$id, 'known by its id');
 
+# ids and replies in any script; what is not UTF-8 breaks nothing
+my $odd = "$url/sms?body={\"id\":\"%c3%a9-%5Cu00e9-%5Cud83d%5Cude00"
+  . '%5Cud83d-%ff-%c2%9b"}';
+channel('ids', preset => 'sms', from => 'Shop', url => $odd);
+value(q[select mautomate.create_template('ids', 'ids', body => 'x',
+	transactional => true)]);
+$id = send_one('ids');
+is(value("select m.provider_id = U&'\\00e9-\\00e9-\\+01f600?-?-??'
+	from mautomate_internal.message m where message_id = $id"), 't',
+	'the id of a gateway is kept as it is');
+is( value(q[select mautomate.handle_status('ids',
+		U&'\00e9-\00e9-\+01f600?-?-??', 'delivered') ->> 'message_id']),
+	$id, 'and found');
+like(became($id), qr/\{"id":"\xc3\xa9-/, 'the reply too');
+
+# the channel's templates see what the functions of the template say
+value(q[create function public.basket(text, jsonb) returns jsonb language sql
+	stable return jsonb_build_object('items', 3, 'of', $1)]);
+channel('data', url => "$url/basket/{{ basket.of }}",
+	headers => { 'X-Items' => '{{ basket.items }}' },
+	body => { n => { '=' => 'basket.items' }, text => '{{ message.body }}' });
+value(q[select mautomate.create_template('data', 'data',
+	body => '{{ basket.items }} items', transactional => true,
+	data => '{"basket": "public.basket(text,jsonb)"}')]);
+is(became(send_one('data')), 'sent|200 ', 'functions of templates: sent');
+($got) = requests();
+is("$got->{path} $got->{headers}{'x-items'} $got->{body}",
+	'/basket/ann 3 {"n": 3, "text": "3 items"}', 'in URL, header and body');
+is( value(q[select mautomate.preview_template('data', 'ann') -> 'request' ->> 'url']),
+	"$url/basket/ann", 'in a preview too');
+
 # what the answers mean
 my %waits;
 for my $case (
@@ -319,6 +350,23 @@ is(value('select reason from mautomate.messages where message_id = '
 	'redirected to an address that the channel cannot reach',
 	'no mail becomes an SMS');
 
+# what a database cannot hold is a question mark there
+value(q[create database latin encoding 'LATIN1' locale 'C' template template0]);
+my $settings = JSON::PP->new->encode({ preset => 'sms', from => 'Shop',
+		allow_private => JSON::PP::true, url => $odd });
+$node->safe_psql('latin', qq[create extension mautomate;
+	select mautomate.arm();
+	select mautomate.create_channel('ids', 'http', '$settings');
+	select mautomate.create_template('ids', 'ids', body => 'x',
+		transactional => true);
+	select mautomate.identify('ann', phone => '+33 6 12 34 56 78');
+	select mautomate.send('ann', 'ids');
+	call mautomate.deliver()]);
+is( $node->safe_psql('latin', q[select convert_to(provider_id, 'LATIN1')
+		from mautomate_internal.message]),
+	'\xe92de92d3f3f2d3f2d3f3f', 'in LATIN1');
+
 $node->stop;
 $web->finish;
 done_testing();
+

@@ -33,7 +33,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Takes one request and answers it."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = urllib.parse.urlsplit(self.path)
-        query = urllib.parse.parse_qs(parts.query, keep_blank_values=True)
+        query = urllib.parse.parse_qs(parts.query, keep_blank_values=True,
+                                      errors="surrogateescape")
         with self.lock:
             count = self.seen[parts.path] = self.seen.get(parts.path, 0) + 1
             self.out.write(json.dumps({
@@ -46,7 +47,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "close" in query:
             self.close_connection = True
             return
-        said = query.get("body", [""])[0].encode()
+        said = query.get("body", [""])[0].encode(errors="surrogateescape")
         self.send_response(int(query.get("status", ["200"])[0]))
         self.send_header("Content-Length", str(len(said)))
         for header in query.get("header", ()):
