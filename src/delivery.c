@@ -49,6 +49,7 @@ PG_FUNCTION_INFO_V1(mautomate_deliver);
 #define COUNT_WITHIN 1000
 
 static long blocked_ms(const MaRoute *route);
+static long parked_ms(const MaRoute *route);
 static void rescue(MaSender *sender);
 
 /* CALL deliver(max_items) */
@@ -190,6 +191,7 @@ ma_delivery_sleep(MaSender *sender)
 			ma_delivery_full(route))
 			continue;
 		until = ma_clock_ms_until(ma_outbox_next_due(&route->lane));
+		until = Min(until, parked_ms(route));
 		sleep = Min(sleep, Max(until, blocked_ms(route)));
 	}
 	return sleep;
@@ -202,6 +204,18 @@ blocked_ms(const MaRoute *route)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz until = ma_delivery_blocked_until(route);
 
+	return until > now ? TimestampDifferenceMilliseconds(now, until) + 1 : 0;
+}
+
+/* How long, in ms, until something parked may go; INT_MAX: nothing is. */
+static long
+parked_ms(const MaRoute *route)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz until = route->parked_until;
+
+	if (until == 0 || until == DT_NOEND)
+		return INT_MAX;
 	return until > now ? TimestampDifferenceMilliseconds(now, until) + 1 : 0;
 }
 
@@ -229,6 +243,9 @@ ma_delivery_wait(MaSender *sender, long timeout_ms)
 			timeout_ms = 0; /* the next step may start another */
 		left = blocked_ms(route);
 		if (route->hungry && left > 0 && (timeout_ms < 0 || left < timeout_ms))
+			timeout_ms = left;
+		left = parked_ms(route);
+		if (left < INT_MAX && (timeout_ms < 0 || left < timeout_ms))
 			timeout_ms = left;
 	}
 	if (timeout_ms >= 0)

@@ -31,9 +31,13 @@ ma_delivery_claim(MaSender *sender, int max)
 		int		 room;
 
 		route->claimed_count = 0;
-		if (!armed || handled >= max ||
-			ma_pause_holds(route->lane.channel_id) ||
-			(route->hungry && !ma_delivery_ready(route)))
+		if (!armed || handled >= max || ma_pause_holds(route->lane.channel_id))
+		{
+			route->parked_until = 0;
+			continue;
+		}
+		ma_delivery_unpark(route);
+		if (route->hungry && !ma_delivery_ready(route))
 			continue;
 		if (route->kind != MA_CHANNEL_LOG)
 			ma_delivery_prepare(sender, route);

@@ -359,8 +359,8 @@ ma_delivery_release(MaRoute *route, int64 message_id)
 
 /*
  * Puts a message back until a time of the real clock; 0: it was only one too
- * many. Where the clock stands still its own times never come, and the whole
- * route waits instead.
+ * many. Where the clock stands still that time never comes, and the message
+ * is parked.
  */
 static void
 put_back(MaRoute *route, const Parcel *parcel, TimestampTz at,
@@ -376,7 +376,20 @@ put_back(MaRoute *route, const Parcel *parcel, TimestampTz at,
 		return;
 	finish->reason = psprintf("the rate of %s", parcel->domain);
 	if (!ma_clock_is_set())
+	{
 		finish->due_at = Max(at, now);
-	else if (route->waits_until == 0 || at < route->waits_until)
-		route->waits_until = at;
+		return;
+	}
+	finish->real_at = at;
+	route->parked_until = Min(route->parked_until, at);
+}
+
+/* Lets go of what is parked and may go now. Needs a transaction. */
+void
+ma_delivery_unpark(MaRoute *route)
+{
+	if (!ma_clock_is_set() && route->parked_until == DT_NOEND)
+		return;
+	if (ma_outbox_unpark(&route->lane, &route->parked_until) > 0)
+		route->hungry = true;
 }

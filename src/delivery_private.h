@@ -47,6 +47,9 @@ typedef struct MaRoute
 	TimestampTz		   resting_until; /* real time; 0: not resting */
 	TimestampTz		   rest;		  /* length of the last rest */
 	TimestampTz		   waits_until;	  /* for a token; real time, 0: for none */
+	TimestampTz		   parked_until;  /* when the first that is parked may go;
+									   * real time, 0: unknown, DT_NOEND: none
+									   * is */
 	bool			   skims;		  /* were some put back last time? */
 	double			   flight_us; /* how long one is under way; 0: unknown */
 	MaSlot			  *slots;	  /* held now */
@@ -107,6 +110,7 @@ extern void ma_delivery_dispatch(MaSender *sender, MaRoute *route);
 extern int	ma_delivery_claim_route(MaSender *sender, MaRoute *route, int room,
 									MaResults *results);
 extern void ma_delivery_release(MaRoute *route, int64 message_id);
+extern void ma_delivery_unpark(MaRoute *route);
 
 /* delivery_record.c */
 extern void		 ma_delivery_record(MaSender *sender, MaResults *results);

@@ -52,6 +52,7 @@ ma_delivery_refresh(MaSender *sender)
 			route->lane.channel_id = channels[i].channel_id;
 			route->lane.cxt = sender->cxt;
 			route->hungry = true;
+			route->parked_until = 0; /* look */
 		}
 		route->kind = channels[i].transport;
 		route->connections = channels[i].connections;

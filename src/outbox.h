@@ -106,6 +106,8 @@ typedef struct MaFinish
 	const char	 *reply;	/* of the server */
 	const char	 *provided; /* the id that it gave */
 	TimestampTz	  due_at;
+	TimestampTz	  real_at; /* deferred until this by the real clock, while the
+							* other stands still; 0: until due_at */
 } MaFinish;
 
 extern void ma_outbox_enqueue(const MaIntent *intents, int n,
@@ -121,6 +123,7 @@ extern TimestampTz ma_outbox_next_due(MaLane *lane);
 extern int64 ma_outbox_open_lease(void);
 extern void	 ma_outbox_close_lease(int64 lease);
 extern void	 ma_outbox_finish(int64 lease, const MaFinish *results, int n);
+extern int	 ma_outbox_unpark(const MaLane *lane, TimestampTz *next);
 extern void	 ma_outbox_written(const MaLane *lane, const MaClaim *claims,
 							   int n);
 extern int	 ma_outbox_rescue(int64 lease);

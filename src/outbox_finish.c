@@ -25,6 +25,9 @@
 /* So often may it die that has written it. */
 #define DEATHS_WRITTEN 5
 
+/* So many are made due at once. */
+#define UNPARK_BATCH 500
+
 static void finish_final(int64 lease, const MaFinish *results, int n);
 static void finish_again(int64 lease, const MaFinish *results, int n);
 static int	rescue_lease(int64 lease);
@@ -78,6 +81,42 @@ ma_outbox_finish(int64 lease, const MaFinish *results, int n)
 	ma_sql_end(&scope);
 }
 
+/* Begins the table of results that a statement is given. */
+static void
+begin_table(MaColumn *columns, const Oid *types, int count, int n)
+{
+	for (int c = 0; c < count; c++)
+		ma_column_init(&columns[c], types[c], n);
+}
+
+/* Adds a result: what all such tables begin with. */
+static void
+add_result(MaColumn *columns, const MaFinish *r, const char *state)
+{
+	ma_column_add(&columns[0], Int64GetDatum(r->message_id), false);
+	ma_column_add(&columns[1], Int32GetDatum(r->channel_id), false);
+	ma_column_add(&columns[2], Int32GetDatum(r->priority), false);
+	ma_column_add_text(&columns[3], state);
+	ma_column_add_text(&columns[4], r->address);
+	ma_column_add_text(&columns[5], r->reason);
+	ma_column_add_text(&columns[6], r->reply);
+}
+
+/* Runs the statement: the lease, the columns, now. */
+static void
+record(MaStatement *stmt, int64 lease, MaColumn *columns, int count)
+{
+	Datum values[MA_SQL_MAX_ARGS];
+
+	if (columns[0].n == 0)
+		return;
+	values[0] = Int64GetDatum(lease);
+	for (int c = 0; c < count; c++)
+		values[c + 1] = ma_column_array(&columns[c]);
+	values[count + 1] = TimestampTzGetDatum(ma_now());
+	ma_sql_exec(stmt, values, NULL, 0);
+}
+
 /* Those that end here: out of the outbox, and into the lasting record. */
 static void
 finish_final(int64 lease, const MaFinish *results, int n)
@@ -105,32 +144,18 @@ finish_final(int64 lease, const MaFinish *results, int n)
 										TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 	static const char *const names[] = {"sent", "failed", "refused"};
 	MaColumn				 columns[lengthof(types)];
-	Datum					 values[lengthof(types) + 2];
 
-	for (int c = 0; c < lengthof(types); c++)
-		ma_column_init(&columns[c], types[c], n);
+	begin_table(columns, types, lengthof(types), n);
 	for (int i = 0; i < n; i++)
 	{
 		const MaFinish *r = &results[i];
 
 		if (r->state > MA_FINISH_REFUSED)
 			continue;
-		ma_column_add(&columns[0], Int64GetDatum(r->message_id), false);
-		ma_column_add(&columns[1], Int32GetDatum(r->channel_id), false);
-		ma_column_add(&columns[2], Int32GetDatum(r->priority), false);
-		ma_column_add_text(&columns[3], names[r->state]);
-		ma_column_add_text(&columns[4], r->address);
-		ma_column_add_text(&columns[5], r->reason);
-		ma_column_add_text(&columns[6], r->reply);
+		add_result(columns, r, names[r->state]);
 		ma_column_add_text(&columns[7], r->provided);
 	}
-	if (columns[0].n == 0)
-		return;
-	values[0] = Int64GetDatum(lease);
-	for (int c = 0; c < lengthof(types); c++)
-		values[c + 1] = ma_column_array(&columns[c]);
-	values[lengthof(types) + 1] = TimestampTzGetDatum(ma_now());
-	ma_sql_exec(&stmt, values, NULL, 0);
+	record(&stmt, lease, columns, lengthof(types));
 }
 
 /*
@@ -145,15 +170,16 @@ finish_again(int64 lease, const MaFinish *results, int n)
 		"  set lease = null, attempt = o.attempt - r.deferred::int,"
 		"   state = case when not r.deferred then r.state"
 		"    when o.attempt = 1 then 'pending' else 'retry' end,"
-		"   due_at = case when r.state <> 'held'"
-		"    then greatest(r.due_at, $11) end,"
+		"   due_at = case when r.real_at is not null then 'infinity'"
+		"    when r.state <> 'held' then greatest(r.due_at, $12) end,"
+		"   real_at = r.real_at,"
 		"   first_tried_at = case when o.attempt > r.deferred::int"
 		"    then o.first_tried_at end,"
 		"   deaths = case when r.deferred then abs(o.deaths) else 0 end,"
 		"   waits = case when r.deferred then r.reason end"
-		"  from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10) as r(message_id,"
-		"   channel_id, priority, state, address, reason, reply, due_at,"
-		"   deferred)"
+		"  from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+		"   as r(message_id, channel_id, priority, state, address, reason,"
+		"    reply, due_at, deferred, real_at)"
 		"  where o.channel_id = r.channel_id and o.priority = r.priority"
 		"  and o.message_id = r.message_id"
 		"  and o.state = 'sending' and o.lease = $1"
@@ -163,47 +189,76 @@ finish_again(int64 lease, const MaFinish *results, int n)
 		"  address = b.address, reason = b.reason, reply = b.reply,"
 		"  in_doubt = m.in_doubt + (b.state in ('in_doubt', 'held'))::int"
 		" from back b where m.message_id = b.message_id and not b.deferred",
-		11,
+		12,
 		{INT8OID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
 		 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
-		 BOOLARRAYOID, TIMESTAMPTZOID}};
-	static const Oid		 types[] = {INT8OID, INT4OID,		 INT4OID,
-										TEXTOID, TEXTOID,		 TEXTOID,
-										TEXTOID, TIMESTAMPTZOID, BOOLOID};
+		 BOOLARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID}};
+	static const Oid types[] = {
+		INT8OID, INT4OID, INT4OID,		  TEXTOID, TEXTOID,
+		TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, TIMESTAMPTZOID};
 	static const char *const names[] = {[MA_FINISH_RETRY] = "retry",
 										[MA_FINISH_IN_DOUBT] = "in_doubt",
 										[MA_FINISH_HELD] = "held",
 										[MA_FINISH_DEFERRED] = "retry"};
 	MaColumn				 columns[lengthof(types)];
-	Datum					 values[lengthof(types) + 2];
 
-	for (int c = 0; c < lengthof(types); c++)
-		ma_column_init(&columns[c], types[c], n);
+	begin_table(columns, types, lengthof(types), n);
 	for (int i = 0; i < n; i++)
 	{
 		const MaFinish *r = &results[i];
 
 		if (r->state <= MA_FINISH_REFUSED)
 			continue;
-		ma_column_add(&columns[0], Int64GetDatum(r->message_id), false);
-		ma_column_add(&columns[1], Int32GetDatum(r->channel_id), false);
-		ma_column_add(&columns[2], Int32GetDatum(r->priority), false);
-		ma_column_add_text(&columns[3], names[r->state]);
-		ma_column_add_text(&columns[4], r->address);
-		ma_column_add_text(&columns[5], r->reason);
-		ma_column_add_text(&columns[6], r->reply);
+		add_result(columns, r, names[r->state]);
 		ma_column_add(&columns[7], TimestampTzGetDatum(r->due_at),
 					  r->state == MA_FINISH_HELD);
 		ma_column_add(&columns[8],
 					  BoolGetDatum(r->state == MA_FINISH_DEFERRED), false);
+		ma_column_add(&columns[9], TimestampTzGetDatum(r->real_at),
+					  r->real_at == 0);
 	}
-	if (columns[0].n == 0)
-		return;
-	values[0] = Int64GetDatum(lease);
-	for (int c = 0; c < lengthof(types); c++)
-		values[c + 1] = ma_column_array(&columns[c]);
-	values[lengthof(types) + 1] = TimestampTzGetDatum(ma_now());
-	ma_sql_exec(&stmt, values, NULL, 0);
+	record(&stmt, lease, columns, lengthof(types));
+}
+
+/*
+ * Makes due what waits on a lane for the real clock while the other stands
+ * still, if its time has come, or if the other clock goes again; returns how
+ * many. Stores when the next one's time comes, DT_NOEND if there is none.
+ */
+int
+ma_outbox_unpark(const MaLane *lane, TimestampTz *next)
+{
+	static MaStatement stmt = {
+		"update mautomate_internal.outbox o set real_at = null, due_at = $3"
+		" where o.ctid = any(array(select i.ctid"
+		"  from mautomate_internal.outbox i"
+		"  where i.channel_id = $1 and i.real_at <= $2"
+		"  order by i.real_at limit $4 for update skip locked))",
+		4,
+		{INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}};
+	static MaStatement peek = {"select real_at from mautomate_internal.outbox"
+							   " where channel_id = $1 and real_at is not null"
+							   " order by real_at limit 1",
+							   1,
+							   {INT4OID}};
+	Datum			   values[4] = {Int32GetDatum(lane->channel_id)};
+	MaSqlScope		   scope;
+	bool			   isnull;
+	int				   n;
+
+	ma_sql_begin(&scope);
+	ma_outbox_use_indexes();
+	ma_outbox_lock();
+	values[1] = TimestampTzGetDatum(ma_clock_is_set() ? GetCurrentTimestamp() :
+														DT_NOEND);
+	values[2] = TimestampTzGetDatum(ma_now());
+	values[3] = Int32GetDatum(UNPARK_BATCH);
+	n = (int) ma_sql_exec(&stmt, values, NULL, 0);
+	*next = DT_NOEND;
+	if (ma_sql_exec(&peek, values, NULL, 1) > 0)
+		*next = DatumGetTimestampTz(ma_sql_datum(0, 1, &isnull));
+	ma_sql_end(&scope);
+	return n;
 }
 
 /*

@@ -245,13 +245,15 @@ begin atomic
              when 'sent' then format('sent at %s to %s', m.sent_at, m.address)
              when 'cancelled' then 'cancelled by hand'
              when 'pending' then
-               case when m.due_at > a.now
+               case when m.due_at > a.now and m.due_at < 'infinity'
                  then format('waits until %s', m.due_at)
                  else 'waits for its turn' end
                || coalesce(', for ' || m.waits, '')
              when 'sending' then 'is being sent'
-             when 'retry' then format('tried %s times, again at %s',
-               m.attempt, m.due_at) || coalesce(', for ' || m.waits, '')
+             when 'retry' then format('tried %s times', m.attempt)
+               || case when m.due_at < 'infinity'
+                    then format(', again at %s', m.due_at) else '' end
+               || coalesce(', for ' || m.waits, '')
              when 'in_doubt' then format(
                'may have arrived, will be sent again at %s', m.due_at)
              when 'held' then 'is set aside, and may have arrived'

@@ -50,6 +50,7 @@ create index message_contact on mautomate_internal.message (contact_id);
 create table mautomate_internal.outbox (
   message_id bigint not null,
   due_at timestamptz,
+  real_at timestamptz,
   lease bigint,
   first_tried_at timestamptz,
   channel_id int not null,
@@ -65,6 +66,8 @@ comment on table mautomate_internal.outbox is
   'messages that have not reached a final state';
 comment on column mautomate_internal.outbox.due_at is
   'when to send it; null: at once, in order of message_id, and never tried yet';
+comment on column mautomate_internal.outbox.real_at is
+  'when it may be sent by the real clock, where the other stands still; due_at is infinity then';
 comment on column mautomate_internal.outbox.lease is
   'who is sending it, see table lease; null unless state is sending';
 comment on column mautomate_internal.outbox.deaths is
@@ -75,6 +78,8 @@ comment on column mautomate_internal.outbox.waits is
   'what it waits for beside its time, in words';
 create index outbox_due on mautomate_internal.outbox
   (channel_id, priority, due_at, message_id) where due_at is not null;
+create index outbox_parked on mautomate_internal.outbox
+  (channel_id, real_at) where real_at is not null;
 create index outbox_suspect on mautomate_internal.outbox
   (channel_id, due_at) where deaths <> 0;
 

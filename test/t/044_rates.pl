@@ -165,5 +165,46 @@ is(value(q[select state, reason from mautomate.messages
 	'and given up when it says');
 $server->{harness}->finish;
 
+# While the clock stands still, limits follow the real one, and what waits for
+# that of its domain keeps nobody else waiting.
+$server = server();
+use_server($server, '"domains": {"slow.example": {"rate":
+	{"per_minute": 60, "burst": 1}}}');
+ask('still', 'slow', 600);
+ask('other', 'fast', 3);
+value('call mautomate.deliver()');
+is(value(q[select count(*) from mautomate.messages
+	where idempotency_key like 'other%' and state = 'sent']), 3,
+	'the clock stands still: the others are sent');
+my $sent = q[select count(*) from mautomate.messages
+	where idempotency_key like 'still%' and state = 'sent'];
+cmp_ok(value($sent), '<=', 20, 'those with a limit are not');
+is(value(q[select distinct due_at from mautomate.messages
+	where idempotency_key like 'still%' and due_at is not null]), 'infinity',
+	'they wait for the real clock');
+like(value(q[select string_agg(e.detail, ' ')
+	from mautomate.explain_message('slow', 'hello') e]),
+	qr/waits for its turn, for the rate of slow.example/,
+	'explain_message tells');
+value(q[select count(mautomate.cancel_message(message_id))
+	from mautomate.messages where idempotency_key like 'still%'
+	and message_id > (select min(message_id) + 25 from mautomate.messages
+		where idempotency_key like 'still%') and due_at is not null]);
+value('select mautomate.start()');
+my $before = value($sent);
+ok($node->poll_query_until('postgres', "select ($sent) >= $before + 2"),
+	'who sleeps wakes when the token comes');
+value('select mautomate.stop()');
+$node->poll_query_until('postgres', q[select count(*) = 0
+	from mautomate.stat_workers]);
+value('select mautomate.set_clock(null)');
+value('call mautomate.deliver()');
+is(value(q[select count(*) from mautomate.messages where due_at = 'infinity']),
+	0, 'none waits any more for what the clock says');
+cmp_ok(value(q[select count(*) from mautomate.messages
+	where due_at between now() and now() + '1 hour']), '>', 10,
+	'but for its time');
+$server->{harness}->finish;
+
 $node->stop;
 done_testing();
