@@ -3,7 +3,8 @@
  *	  The settings of channels, read and checked.
  *
  * They are read by one function, both when a channel is defined, where a
- * mistake is told, and when it is loaded. What is in them can be seen by
+ * mistake is told, and when it is loaded; what is required and what goes
+ * together is checked in channel_check.c. What is in them can be seen by
  * whoever may see definitions: a secret is never among them, only the bare
  * name of the file that holds it.
  */
@@ -11,7 +12,6 @@
 
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
@@ -20,9 +20,7 @@
 #include "address.h"
 #include "channel_setting.h"
 #include "compat.h"
-#include "guc.h"
 #include "payload.h"
-#include "token.h"
 
 /* What a setting is, and so where it is stored. */
 typedef enum SettingType
@@ -188,12 +186,6 @@ static bool				is_token(const char *text);
 static bool				is_choice(const char *choices, const char *text);
 pg_noreturn static void wrong_setting(const Place *place,
 									  const char  *expected);
-static void				check_smtp(const MaChannel *channel);
-static void				check_http(const MaChannel *channel);
-static void check_login(const MaChannel *channel, const MaRelay *relay);
-static void check_links(const MaChannel *channel);
-static void check_secrets(const MaChannel *channel);
-static void warn_plain(const MaChannel *channel, const char *hint);
 
 /* Fills in the settings, defaults first; a key or value that is wrong is an
  * error. */
@@ -218,18 +210,6 @@ ma_channel_read(MaChannel *channel, Jsonb *settings)
 	if (channel->http.token_prefix == NULL &&
 		pg_strcasecmp(channel->http.token_header, "Authorization") == 0)
 		channel->http.token_prefix = "Bearer ";
-}
-
-/* What is required, and what goes together; warns of what is unsafe. */
-void
-ma_channel_check(const MaChannel *channel)
-{
-	if (channel->transport == MA_CHANNEL_SMTP)
-		check_smtp(channel);
-	if (channel->transport == MA_CHANNEL_HTTP)
-		check_http(channel);
-	if (channel->links != NULL)
-		check_links(channel);
 }
 
 /* Reads the settings of one object. */
@@ -636,128 +616,6 @@ wrong_setting(const Place *place, const char *expected)
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg("setting \"%s\" of channel \"%s\" must be %s",
 						   place->key, place->channel->name, expected)));
-}
-
-/* What is required of an smtp channel, and what goes together. */
-static void
-check_smtp(const MaChannel *channel)
-{
-	const char *missing = channel->from == NULL ? "from" : NULL;
-	bool		plain = false;
-
-	for (int i = 0; i < channel->relay_count; i++)
-	{
-		const MaRelay *relay = &channel->relays[i];
-
-		if (relay->host == NULL)
-			missing = "host";
-		check_login(channel, relay);
-		plain = plain || (relay->user != NULL && relay->tls != NULL &&
-						  strcmp(relay->tls, "none") == 0);
-	}
-	if (missing != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("channel \"%s\" needs setting \"%s\"",
-							   channel->name, missing),
-						errhint("Write settings like '{\"host\": "
-								"\"mail.example.com\", \"from\": "
-								"\"shop@example.com\"}'.")));
-	if (plain)
-		warn_plain(channel, "Use \"tls\": \"starttls\" or \"smtps\".");
-}
-
-/* What is required of an http channel, and what goes together. */
-static void
-check_http(const MaChannel *channel)
-{
-	const MaChannelHttp *http = &channel->http;
-	JsonbValue			 url;
-
-	if ((http->url == NULL) == (http->url_file == NULL))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("channel \"%s\" needs setting \"url\" or \"url_file\"",
-						channel->name),
-				 errhint("Write settings like '{\"preset\": \"webhook\", "
-						 "\"url\": \"https://example.com/hook\"}'.")));
-	if ((http->body != NULL || http->text != NULL) && http->form != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("channel \"%s\" has both \"body\" and \"form\"",
-							   channel->name)));
-	if ((http->values != NULL || http->retry_values != NULL) &&
-		http->path == NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("channel \"%s\" needs setting \"success.path\"",
-					channel->name),
-			 errdetail("Something must be equal, and nothing says what.")));
-	if (http->allow_private && !superuser())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("only superusers may let channel \"%s\" reach private "
-						"addresses",
-						channel->name)));
-	check_login(channel, &channel->relay);
-	if (http->token_file != NULL || http->sign_file != NULL ||
-		http->url_file != NULL)
-		check_secrets(channel);
-	if ((http->token_file != NULL || channel->relay.user != NULL) &&
-		http->url != NULL &&
-		getKeyJsonValueFromContainer(&channel->settings->root, "url", 3,
-									 &url) != NULL &&
-		url.val.string.len > 7 &&
-		strncmp(url.val.string.val, "http://", 7) == 0)
-		warn_plain(channel, "Use an https URL.");
-}
-
-/* User and password file go together. */
-static void
-check_login(const MaChannel *channel, const MaRelay *relay)
-{
-	if ((relay->user == NULL) != (relay->password_file == NULL))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("channel \"%s\" needs both \"user\" and "
-							   "\"password_file\", or neither",
-							   channel->name)));
-	if (relay->user != NULL)
-		check_secrets(channel);
-}
-
-/* Can links of messages lead there, and can they be signed? */
-static void
-check_links(const MaChannel *channel)
-{
-	Place		place = {unconstify(MaChannel *, channel), "links"};
-	const char *host = strstr(channel->links, "://");
-
-	if ((strncmp(channel->links, "https://", 8) != 0 &&
-		 strncmp(channel->links, "http://", 7) != 0) ||
-		host[3] == '\0' || strpbrk(channel->links, " <>\"?#") != NULL)
-		wrong_setting(&place, "a URL like \"https://example.com/mail\"");
-	ma_token_check_key();
-}
-
-/* Is it said where secrets are? */
-static void
-check_secrets(const MaChannel *channel)
-{
-	if (ma_guc_secrets_directory[0] == '\0')
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("setting mautomate.secrets_directory is empty"),
-						errdetail("Channel \"%s\" has a file with a secret.",
-								  channel->name),
-						errhint("Put the directory of such files into "
-								"postgresql.conf.")));
-}
-
-/* Warns that a secret can be read on its way. */
-static void
-warn_plain(const MaChannel *channel, const char *hint)
-{
-	ereport(WARNING, (errmsg("channel \"%s\" sends its password unencrypted",
-							 channel->name),
-					  errhint("%s", hint)));
 }
 
 /* Can this be a host name or an address, and nothing more? */
