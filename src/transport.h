@@ -114,8 +114,8 @@ typedef struct MaTransportResult
 	int			code;		 /* the server's reply code; 0: none */
 	int			retry_after; /* seconds; 0: it did not say */
 	const char *provided;	 /* the id that it gave; "": none. Like text
-							  * printable ASCII, valid until the next poll or
-							  * stop */
+							  * from a stranger, UTF-8 if he means well (see
+							  * utf8.h), valid until the next poll or stop */
 	const char *text;		 /* reply or reason */
 } MaTransportResult;
 
@@ -131,7 +131,7 @@ extern void ma_transport_send(MaTransport *t, const MaMail *mail);
 
 /*
  * The same for kind "http". The code of the result is the status, its text the
- * first MA_TEXT_MAX bytes of the response, what is not printable ASCII as '?';
+ * first MA_TEXT_MAX bytes of the response, what controls a terminal as '?';
  * MaTransportWeb says which are SENT, which TEMPORARY; any other, also a
  * redirect, is PERMANENT. Without one it is IN_DOUBT as soon as the request
  * was written.

@@ -53,8 +53,8 @@ class Result:
             "!qBIII", payload[:21])
         self.id = number
         self.outcome = OUTCOMES[outcome]
-        self.provided = payload[21:21 + length].decode("ascii")
-        self.text = payload[21 + length:].decode("ascii")
+        self.provided = payload[21:21 + length].decode("utf-8", "replace")
+        self.text = payload[21 + length:].decode("utf-8", "replace")
         self.time = time.monotonic()
 
     def __repr__(self):
