@@ -98,6 +98,16 @@ hint_nearest(const char *nearest)
 	return nearest ? errhint("Perhaps you meant \"%s\".", nearest) : 0;
 }
 
+/* The same of a name in an expression, which may need quotes there. */
+static int
+hint_quoted(const char *scope, const char *nearest)
+{
+	if (nearest == NULL || quote_identifier(nearest) == nearest)
+		return hint_nearest(nearest);
+	return errhint("Perhaps you meant %s.%s, in double quotes.", scope,
+				   quote_identifier(nearest));
+}
+
 /* Refuses a name that nothing has. */
 void
 ma_known_refuse(MaKnown what, const char *name)
@@ -158,13 +168,14 @@ notice_attribute(const MaExpr *expr, const MaSlot *slot)
 	nearest = nearest_of(&objects[MA_KNOWN_ATTRIBUTE].names, NULL, name);
 	ereport(NOTICE,
 			(errmsg("no attribute \"%s\" was ever declared or seen", name),
-			 hint_nearest(nearest), ma_expr_report_at(expr, slot->location)));
+			 hint_quoted("contact", nearest),
+			 ma_expr_report_at(expr, slot->location)));
 }
 
 /* A property that is not among the declared ones of a kind, if there are. */
 static void
 notice_property(const MaExpr *expr, const char *kind, const char *property,
-				int location)
+				int location, bool in_quotes)
 {
 	static MaStatement names = {
 		"select jsonb_object_keys(properties)"
@@ -178,10 +189,11 @@ notice_property(const MaExpr *expr, const char *kind, const char *property,
 		return;
 	nearest = nearest_of(&names, &value, property);
 	if (nearest != NULL)
-		ereport(NOTICE,
-				(errmsg("property \"%s\" of \"%s\" was never declared",
-						property, kind),
-				 hint_nearest(nearest), ma_expr_report_at(expr, location)));
+		ereport(NOTICE, (errmsg("property \"%s\" of \"%s\" was never declared",
+								property, kind),
+						 in_quotes ? hint_nearest(nearest) :
+									 hint_quoted("event", nearest),
+						 ma_expr_report_at(expr, location)));
 }
 
 /* Numbers are expected of a property that is declared as something else. */
@@ -216,7 +228,8 @@ check_signal(const MaExpr *expr, const MaSlot *slot)
 	notice_kind(expr, slot);
 	if (signal->property[0] != '\0')
 	{
-		notice_property(expr, signal->kind, signal->property, slot->location);
+		notice_property(expr, signal->kind, signal->property, slot->location,
+						true);
 		notice_number(expr, slot);
 	}
 	if (signal->filter != NULL)
@@ -225,7 +238,7 @@ check_signal(const MaExpr *expr, const MaSlot *slot)
 		if (slots[i].kind == MA_SLOT_EVENT &&
 			!ma_vocabulary_reserved(signal->kind))
 			notice_property(expr, signal->kind, slots[i].path[0],
-							slots[i].location);
+							slots[i].location, false);
 }
 
 /* A tier that the score does not have. */

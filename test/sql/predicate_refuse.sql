@@ -28,6 +28,10 @@ select mautomate.create_list('r', $$wsa(contact.stage, 'x')$$);
 select mautomate.create_list('r_notice', $$count('by') > 1 and sum('buy', 'amont') > 2 and count('buy') filter (where event.shp = 'x') > 1 and contact.stge = 'x' and contact.stage <> 'y' and was(contact.renewl, '2030-01-01')$$);
 select mautomate.create_list('r_tier', $$tier('r_points') = 'warn' or tier('r_points') in ('cold', 'hott') or tier('r_points') is distinct from 'warm'$$);
 select mautomate.drop_list('r_notice'), mautomate.drop_list('r_tier');
+-- PostgreSQL folds names to lower case
+select mautomate.define_attribute('Country', 'text'), mautomate.define_event('sell', '{"Shop Name": "text"}');
+select mautomate.create_list('r_notice', $$contact.Country = 'x' and ever('sell') filter (where event.ShopName = 'x') and last_value('sell', 'ShopName') = 'x'$$);
+select mautomate.drop_list('r_notice'), mautomate.drop_attribute('Country'), mautomate.drop_event('sell');
 
 -- windows
 select mautomate.create_list('r', $$count('buy', within => '-1 day') > 1$$);
