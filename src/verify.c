@@ -25,50 +25,126 @@
 
 PG_FUNCTION_INFO_V1(mautomate_verify);
 
-/* A query to run, for the guard. */
+/* So many contacts on whose data a query fails are told by name. */
+#define FAILURES_MAX 10
+
+/* A comparison under way. */
+typedef struct Compare
+{
+	ReturnSetInfo *result;
+	const char	  *object; /* a list or a score */
+	char		  *query;  /* (external_id, stored, expected, contact_id) of
+							  * contacts from $1 to $2 */
+	int64		   low;	   /* the range to run it for */
+	int64		   high;
+	int			   failures; /* contacts found on whose data it fails */
+} Compare;
+
+/* Runs the query, for the guard. */
 static void
 run_query(void *arg)
 {
-	if (SPI_execute(arg, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not verify: %s", (char *) arg);
+	Compare *compare = arg;
+	Oid		 types[] = {INT8OID, INT8OID};
+	Datum	 range[] = {Int64GetDatum(compare->low),
+						Int64GetDatum(compare->high)};
+
+	if (SPI_execute_with_args(compare->query, 2, types, range, NULL, false,
+							  0) != SPI_OK_SELECT)
+		elog(ERROR, "could not verify: %s", compare->query);
 }
 
-/*
- * Runs a query that returns (external_id, stored, expected, contact_id). One
- * that fails on somebody's data gives one row that says so: the engine left
- * these memberships as they were.
- */
+/* What was found becomes rows of the result. */
 static void
-compare(ReturnSetInfo *result, const char *object, char *query)
+take_rows(Compare *compare)
 {
-	ErrorData *edata = ma_guard(run_query, query);
-	Datum	   values[5] = {0};
-	bool	   nulls[5] = {false, true, false, false, true};
+	Datum values[5] = {CStringGetTextDatum(compare->object)};
+	bool  nulls[5] = {false};
 
-	values[0] = CStringGetTextDatum(object);
-	if (edata != NULL)
-	{
-		values[2] = CStringGetTextDatum("not verified");
-		values[3] = CStringGetTextDatum(edata->message);
-		tuplestore_putvalues(result->setResult, result->setDesc, values,
-							 nulls);
-		return;
-	}
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		for (int column = 1; column <= 4; column++)
 			values[column] = ma_sql_datum(i, column, &nulls[column]);
-		tuplestore_putvalues(result->setResult, result->setDesc, values,
-							 nulls);
+		tuplestore_putvalues(compare->result->setResult,
+							 compare->result->setDesc, values, nulls);
 	}
 	SPI_freetuptable(SPI_tuptable);
+}
+
+/* One row for a contact, or more of them, that cannot be compared. */
+static void
+take_failure(Compare *compare, const char *message)
+{
+	static MaStatement stmt = {
+		"select external_id from mautomate.contact where contact_id = $1",
+		1,
+		{INT8OID}};
+	Datum id = Int64GetDatum(compare->low);
+	Datum values[5] = {CStringGetTextDatum(compare->object)};
+	bool  nulls[5] = {false, true, false, false, true};
+
+	if (compare->low < compare->high)
+		compare->failures++;
+	else if (ma_sql_exec(&stmt, &id, NULL, 1) > 0)
+	{
+		values[1] = ma_sql_datum(0, 1, &nulls[1]);
+		compare->failures++;
+	}
+	else /* without anybody's data */
+		compare->failures = FAILURES_MAX + 1;
+	values[2] = CStringGetTextDatum("not verified");
+	values[3] = CStringGetTextDatum(message);
+	tuplestore_putvalues(compare->result->setResult, compare->result->setDesc,
+						 values, nulls);
+}
+
+/*
+ * Compares a range of contacts. Where the query fails on somebody's data the
+ * engine left that membership as it was: halves of the range tell whose it
+ * is, and the others are compared.
+ */
+static void
+compare_range(Compare *compare, int64 low, int64 high)
+{
+	ErrorData *edata;
+
+	compare->low = low;
+	compare->high = high;
+	edata = ma_guard(run_query, compare);
+	if (edata == NULL)
+		take_rows(compare);
+	else if (low == high || compare->failures >= FAILURES_MAX)
+		take_failure(compare, edata->message);
+	else
+	{
+		int64 middle = low + (high - low) / 2;
+
+		FreeErrorData(edata);
+		compare_range(compare, low, middle);
+		if (compare->failures <= FAILURES_MAX)
+			compare_range(compare, middle + 1, high);
+	}
+}
+
+/* Compares all contacts by a query. */
+static void
+compare(ReturnSetInfo *result, const char *object, char *query)
+{
+	static MaStatement stmt = {
+		"select coalesce(max(contact_id), 0) from mautomate.contact", 0};
+	Compare compare = {.result = result, .object = object, .query = query};
+	bool	isnull;
+
+	ma_sql_exec(&stmt, NULL, NULL, 1);
+	compare_range(&compare, 0, DatumGetInt64(ma_sql_datum(0, 1, &isnull)));
 }
 
 /* Whom to compare: who is up to date, as far as anybody knows. */
 static char *
 up_to_date(TimestampTz now)
 {
-	return psprintf("c.merged_into is null and not exists (select"
+	return psprintf("c.contact_id between $1 and $2"
+					" and c.merged_into is null and not exists (select"
 					" from mautomate_internal.timer t"
 					" where t.contact_id = c.contact_id and t.due_at <= '%s')"
 					" and not exists (select from mautomate_internal.dirty d"

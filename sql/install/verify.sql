@@ -58,5 +58,5 @@ begin atomic
   from mautomate_internal.verify_rows(repair) v;
 end;
 comment on function mautomate.verify(boolean) is
-  'recomputes every list and score from the log in plain SQL and returns what differs: no rows if all is well. Contacts that are known to be behind are left out: those whose timer is due but has not run, who wait for the sweep, or with events that mautomate.refresh = deferred only noted (view progress); run() brings them up to date. With repair what differs is folded anew (silently), and the rows say what was wrong';
+  'recomputes every list and score from the log in plain SQL and returns what differs: no rows if all is well. Contacts that are known to be behind are left out: those whose timer is due but has not run, who wait for the sweep, or with events that mautomate.refresh = deferred only noted (view progress); run() brings them up to date. Where a definition fails on somebody''s data the engine leaves things as they are, and stored is "not verified", for ten contacts at most, then for all others (external_id null). With repair what differs is folded anew (silently), and the rows say what was wrong';
 
