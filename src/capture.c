@@ -40,6 +40,9 @@ typedef struct Rows
 
 static void capture_rows(TriggerData *trigdata, MaCaptureGroup *group,
 						 TupleDesc desc);
+static void take_names(MaCaptureOrder *order, Tuplestorestate *store,
+					   TupleDesc desc, const MaCaptureGroup *group,
+					   bool is_new);
 static void add_rows(Tuplestorestate *store, Tuplestorestate *old_store,
 					 TupleDesc desc, const MaCaptureGroup *group,
 					 MaCapture *capture, bool is_new);
@@ -108,18 +111,29 @@ capture_rows(TriggerData *trigdata, MaCaptureGroup *group, TupleDesc desc)
 	{
 		MaCaptureOrder *order = ma_capture_order_begin();
 
-		capture = ma_capture_begin(group->sources, group->nsources,
-								   group->desc, MA_CAPTURE_NAMES);
-		ma_capture_watch(capture, ma_capture_order_take, order);
-		add_rows(trigdata->tg_newtable, NULL, desc, group, capture, true);
-		add_rows(old_rows(trigdata), NULL, desc, group, capture, false);
-		ma_capture_end(capture);
+		take_names(order, trigdata->tg_newtable, desc, group, true);
+		take_names(order, old_rows(trigdata), desc, group, false);
 		ma_capture_order_end(order);
 	}
 	capture = ma_capture_begin(group->sources, group->nsources, group->desc,
 							   deleted ? MA_CAPTURE_ERASE : MA_CAPTURE_ROWS);
 	add_rows(deleted ? trigdata->tg_oldtable : trigdata->tg_newtable,
 			 old_rows(trigdata), desc, group, capture, !deleted);
+	ma_capture_end(capture);
+}
+
+/* Takes the persons of rows, as they are or as they were. */
+static void
+take_names(MaCaptureOrder *order, Tuplestorestate *store, TupleDesc desc,
+		   const MaCaptureGroup *group, bool is_new)
+{
+	MaCapture *capture = ma_capture_begin(group->sources, group->nsources,
+										  group->desc, MA_CAPTURE_NAMES);
+
+	if (!is_new)
+		ma_capture_order_before(order);
+	ma_capture_watch(capture, ma_capture_order_take, order);
+	add_rows(store, NULL, desc, group, capture, is_new);
 	ma_capture_end(capture);
 }
 
@@ -137,12 +151,16 @@ add_rows(Tuplestorestate *store, Tuplestorestate *old_store, TupleDesc desc,
 		read_anew(&rows, group);
 	while (more && next_row(&rows))
 	{
+		bool		  has_old = next_row(&olds);
 		MemoryContext caller = MemoryContextSwitchTo(cxt);
 		MaCaptureRow  row = {0};
 
-		/* what is kept must outlive the slot: a row may be read from disk */
+		/*
+		 * What is kept must outlive the slot: a row may be read from disk.
+		 * And the slot's own copy must outlive the chunk.
+		 */
 		row.row = ExecCopySlotMinimalTuple(rows.row);
-		if (next_row(&olds))
+		if (has_old)
 			row.old = ExecCopySlotMinimalTuple(olds.row);
 		MemoryContextSwitchTo(caller);
 		more = ma_capture_add(capture, &row);

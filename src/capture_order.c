@@ -7,12 +7,9 @@
  * known and locked their states by itself, two large statements over the same
  * contacts in different order would wait for each other in a circle. So the
  * rows of more than one chunk are read twice: first for the persons only. New
- * ones are made known in the order of their names; then all contacts are held,
- * and all states locked, each in the order of ids. Names and ids are sorted
- * outside memory, which stays flat.
- *
- * Rows of a contacts source make nobody known here: they do that with all that
- * they tell, chunk by chunk.
+ * ones are made known in the order of their names, with what the first row
+ * tells of them; then all contacts are held, and all states locked, each in
+ * the order of ids. Names and ids are sorted outside memory, which stays flat.
  */
 #include "postgres.h"
 
@@ -22,6 +19,7 @@
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/tuplesort.h"
 
@@ -29,15 +27,30 @@
 #include "capture_private.h"
 #include "sql.h"
 
-/* Columns that name a person, and whether to make it known. */
+/* Columns of a person: names, the place in the statement, what is told. */
 enum
 {
 	NAME_EXTERNAL_ID,
 	NAME_EMAIL,
 	NAME_PHONE,
-	NAME_IS_ID,
-	NAME_IS_NEW,
-	NAME_COLUMNS
+	NAME_PLACE,
+	NAME_MARKS,
+	NAME_ATTRIBUTES,
+	NAME_MORE, /* the columns of a contact but for e-mail and phone */
+	NAME_COLUMNS = NAME_MORE + MA_CONTACT_COLUMNS - 2
+};
+
+/* What is marked of a person. */
+#define MARK_ID		1 /* the external id is one, and never an address */
+#define MARK_MAKE	2 /* to be made known */
+#define MARK_CHANGE 4 /* its row may be changed */
+
+/* Columns of a contact to lock. */
+enum
+{
+	ID_CONTACT,
+	ID_IS_CHANGED,
+	ID_COLUMNS
 };
 
 /* The persons of a statement. */
@@ -46,18 +59,32 @@ struct MaCaptureOrder
 	MemoryContext	cxt; /* of a chunk of persons */
 	Tuplesortstate *names;
 	TupleTableSlot *name;
+	int64			place;	/* of the next one */
+	bool			before; /* those of the old rows come now */
 	Tuplesortstate *ids;
 	TupleTableSlot *id;
 };
 
-static Tuplesortstate *sort_by(TupleDesc desc, int nkeys, Oid operator,
-							   Oid collation, int options);
-static int	read_names(MaCaptureOrder *order, MaProfile *persons, bool *make);
+static Tuplesortstate *sort_by(TupleDesc desc, int nkeys, int options);
+static void			   describe(const MaProfile *person, TupleTableSlot *slot);
+static int	read_names(MaCaptureOrder *order, MaProfile *persons, int *marks);
+static bool read_name(MaCaptureOrder *order, MaProfile *person, int *marks);
 static void resolve(MaCaptureOrder *order, MaProfile *persons,
-					const bool *make, int n);
-static void lock_states(const int64 *ids, int n);
+					const int *marks, int n);
+static void make_known(MaProfile *persons, const int *marks, int n);
+static void lock_states(const int64 *ids, const bool *changed, int n);
 static void each_chunk(MaCaptureOrder *order,
-					   void (*lock)(const int64 *ids, int n));
+					   void (*lock)(const int64 *ids, const bool *changed,
+									int n));
+
+/* The column of a contact that is column c of a person here. */
+static int
+contact_column(int c)
+{
+	return c == NAME_EMAIL ? MA_CONTACT_EMAIL :
+		   c == NAME_PHONE ? MA_CONTACT_PHONE :
+							 c - NAME_MORE + 2;
+}
 
 /* Starts collecting. */
 MaCaptureOrder *
@@ -65,26 +92,31 @@ ma_capture_order_begin(void)
 {
 	MaCaptureOrder *order = palloc0(sizeof(MaCaptureOrder));
 	TupleDesc		names = CreateTemplateTupleDesc(NAME_COLUMNS);
-	TupleDesc		ids = CreateTemplateTupleDesc(1);
+	TupleDesc		ids = CreateTemplateTupleDesc(ID_COLUMNS);
 
+	StaticAssertStmt(MA_CONTACT_EMAIL == 0 && MA_CONTACT_PHONE == 1,
+					 "columns of a contact begin with its addresses");
 	for (int i = 0; i < NAME_COLUMNS; i++)
 		TupleDescInitEntry(names, i + 1, NULL,
-						   i < NAME_IS_ID ? TEXTOID : BOOLOID, -1, 0);
-	TupleDescInitEntry(ids, 1, NULL, INT8OID, -1, 0);
+						   i == NAME_PLACE		? INT8OID :
+						   i == NAME_MARKS		? INT4OID :
+						   i == NAME_ATTRIBUTES ? JSONBOID :
+												  TEXTOID,
+						   -1, 0);
+	TupleDescInitEntry(ids, ID_CONTACT + 1, NULL, INT8OID, -1, 0);
+	TupleDescInitEntry(ids, ID_IS_CHANGED + 1, NULL, BOOLOID, -1, 0);
 	order->cxt = AllocSetContextCreate(CurrentMemoryContext, "mautomate order",
 									   ALLOCSET_DEFAULT_SIZES);
-	order->names = sort_by(names, NAME_IS_ID, TextLessOperator,
-						   C_COLLATION_OID, TUPLESORT_NONE);
+	order->names = sort_by(names, NAME_PLACE + 1, TUPLESORT_NONE);
 	order->name = MakeSingleTupleTableSlot(names, &TTSOpsMinimalTuple);
-	order->ids =
-		sort_by(ids, 1, Int8LessOperator, InvalidOid, TUPLESORT_RANDOMACCESS);
+	order->ids = sort_by(ids, 1, TUPLESORT_RANDOMACCESS);
 	order->id = MakeSingleTupleTableSlot(ids, &TTSOpsMinimalTuple);
 	return order;
 }
 
 /* A sort by the first columns, nulls last. */
 static Tuplesortstate *
-sort_by(TupleDesc desc, int nkeys, Oid operator, Oid collation, int options)
+sort_by(TupleDesc desc, int nkeys, int options)
 {
 	AttrNumber columns[NAME_COLUMNS];
 	Oid		   operators[NAME_COLUMNS];
@@ -93,12 +125,21 @@ sort_by(TupleDesc desc, int nkeys, Oid operator, Oid collation, int options)
 
 	for (int i = 0; i < nkeys; i++)
 	{
+		bool is_text = TupleDescAttr(desc, i)->atttypid == TEXTOID;
+
 		columns[i] = i + 1;
-		operators[i] = operator;
-		collations[i] = collation;
+		operators[i] = is_text ? TextLessOperator : Int8LessOperator;
+		collations[i] = is_text ? C_COLLATION_OID : InvalidOid;
 	}
 	return tuplesort_begin_heap(desc, nkeys, columns, operators, collations,
 								nulls_first, work_mem, NULL, options);
+}
+
+/* From here on rows come as they were: who is unknown stays so. */
+void
+ma_capture_order_before(MaCaptureOrder *order)
+{
+	order->before = true;
 }
 
 /* Takes the persons of a chunk of rows. */
@@ -106,34 +147,49 @@ void
 ma_capture_order_take(MaCaptureRun *run, void *arg)
 {
 	MaCaptureOrder *order = arg;
+	bool			contacts = run->source->text.kind == NULL;
+	int				marks = (contacts ? MARK_CHANGE : 0) |
+				(contacts && order->before ? 0 : MARK_MAKE);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(
 		order->name->tts_tupleDescriptor, &TTSOpsVirtual);
 
 	for (int i = 0; i < run->n; i++)
 	{
-		const MaProfile	 *person = &run->profiles[i];
-		const char *const names[] = {person->external_id,
-									 person->columns[MA_CONTACT_EMAIL],
-									 person->columns[MA_CONTACT_PHONE]};
+		const MaProfile *person = &run->profiles[i];
 
 		/* rows of one person often follow each other */
 		if (i > 0 && ma_profile_same_name(person, person - 1))
 			continue;
 		ExecClearTuple(slot);
-		for (int c = 0; c < lengthof(names); c++)
-		{
-			slot->tts_isnull[c] = names[c] == NULL;
-			if (names[c] != NULL)
-				slot->tts_values[c] = CStringGetTextDatum(names[c]);
-		}
-		slot->tts_values[NAME_IS_ID] = BoolGetDatum(person->is_id);
-		slot->tts_values[NAME_IS_NEW] =
-			BoolGetDatum(run->source->text.kind != NULL);
-		slot->tts_isnull[NAME_IS_ID] = slot->tts_isnull[NAME_IS_NEW] = false;
+		describe(person, slot);
+		slot->tts_values[NAME_PLACE] = Int64GetDatum(order->place++);
+		slot->tts_values[NAME_MARKS] =
+			Int32GetDatum(marks | (person->is_id ? MARK_ID : 0));
 		ExecStoreVirtualTuple(slot);
 		tuplesort_puttupleslot(order->names, slot);
 	}
 	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* What is told of a person, as columns. */
+static void
+describe(const MaProfile *person, TupleTableSlot *slot)
+{
+	memset(slot->tts_isnull, 0, sizeof(bool) * NAME_COLUMNS);
+	for (int c = 0; c < NAME_COLUMNS; c++)
+	{
+		const char *text;
+
+		if (c >= NAME_PLACE && c < NAME_MORE)
+			continue;
+		text = c == NAME_EXTERNAL_ID ? person->external_id :
+									   person->columns[contact_column(c)];
+		slot->tts_isnull[c] = text == NULL;
+		if (text != NULL)
+			slot->tts_values[c] = CStringGetTextDatum(text);
+	}
+	slot->tts_isnull[NAME_ATTRIBUTES] = person->attributes == NULL;
+	slot->tts_values[NAME_ATTRIBUTES] = JsonbPGetDatum(person->attributes);
 }
 
 /* Makes all persons known, holds them, locks their states, and is done. */
@@ -142,15 +198,16 @@ ma_capture_order_end(MaCaptureOrder *order)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MaProfile	 *persons = palloc(sizeof(MaProfile) * MA_CHUNK);
-	bool		 *make = palloc(sizeof(bool) * MA_CHUNK);
+	int			 *marks = palloc(sizeof(int) * MA_CHUNK);
 	int			  n;
 
 	tuplesort_performsort(order->names);
 	do
 	{
+		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(order->cxt);
-		n = read_names(order, persons, make);
-		resolve(order, persons, make, n);
+		n = read_names(order, persons, marks);
+		resolve(order, persons, marks, n);
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(order->cxt);
 	} while (n == MA_CHUNK);
@@ -163,105 +220,141 @@ ma_capture_order_end(MaCaptureOrder *order)
 	ExecDropSingleTupleTableSlot(order->name);
 	ExecDropSingleTupleTableSlot(order->id);
 	MemoryContextDelete(order->cxt);
-	pfree(make);
+	pfree(marks);
 	pfree(persons);
 	pfree(order);
 }
 
 /* The next persons in the order of names, each once; returns how many. */
 static int
-read_names(MaCaptureOrder *order, MaProfile *persons, bool *make)
+read_names(MaCaptureOrder *order, MaProfile *persons, int *marks)
 {
 	int n = 0;
 
-	while (n < MA_CHUNK && tuplesort_gettupleslot(order->names, true, false,
-												  order->name, NULL))
-	{
-		TupleTableSlot *slot = order->name;
-		MaProfile	   *person = &persons[n];
-		const char	   *texts[NAME_IS_ID];
-
-		slot_getallattrs(slot);
-		for (int c = 0; c < NAME_IS_ID; c++)
-			texts[c] = slot->tts_isnull[c] ?
-						   NULL :
-						   TextDatumGetCString(slot->tts_values[c]);
-		memset(person, 0, sizeof(MaProfile));
-		person->external_id = texts[NAME_EXTERNAL_ID];
-		if (texts[NAME_EMAIL] != NULL)
-			ma_profile_set(person, MA_CONTACT_EMAIL, texts[NAME_EMAIL]);
-		if (texts[NAME_PHONE] != NULL)
-			ma_profile_set(person, MA_CONTACT_PHONE, texts[NAME_PHONE]);
-		person->is_id = DatumGetBool(slot->tts_values[NAME_IS_ID]);
-		make[n] = DatumGetBool(slot->tts_values[NAME_IS_NEW]);
-		if (n > 0 && make[n] == make[n - 1] &&
-			ma_profile_same_name(person, person - 1))
-			continue;
-		n++;
-	}
+	while (n < MA_CHUNK && read_name(order, &persons[n], &marks[n]))
+		if (n == 0 || marks[n] != marks[n - 1] ||
+			!ma_profile_same_name(&persons[n], &persons[n - 1]))
+			n++;
 	return n;
 }
 
-/* Finds out who they are, makes those known who are to be, notes the ids. */
-static void
-resolve(MaCaptureOrder *order, MaProfile *persons, const bool *make, int n)
+/* The next of them; false at the end. */
+static bool
+read_name(MaCaptureOrder *order, MaProfile *person, int *marks)
 {
-	MaProfile	   *some = palloc(sizeof(MaProfile) * (n + 1));
+	TupleTableSlot *slot = order->name;
+
+	if (!tuplesort_gettupleslot(order->names, true, false, slot, NULL))
+		return false;
+	slot_getallattrs(slot);
+	memset(person, 0, sizeof(MaProfile));
+	for (int c = 0; c < NAME_COLUMNS; c++)
+	{
+		char *told;
+
+		if (slot->tts_isnull[c] || (c >= NAME_PLACE && c < NAME_MORE))
+			continue;
+		told = TextDatumGetCString(slot->tts_values[c]);
+		if (c == NAME_EXTERNAL_ID)
+			person->external_id = told;
+		else
+			ma_profile_set(person, contact_column(c), told);
+	}
+	if (!slot->tts_isnull[NAME_ATTRIBUTES])
+		person->attributes =
+			DatumGetJsonbPCopy(slot->tts_values[NAME_ATTRIBUTES]);
+	*marks = DatumGetInt32(slot->tts_values[NAME_MARKS]);
+	person->is_id = (*marks & MARK_ID) != 0;
+	return true;
+}
+
+/* Finds out who they are, makes those known who are not, notes the ids. */
+static void
+resolve(MaCaptureOrder *order, MaProfile *persons, const int *marks, int n)
+{
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(
 		order->id->tts_tupleDescriptor, &TTSOpsVirtual);
 
-	for (int create = 0; create < 2; create++)
+	ma_contact_resolve_all(persons, n, false);
+	make_known(persons, marks, n);
+	slot->tts_isnull[ID_CONTACT] = slot->tts_isnull[ID_IS_CHANGED] = false;
+	for (int i = 0; i < n; i++)
 	{
-		int count = 0;
-
-		for (int i = 0; i < n; i++)
-			if (make[i] == (create == 1))
-				some[count++] = persons[i];
-		ma_contact_resolve_all(some, count, create == 1);
-		for (int i = 0; i < count; i++)
-		{
-			if (some[i].contact_id == 0)
-				continue;
-			ExecClearTuple(slot);
-			slot->tts_values[0] = Int64GetDatum(some[i].contact_id);
-			slot->tts_isnull[0] = false;
-			ExecStoreVirtualTuple(slot);
-			tuplesort_puttupleslot(order->ids, slot);
-		}
+		if (persons[i].contact_id == 0)
+			continue;
+		ExecClearTuple(slot);
+		slot->tts_values[ID_CONTACT] = Int64GetDatum(persons[i].contact_id);
+		slot->tts_values[ID_IS_CHANGED] = BoolGetDatum(marks[i] & MARK_CHANGE);
+		ExecStoreVirtualTuple(slot);
+		tuplesort_puttupleslot(order->ids, slot);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 }
 
+/* Makes those known who are not, but for who cannot be. */
+static void
+make_known(MaProfile *persons, const int *marks, int n)
+{
+	MaProfile *some = palloc(sizeof(MaProfile) * (n + 1));
+	int		  *place = palloc(sizeof(int) * (n + 1));
+	int		   count = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const char *id = persons[i].external_id;
+
+		if ((marks[i] & MARK_MAKE) == 0 || persons[i].contact_id != 0 ||
+			persons[i].problem != NULL || !ma_profile_is_named(&persons[i]) ||
+			(id != NULL && !persons[i].is_id && strchr(id, '@') != NULL))
+			continue;
+		place[count] = i;
+		some[count++] = persons[i];
+	}
+	ma_contact_reserve(some, count);
+	for (int i = 0; i < count; i++)
+		persons[place[i]].contact_id = some[i].contact_id;
+}
+
 /* Does something with all contacts, in chunks in the order of ids. */
 static void
-each_chunk(MaCaptureOrder *order, void (*lock)(const int64 *ids, int n))
+each_chunk(MaCaptureOrder *order,
+		   void (*lock)(const int64 *ids, const bool *changed, int n))
 {
 	int64 *ids = palloc(sizeof(int64) * MA_CHUNK);
+	bool  *changed = palloc(sizeof(bool) * MA_CHUNK);
 	int	   n = 0;
 
 	while (tuplesort_gettupleslot(order->ids, true, false, order->id, NULL))
 	{
 		bool  isnull;
-		int64 id = DatumGetInt64(slot_getattr(order->id, 1, &isnull));
+		int64 id =
+			DatumGetInt64(slot_getattr(order->id, ID_CONTACT + 1, &isnull));
+		bool change =
+			DatumGetBool(slot_getattr(order->id, ID_IS_CHANGED + 1, &isnull));
 
 		if (n > 0 && ids[n - 1] == id)
+		{
+			changed[n - 1] = changed[n - 1] || change;
 			continue;
+		}
 		if (n == MA_CHUNK)
 		{
 			CHECK_FOR_INTERRUPTS();
-			lock(ids, n);
+			lock(ids, changed, n);
 			n = 0;
 		}
-		ids[n++] = id;
+		ids[n] = id;
+		changed[n++] = change;
 	}
 	if (n > 0)
-		lock(ids, n);
+		lock(ids, changed, n);
+	pfree(changed);
 	pfree(ids);
 }
 
 /* Locks states; ids ascend. */
 static void
-lock_states(const int64 *ids, int n)
+lock_states(const int64 *ids, const bool *changed, int n)
 {
 	static MaStatement stmt = {
 		"select from mautomate_internal.contact_state"

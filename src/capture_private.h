@@ -30,7 +30,7 @@ typedef struct MaCaptureRun
 	MaCaptureRow   *rows; /* of the chunk */
 	int				nrows;
 	bool			erasing;  /* only who it is matters */
-	bool			naming;	  /* and whether it is an event */
+	bool			naming;	  /* and of events: whether it is one */
 	bool			followed; /* rows come with what they point to */
 	int				next;	  /* first row not yet evaluated */
 	MaProfile	   *profiles; /* of the rows that count */
@@ -94,6 +94,7 @@ extern void ma_capture_watch(MaCapture *capture, MaCaptureTake take,
 typedef struct MaCaptureOrder MaCaptureOrder;
 
 extern MaCaptureOrder *ma_capture_order_begin(void);
+extern void			   ma_capture_order_before(MaCaptureOrder *order);
 extern void			   ma_capture_order_take(MaCaptureRun *run, void *arg);
 extern void			   ma_capture_order_end(MaCaptureOrder *order);
 

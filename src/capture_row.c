@@ -180,9 +180,9 @@ read_row(MaCaptureRun *run, bool has_old)
 {
 	bool is_contact = run->source->text.kind == NULL;
 
-	if (run->erasing || (run->naming && is_contact))
+	if (run->erasing)
 		return identify_row(run, false, &run->profiles[run->n]);
-	if (run->naming)
+	if (run->naming && !is_contact)
 		return is_event(run, false, &run->profiles[run->n]);
 	return is_contact ? read_contact(run, has_old) : read_event(run, has_old);
 }

@@ -60,10 +60,11 @@ extern void	 ma_contact_lookup_chunk(MaProfile **persons, int n,
 extern void	 ma_contact_store_missing(MaProfile *persons, int n);
 extern void	 ma_contact_obtain(MaProfile *persons, int n);
 extern void	 ma_contact_store(MaProfile *persons, int n);
+extern void	 ma_contact_reserve(MaProfile *persons, int n);
 extern bool	 ma_contact_alias(const char *anonymous_id, MaProfile *person);
 extern int64 ma_contact_resolve(const char *who, bool missing_ok);
 extern void	 ma_contact_resolve_all(MaProfile *persons, int n, bool create);
-extern void	 ma_contact_hold(const int64 *ids, int n);
+extern void	 ma_contact_hold(const int64 *ids, const bool *change, int n);
 extern void	 ma_contact_obtain_held(MaProfile *persons, int n);
 extern ErrorData *ma_contact_bad_phone(const char *phone, const char *reason);
 extern bool		  ma_profile_same_name(const MaProfile *a, const MaProfile *b);

@@ -40,6 +40,7 @@ typedef struct Holder
 	TupleTableSlot *slot;
 	IndexScanDesc	scan;
 	ScanKeyData		condition;
+	LockTupleMode	mode;
 } Holder;
 
 static bool hold_all(MaProfile *persons, int n);
@@ -145,15 +146,21 @@ hold_all(MaProfile *persons, int n)
 	return all;
 }
 
-/* Holds contacts, ids ascending; who is gone is left out. */
+/*
+ * Holds contacts, ids ascending; who is gone is left out. Those whose rows are
+ * to be changed are locked for that.
+ */
 void
-ma_contact_hold(const int64 *ids, int n)
+ma_contact_hold(const int64 *ids, const bool *change, int n)
 {
 	Holder holder;
 
 	open_contacts(&holder, "contact_pkey");
 	for (int i = 0; i < n; i++)
+	{
+		holder.mode = change[i] ? LockTupleNoKeyExclusive : LockTupleKeyShare;
 		(void) hold_one(&holder, ids[i]);
+	}
 	close_contacts(&holder);
 }
 
@@ -167,6 +174,7 @@ open_contacts(Holder *holder, const char *key)
 	holder->heap = table_open(relid, RowShareLock);
 	holder->key = index_open(get_relname_relid(key, schema), AccessShareLock);
 	holder->slot = table_slot_create(holder->heap, NULL);
+	holder->mode = LockTupleKeyShare;
 	PushActiveSnapshot(GetLatestSnapshot());
 	holder->scan =
 		ma_index_beginscan(holder->heap, holder->key, GetActiveSnapshot(), 1);
@@ -206,7 +214,7 @@ hold_row(Holder *holder)
 	tid = holder->slot->tts_tid;
 	result = table_tuple_lock(holder->heap, &tid, GetActiveSnapshot(),
 							  holder->slot, GetCurrentCommandId(true),
-							  LockTupleKeyShare, LockWaitBlock,
+							  holder->mode, LockWaitBlock,
 							  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
 	if (result == TM_Deleted)
 		return false;

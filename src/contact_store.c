@@ -41,7 +41,9 @@ typedef struct Conflict
 static int	compare_names(const MaProfile *a, const MaProfile *b);
 static int	compare_keys(const void *a, const void *b);
 static void combine(MaProfile *person, const MaProfile *later);
-static void store_chunk(MaProfile **persons, int n, MemoryContext cxt);
+static void store(MaProfile *persons, int n, bool known_too);
+static void store_chunk(MaProfile **persons, int n, bool known_too,
+						MemoryContext cxt);
 static int	find_conflicts(MaProfile **persons, int n, Conflict **conflicts);
 static void refuse(Conflict *conflict, MemoryContext cxt);
 static void insert_missing(MaProfile **persons, int n);
@@ -90,6 +92,24 @@ ma_contact_store_missing(MaProfile *persons, int n)
 void
 ma_contact_store(MaProfile *persons, int n)
 {
+	store(persons, n, true);
+}
+
+/*
+ * Makes contacts of the persons nobody knows, with what is given. Known ones
+ * are left as they are, even those that others make known just now: nothing
+ * is locked but what is new.
+ */
+void
+ma_contact_reserve(MaProfile *persons, int n)
+{
+	store(persons, n, false);
+}
+
+/* Inserts those nobody knows; known_too: and changes the others. */
+static void
+store(MaProfile *persons, int n, bool known_too)
+{
 	MemoryContext cxt = CurrentMemoryContext;
 	MaProfile	**all = palloc(sizeof(MaProfile *) * n);
 	MaProfile	**heads = palloc(sizeof(MaProfile *) * n);
@@ -106,7 +126,7 @@ ma_contact_store(MaProfile *persons, int n)
 			heads[count++] = all[i];
 	}
 	for (int i = 0; i < count; i += MA_CHUNK)
-		store_chunk(&heads[i], Min(count - i, MA_CHUNK), cxt);
+		store_chunk(&heads[i], Min(count - i, MA_CHUNK), known_too, cxt);
 	for (int i = 0, head = 0; i < n; i++)
 	{
 		if (head + 1 < count && all[i] == heads[head + 1])
@@ -178,7 +198,7 @@ combine(MaProfile *person, const MaProfile *later)
  * then the insert does nothing and we look again.
  */
 static void
-store_chunk(MaProfile **persons, int n, MemoryContext cxt)
+store_chunk(MaProfile **persons, int n, bool known_too, MemoryContext cxt)
 {
 	MaSqlScope scope;
 	Conflict  *conflicts = NULL;
@@ -205,7 +225,7 @@ store_chunk(MaProfile **persons, int n, MemoryContext cxt)
 			if (persons[i]->contact_id == 0 && persons[i]->problem == NULL)
 				missing++;
 	}
-	if (ma_guc_identity == MA_IDENTITY_MERGE)
+	if (known_too && ma_guc_identity == MA_IDENTITY_MERGE)
 		for (int i = 0; i < conflict_count; i++)
 		{
 			Conflict *conflict = &conflicts[i];
@@ -217,7 +237,8 @@ store_chunk(MaProfile **persons, int n, MemoryContext cxt)
 				conflict->person->shared_with =
 					MemoryContextStrdup(cxt, conflict->external_id);
 		}
-	update_known(persons, n);
+	if (known_too)
+		update_known(persons, n);
 	ma_sql_end(&scope);
 }
 
@@ -228,28 +249,29 @@ static int
 find_conflicts(MaProfile **persons, int n, Conflict **conflicts)
 {
 	static MaStatement stmt = {
-		"with hit as materialized ("
-		"select a.address, c.contact_id, c.external_id from ("
-		"select distinct lower(email) as address from unnest($3) e (email)) a"
+		"select p.i, c.contact_id, c.external_id"
+		" from (select lower(email) as address, array_agg(i) as persons,"
+		" array_agg(contact_id) as ids"
+		" from unnest($1, $2, $3) u (i, contact_id, email)"
+		" where email is not null group by 1) a"
 		" cross join lateral ((select contact_id, external_id"
 		" from mautomate.contact where lower(email) = a.address"
 		" and merged_into is null and external_id is null limit 1)"
 		" union all (select contact_id, external_id"
 		" from mautomate.contact where lower(email) = a.address"
-		" and merged_into is null and external_id is not null limit 2)) c)"
-		" select u.i, h.contact_id, h.external_id from hit h"
-		" join unnest($1, $2, $3) u (i, contact_id, email)"
-		" on lower(u.email) = h.address and u.contact_id <> h.contact_id"
+		" and merged_into is null and external_id is not null limit 2)) c"
+		" cross join lateral unnest(a.persons, a.ids) p (i, contact_id)"
 		" left join lateral (select o.email from mautomate.contact o"
-		" where o.contact_id = u.contact_id limit 1) own on true"
-		" where h.external_id is null"
-		" or lower(own.email) is distinct from h.address"
+		" where o.contact_id = p.contact_id limit 1) own on true"
+		" where p.contact_id <> c.contact_id and (c.external_id is null"
+		" or lower(own.email) is distinct from a.address)"
 		" union all"
 		" select u.i, c.contact_id, null"
 		" from unnest($1, $2, $4) u (i, contact_id, phone)"
-		" join mautomate.contact c on c.phone = u.phone"
-		" where c.contact_id <> u.contact_id and c.merged_into is null"
-		" and c.external_id is null and c.email is null"
+		" cross join lateral (select contact_id from mautomate.contact"
+		" where phone = u.phone and merged_into is null"
+		" and external_id is null and email is null offset 0) c"
+		" where c.contact_id <> u.contact_id"
 		" order by 1, 2",
 		4,
 		{INT4ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
