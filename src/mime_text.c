@@ -96,9 +96,12 @@ ma_mail_text(const char *html)
 static const TagEffect *
 find_effect(const MaHtmlTag *tag)
 {
-	for (int i = 0; i < lengthof(effects); i++)
+	char first = pg_ascii_tolower((unsigned char) tag->name[0]);
+
+	/* they are in order, and most tags are of few letters */
+	for (int i = 0; i < lengthof(effects) && effects[i].name[0] <= first; i++)
 	{
-		if (ma_html_is(tag, effects[i].name))
+		if (effects[i].name[0] == first && ma_html_is(tag, effects[i].name))
 			return &effects[i];
 	}
 	return NULL;
@@ -199,19 +202,31 @@ do_link(TextWriter *w, const MaHtmlTag *tag)
 }
 
 /*
- * Put a run of characters, one space or one entity of the text.
+ * Is it part of a word: no white space, and no begin of a tag or entity?
+ */
+static inline bool
+in_word(char c)
+{
+	/* none of those is above '<' */
+	return c > '<' || IS_HIGHBIT_SET(c) || (c > ' ' && c != '<' && c != '&') ||
+		   (c > '\0' && c < ' ' && !isspace((unsigned char) c));
+}
+
+/*
+ * Put words with one space between each, white space, or one entity.
  */
 static const char *
 put_text(TextWriter *w, const char *p)
 {
-	char buffer[MA_HTML_CHARACTER];
+	char		buffer[MA_HTML_CHARACTER];
+	const char *end = p;
 
-	int run = strcspn(p, "<& \t\r\n\f\v");
-
-	if (run > 0)
+	while (in_word(*end) || (*end == ' ' && end > p && in_word(end[1])))
+		end++;
+	if (end > p)
 	{
-		put_char(w, p, run);
-		return p + run;
+		put_char(w, p, end - p);
+		return end;
 	}
 	if (*p == '\n' && w->pre > 0)
 	{
