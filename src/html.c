@@ -90,7 +90,7 @@ const char *
 ma_html_tag(const char *p, MaHtmlTag *tag)
 {
 	memset(tag, 0, sizeof(MaHtmlTag));
-	if (strncmp(p, "<!--", 4) == 0)
+	if (p[1] == '!' && p[2] == '-' && p[3] == '-')
 		return skip_comment(p);
 	p++;
 	tag->closing = *p == '/';
@@ -137,7 +137,7 @@ read_attribute(const char *p, Attribute *attribute)
 	attribute->name = p;
 	if (*p == '=')
 		p++;
-	while (*p != '\0' && !is_space(*p) && strchr("/>=", *p) == NULL)
+	while (*p != '\0' && !is_space(*p) && *p != '/' && *p != '>' && *p != '=')
 		p++;
 	attribute->len = p - attribute->name;
 	while (is_space(*p))

@@ -32,7 +32,7 @@ static char	   *canonical(const char *text);
 static TextForm choose_form(const char *text);
 static void		put_quoted(StringInfo out, const char *text);
 static bool		must_quote(const char *p, bool line_start);
-static int		plain_run(const char *p, int max);
+static int		plain_run(const char *p, const char *end);
 static bool		plain_in_word(unsigned char c);
 static int		word_length(const char *p, int len, bool base64);
 static void		put_word(StringInfo out, const char *p, int len, bool base64);
@@ -139,10 +139,11 @@ canonical(const char *text)
 static TextForm
 choose_form(const char *text)
 {
-	int	 quoted = 0;
-	int	 total = 0;
-	int	 column = 0;
-	bool plain = true;
+	int			quoted = 0;
+	int			total = 0;
+	int			column = 0;
+	bool		plain = true;
+	const char *end = text + strlen(text);
 
 	for (const char *p = text; *p; p++, total++)
 	{
@@ -155,7 +156,7 @@ choose_form(const char *text)
 			column = 0;
 			continue;
 		}
-		run = column > 0 ? plain_run(p, PG_INT32_MAX) : 0;
+		run = column > 0 ? plain_run(p, end) : 0;
 		if (run > 0)
 		{
 			p += run - 1;
@@ -187,28 +188,47 @@ must_quote(const char *p, bool line_start)
 		return p[1] == '\r' || p[1] == '\0';
 	if (c < ' ' || c > '~' || c == '=')
 		return true;
-	return line_start && (c == '.' || strncmp(p, "From ", 5) == 0);
+	return line_start &&
+		   (c == '.' || (c == 'F' && strncmp(p, "From ", 5) == 0));
 }
 
 /*
- * How many characters, max at most, stand here that need no quoting within a
+ * Is one of these eight characters one that may need quoting within a line?
+ * Now and then also where there is none: each is then looked at.
+ */
+static inline bool
+any_odd(const char *p)
+{
+	const uint64 ones = UINT64CONST(0x0101010101010101);
+	uint64		 x;
+	uint64		 equals;
+	uint64		 odd;
+
+	memcpy(&x, p, sizeof(x));
+	equals = x ^ ones * '=';
+	/* below a space, above '~', '=': each sets the high bit of its byte */
+	odd =
+		((x - ones * ' ') & ~x) | (x + ones) | x | ((equals - ones) & ~equals);
+	return (odd & ones * 0x80) != 0;
+}
+
+/*
+ * How many characters before end stand here that need no quoting within a
  * line. Most do not: what is done for each of the others is too slow for them.
  */
 static int
-plain_run(const char *p, int max)
+plain_run(const char *p, const char *end)
 {
-	int n;
+	const char *c = p;
 
-	for (n = 0; n < max; n++)
-	{
-		unsigned char c = p[n];
-
-		if (c > ' ' && c <= '~' && c != '=')
-			continue;
-		if (c != ' ' || p[n + 1] == '\r' || p[n + 1] == '\0')
-			break;
-	}
-	return n;
+	while (end - c >= (int) sizeof(uint64) && !any_odd(c))
+		c += sizeof(uint64);
+	while (c < end && *c >= ' ' && *c <= '~' && *c != '=')
+		c++;
+	/* a space at the end of a line does */
+	if (c > p && c[-1] == ' ' && (*c == '\r' || *c == '\0'))
+		c--;
+	return c - p;
 }
 
 /*
@@ -218,11 +238,13 @@ static void
 put_quoted(StringInfo out, const char *text)
 {
 	static const char digits[] = "0123456789ABCDEF";
+	const char		 *end = text + strlen(text);
 	int				  column = 0;
 
 	for (const char *p = text; *p; p++)
 	{
-		int	  run = column > 0 ? plain_run(p, MIME_LINE - 1 - column) : 0;
+		int	  room = Min(MIME_LINE - 1 - column, end - p);
+		int	  run = column > 0 ? plain_run(p, p + room) : 0;
 		bool  quote;
 		char *to;
 
