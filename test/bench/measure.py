@@ -76,15 +76,21 @@ class Triggers:
 
 
 def in_turns(backend, names, rounds, measure):
-    """The medians of measure() with each of the triggers, in turns."""
+    """What measure() gives with each of the triggers, by round: in turns, and
+    back again in the next round."""
     triggers = Triggers(backend)
     spent = {name: [] for name in names}
-    for _ in range(rounds):
-        for name in names:
+    for i in range(rounds):
+        for name in names if i % 2 == 0 else reversed(names):
             triggers.choose(name)
             spent[name].append(measure())
     triggers.choose("mautomate_insert")
-    return {name: statistics.median(spent[name]) for name in names}
+    return spent
+
+
+def quotient(above, below):
+    """The median of what rounds say: what slows the machine slows both."""
+    return statistics.median(a / b for a, b in zip(above, below))
 
 
 def undone(backend, script, rows):
