@@ -24,6 +24,14 @@
 static Numeric add(Numeric a, Numeric b);
 static int	   compare(Numeric a, Numeric b);
 
+/* Has nothing of what a cell is about ever happened? */
+bool
+ma_cell_is_empty(const MaCell *cell)
+{
+	return cell->count == 0 && cell->ntimes == 0 && cell->npairs == 0 &&
+		   cell->seen == NULL;
+}
+
 /* Does the definition ask for nothing but a count? */
 bool
 ma_cell_is_plain(const MaCellDef *def)

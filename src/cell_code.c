@@ -378,7 +378,10 @@ ma_cell_decode(const MaCellDef *def, MaCell *cell, const char **in,
 	cell->known = suffices(def, cell, &kept);
 }
 
-/* A cell that was kept as a count and nothing else. */
+/*
+ * A cell that was kept as a count and nothing else; of no events there is
+ * nothing else, whatever is required.
+ */
 void
 ma_cell_set_count(const MaCellDef *def, MaCell *cell, int64 count)
 {
@@ -389,6 +392,8 @@ ma_cell_set_count(const MaCellDef *def, MaCell *cell, int64 count)
 	if (def->plain)
 		return;
 	cell->dropped = DT_NOBEGIN;
+	if (count == 0)
+		return;
 	cell->known =
 		def->keeps == MA_KEEPS_TOTALS ? suffices(def, cell, &kept) : false;
 }

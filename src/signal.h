@@ -172,6 +172,7 @@ extern int	ma_signal_order(const MaSignal *signal, Datum value,
 extern bool ma_signal_test(MaOperator op, int comparison);
 
 extern void ma_cell_reset(MaCell *cell);
+extern bool ma_cell_is_empty(const MaCell *cell);
 extern bool ma_cell_is_plain(const MaCellDef *def);
 extern void ma_cell_set_count(const MaCellDef *def, MaCell *cell, int64 count);
 extern void ma_cell_fold(const MaCellDef *def, MaCell *cell,

@@ -4,10 +4,10 @@
  *
  * A format version; the ids of the lists the contact is in; what was decided
  * by hand against them; its scores with tier and bucket; its cells by
- * ascending id. Most cells are a count and nothing else: these take two
- * bytes, the distance of the id and the count. The others describe themselves
- * (cell.c). What a state holds of definitions that are gone is dropped when it
- * is written next: nobody folds it on.
+ * ascending id. Most cells are a count and nothing else, or of events that
+ * never happened: these take two bytes, the distance of the id and the count.
+ * The others describe themselves (cell.c). What a state holds of definitions
+ * that are gone is dropped when it is written next: nobody folds it on.
  */
 #include "postgres.h"
 
@@ -323,12 +323,13 @@ encode_cells(MaContact *contact, StringInfo out)
 	{
 		const MaCellDef *def = &definitions->cells[i].def;
 		MaCell			*cell = &contact->cells[i];
+		bool			 plain = def->plain || ma_cell_is_empty(cell);
 
 		if (!def->counted || !cell->known)
 			continue;
-		ma_varint_put(out, (uint64) (def->id - id) << 1 | def->plain);
+		ma_varint_put(out, (uint64) (def->id - id) << 1 | plain);
 		id = def->id;
-		if (def->plain)
+		if (plain)
 			ma_varint_put(out, cell->count);
 		else
 		{
