@@ -64,6 +64,30 @@ enum
 	DEFERRED_COLUMNS
 };
 
+/*
+ * A row as it is on a page: a header, and columns that are never null, the
+ * last of them stored plain. Notes follow. Put together here, it needs no
+ * look at what the columns are.
+ */
+typedef struct NoteRow
+{
+	char		header[MAXALIGN(SizeofHeapTupleHeader)];
+	int64		statement;
+	TimestampTz at;
+	int32		n;
+	bool		silent;
+	char		padding[3];
+	char		body[FLEXIBLE_ARRAY_MEMBER];
+} NoteRow;
+
+/* Where the notes begin. */
+#define NOTES_AT (offsetof(NoteRow, body) + VARHDRSZ)
+
+StaticAssertDecl(MAXIMUM_ALIGNOF == 8 &&
+					 offsetof(NoteRow, body) ==
+						 MAXALIGN(SizeofHeapTupleHeader) + 24,
+				 "columns of deferred");
+
 /* Opens the table; where it is, is looked up once. */
 static Relation
 open_heap(LOCKMODE mode)
@@ -120,8 +144,8 @@ empty(MaNoteWriter *writer)
 {
 	first_note(&writer->last, &writer->head);
 	writer->n = 0;
-	resetStringInfo(&writer->body);
-	appendStringInfoSpaces(&writer->body, VARHDRSZ);
+	memset(writer->body.data, 0, NOTES_AT);
+	writer->body.len = NOTES_AT;
 }
 
 /* Begins the notes of a statement. */
@@ -138,21 +162,22 @@ ma_deferred_begin(MaNoteWriter *writer, const MaNoteHead *head)
 static void
 flush(MaNoteWriter *writer)
 {
-	Datum	  values[DEFERRED_COLUMNS];
-	bool	  nulls[DEFERRED_COLUMNS] = {false};
-	HeapTuple tuple;
+	NoteRow		   *row = (NoteRow *) writer->body.data;
+	HeapTupleHeader header = (HeapTupleHeader) row->header;
+	HeapTupleData	tuple = {.t_len = writer->body.len, .t_data = header};
 
 	if (writer->heap == NULL)
 		writer->heap = open_heap(RowExclusiveLock);
-	SET_VARSIZE(writer->body.data, writer->body.len);
-	values[DEFERRED_STATEMENT] = Int64GetDatum(writer->head.statement);
-	values[DEFERRED_AT] = TimestampTzGetDatum(writer->head.at);
-	values[DEFERRED_N] = Int32GetDatum(writer->n);
-	values[DEFERRED_SILENT] = BoolGetDatum(writer->head.silent);
-	values[DEFERRED_BODY] = PointerGetDatum(writer->body.data);
-	tuple = heap_form_tuple(RelationGetDescr(writer->heap), values, nulls);
-	heap_insert(writer->heap, tuple, GetCurrentCommandId(true), 0, NULL);
-	heap_freetuple(tuple);
+	Assert(RelationGetNumberOfAttributes(writer->heap) == DEFERRED_COLUMNS);
+	HeapTupleHeaderSetNatts(header, DEFERRED_COLUMNS);
+	header->t_infomask = HEAP_HASVARWIDTH;
+	header->t_hoff = sizeof(row->header);
+	row->statement = writer->head.statement;
+	row->at = writer->head.at;
+	row->n = writer->n;
+	row->silent = writer->head.silent;
+	SET_VARSIZE(row->body, writer->body.len - offsetof(NoteRow, body));
+	heap_insert(writer->heap, &tuple, GetCurrentCommandId(true), 0, NULL);
 	empty(writer);
 }
 
