@@ -8,12 +8,17 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/tuplesort.h"
 
+#include "batch.h"
 #include "clock.h"
 #include "compat.h"
 #include "definition.h"
@@ -25,22 +30,29 @@
 
 PG_FUNCTION_INFO_V1(mautomate_verify);
 
+/* Rows fetched, and contacts repaired, at a time. */
+#define CHUNK 1000
+
+/* Which column of the result says who it is. */
+#define CONTACT_ID 5
+
 /* So many contacts on whose data a query fails are told by name. */
 #define FAILURES_MAX 10
 
 /* A comparison under way. */
 typedef struct Compare
 {
-	ReturnSetInfo *result;
-	const char	  *object; /* a list or a score */
-	char		  *query;  /* (external_id, stored, expected, contact_id) of
+	ReturnSetInfo	*result;
+	const char		*object; /* a list or a score */
+	char			*query;	 /* (external_id, stored, expected, contact_id) of
 							  * contacts from $1 to $2 */
-	int64		   low;	   /* the range to run it for */
-	int64		   high;
-	int			   failures; /* contacts found on whose data it fails */
+	int64			 low;	 /* the range to run it for */
+	int64			 high;
+	Tuplestorestate *found;	   /* rows of the result, on disk if many */
+	int				 failures; /* contacts found on whose data it fails */
 } Compare;
 
-/* Runs the query, for the guard. */
+/* Runs the query, for the guard, and keeps what it finds. */
 static void
 run_query(void *arg)
 {
@@ -48,27 +60,39 @@ run_query(void *arg)
 	Oid		 types[] = {INT8OID, INT8OID};
 	Datum	 range[] = {Int64GetDatum(compare->low),
 						Int64GetDatum(compare->high)};
+	Portal	 portal =
+		SPI_cursor_open_with_args(NULL, compare->query, 2, types, range, NULL,
+								  false, CURSOR_OPT_NO_SCROLL);
+	Datum  values[5] = {CStringGetTextDatum(compare->object)};
+	bool   nulls[5] = {false};
+	uint64 n;
 
-	if (SPI_execute_with_args(compare->query, 2, types, range, NULL, false,
-							  0) != SPI_OK_SELECT)
-		elog(ERROR, "could not verify: %s", compare->query);
+	do
+	{
+		SPI_cursor_fetch(portal, true, CHUNK);
+		n = SPI_processed;
+		for (uint64 i = 0; i < n; i++)
+		{
+			for (int column = 1; column <= 4; column++)
+				values[column] = ma_sql_datum(i, column, &nulls[column]);
+			tuplestore_putvalues(compare->found, compare->result->setDesc,
+								 values, nulls);
+		}
+		SPI_freetuptable(SPI_tuptable);
+	} while (n > 0);
+	SPI_cursor_close(portal);
 }
 
-/* What was found becomes rows of the result. */
+/* What was found in a range becomes rows of the result. */
 static void
 take_rows(Compare *compare)
 {
-	Datum values[5] = {CStringGetTextDatum(compare->object)};
-	bool  nulls[5] = {false};
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(compare->result->setDesc,
+													&TTSOpsMinimalTuple);
 
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		for (int column = 1; column <= 4; column++)
-			values[column] = ma_sql_datum(i, column, &nulls[column]);
-		tuplestore_putvalues(compare->result->setResult,
-							 compare->result->setDesc, values, nulls);
-	}
-	SPI_freetuptable(SPI_tuptable);
+	while (tuplestore_gettupleslot(compare->found, true, false, slot))
+		tuplestore_puttupleslot(compare->result->setResult, slot);
+	ExecDropSingleTupleTableSlot(slot);
 }
 
 /* One row for a contact, or more of them, that cannot be compared. */
@@ -110,6 +134,7 @@ compare_range(Compare *compare, int64 low, int64 high)
 
 	compare->low = low;
 	compare->high = high;
+	tuplestore_clear(compare->found);
 	edata = ma_guard(run_query, compare);
 	if (edata == NULL)
 		take_rows(compare);
@@ -136,7 +161,9 @@ compare(ReturnSetInfo *result, const char *object, char *query)
 	bool	isnull;
 
 	ma_sql_exec(&stmt, NULL, NULL, 1);
+	compare.found = tuplestore_begin_heap(false, false, work_mem);
 	compare_range(&compare, 0, DatumGetInt64(ma_sql_datum(0, 1, &isnull)));
+	tuplestore_end(compare.found);
 }
 
 /* Whom to compare: who is up to date, as far as anybody knows. */
@@ -225,47 +252,112 @@ verify_all(ReturnSetInfo *result)
 	ma_sql_end(&scope);
 }
 
-/* Forgets what is stored of a contact by rule, and folds it from the log. */
+/*
+ * Forgets what is stored of contacts (ids ascending, distinct) by rule, and
+ * folds it from the log.
+ */
 static void
-repair(int64 id)
+repair(const int64 *ids, int n)
 {
 	static MaStatement stmts[] = {
+		{"select from mautomate_internal.contact_state"
+		 " where contact_id = any ($1) order by contact_id for no key update",
+		 1,
+		 {INT8ARRAYOID}},
 		{"update mautomate_internal.contact_state"
-		 " set state = '', generation = 0 where contact_id = $1",
+		 " set state = '', generation = 0 where contact_id = any ($1)",
 		 1,
-		 {INT8OID}},
+		 {INT8ARRAYOID}},
 		{"delete from mautomate_internal.list_member"
-		 " where contact_id = $1 and by = 'rule'",
+		 " where ctid = any (array(select x.ctid"
+		 " from mautomate_internal.list l, unnest($1) as id,"
+		 " lateral (select m.ctid from mautomate_internal.list_member m"
+		 " where m.list_id = l.list_id and m.contact_id = id"
+		 " and m.by = 'rule' offset 0) x))",
 		 1,
-		 {INT8OID}},
+		 {INT8ARRAYOID}},
 	};
+	MaColumn   column;
 	MaSqlScope scope;
-	Datum	   value = Int64GetDatum(id);
+	Datum	   array;
 
+	ma_column_init(&column, INT8OID, n);
+	for (int i = 0; i < n; i++)
+		ma_column_add(&column, Int64GetDatum(ids[i]), false);
+	array = ma_column_array(&column);
 	ma_sql_begin(&scope);
 	for (int i = 0; i < lengthof(stmts); i++)
-		ma_sql_exec(&stmts[i], &value, NULL, 0);
+		ma_sql_exec(&stmts[i], &array, NULL, 0);
 	ma_sql_end(&scope);
-	ma_refresh_contacts(&id, 1, true);
+	ma_refresh_contacts(ids, n, true);
 }
 
-/* Repairs whom the comparison found wrong. */
+/* The rows of the comparison that name a contact, by its number. */
+static Tuplesortstate *
+sort_wrong(ReturnSetInfo *result, TupleTableSlot *slot)
+{
+	AttrNumber		column = CONTACT_ID;
+	Oid				less = Int8LessOperator;
+	Oid				collation = InvalidOid;
+	bool			nulls_first = false;
+	Tuplesortstate *sort =
+		tuplesort_begin_heap(result->setDesc, 1, &column, &less, &collation,
+							 &nulls_first, work_mem, NULL, TUPLESORT_NONE);
+
+	tuplestore_rescan(result->setResult);
+	while (tuplestore_gettupleslot(result->setResult, true, false, slot))
+		if (!slot_attisnull(slot, CONTACT_ID))
+			tuplesort_puttupleslot(sort, slot);
+	tuplesort_performsort(sort);
+	return sort;
+}
+
+/* The next contacts behind one, each once; returns how many. */
+static int
+next_wrong(Tuplesortstate *sort, TupleTableSlot *slot, int64 *ids, int64 last)
+{
+	int n = 0;
+
+	while (n < CHUNK && tuplesort_gettupleslot(sort, true, false, slot, NULL))
+	{
+		bool  isnull;
+		int64 id = DatumGetInt64(slot_getattr(slot, CONTACT_ID, &isnull));
+
+		if (id != last)
+			ids[n++] = last = id;
+	}
+	return n;
+}
+
+/*
+ * Repairs whom the comparison found wrong, in chunks: states are locked by
+ * contact, as everywhere, and no more of them is in memory at a time.
+ */
 static void
 repair_all(ReturnSetInfo *result)
 {
 	TupleTableSlot *slot =
 		MakeSingleTupleTableSlot(result->setDesc, &TTSOpsMinimalTuple);
+	Tuplesortstate *sort = sort_wrong(result, slot);
+	int64		   *ids = palloc(CHUNK * sizeof(int64));
+	int64			last = 0;
+	MemoryContext	cxt = AllocSetContextCreate(
+		  CurrentMemoryContext, "mautomate repair", ALLOCSET_DEFAULT_SIZES);
+	int n;
 
-	tuplestore_rescan(result->setResult);
-	while (tuplestore_gettupleslot(result->setResult, true, false, slot))
+	while ((n = next_wrong(sort, slot, ids, last)) > 0)
 	{
-		bool  isnull;
-		Datum id = slot_getattr(slot, 5, &isnull);
+		MemoryContext caller = MemoryContextSwitchTo(cxt);
 
-		if (!isnull)
-			repair(DatumGetInt64(id));
+		CHECK_FOR_INTERRUPTS();
+		last = ids[n - 1];
+		repair(ids, n);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(cxt);
 	}
 	ExecDropSingleTupleTableSlot(slot);
+	tuplesort_end(sort);
+	MemoryContextDelete(cxt);
 }
 
 /* verify_rows(repair) */
