@@ -219,6 +219,13 @@ ma_definition_expr(int predicate_id)
 	return NULL;
 }
 
+/* Room for what so many rows say. */
+static void *
+allocate(MaDefinitions *definitions, uint64 n, size_t size)
+{
+	return MemoryContextAllocZero(definitions->cxt, (n + 1) * size);
+}
+
 /* The last result's text column in the context of the definitions. */
 static char *
 keep_text(MaDefinitions *definitions, uint64 row, int column)
@@ -245,37 +252,43 @@ get_float(uint64 row, int column)
 	return DatumGetFloat8(ma_sql_datum(row, column, &isnull));
 }
 
+/* Reads names, event_kind, entry_kind, type and text of an expression. */
+void
+ma_definition_read_source(uint64 row, int column, MaExprSource *source)
+{
+	bool isnull;
+
+	source->names = DatumGetInt32(ma_sql_datum(row, column, &isnull));
+	source->event_kind = ma_sql_text(row, column + 1);
+	source->entry_kind = ma_sql_text(row, column + 2);
+	source->type = DatumGetObjectId(ma_sql_datum(row, column + 3, &isnull));
+	source->text = ma_sql_text(row, column + 4);
+}
+
 /* Reads the expressions in use, their texts for the moment. */
 static void
 read_exprs(MaDefinitions *definitions)
 {
 	static MaStatement stmt = {
-		"select p.predicate_id::bigint, p.names::bigint, p.event_kind,"
-		" p.entry_kind, p.type::bigint, p.text"
+		"select p.predicate_id::bigint, p.names, nullif(p.event_kind, ''),"
+		" nullif(p.entry_kind, ''), p.type, p.text"
 		" from mautomate_internal.predicate p"
 		" join mautomate_internal.predicate_in_use using (predicate_id)"
 		" order by 1",
 		0};
-	uint64 n = ma_sql_read(&stmt, NULL, NULL, 0);
+	uint64		  n = ma_sql_read(&stmt, NULL, NULL, 0);
+	MemoryContext caller = MemoryContextSwitchTo(definitions->cxt);
 
 	definitions->nexprs = n;
-	definitions->exprs =
-		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(MaExprUse));
+	definitions->exprs = allocate(definitions, n, sizeof(MaExprUse));
 	for (uint64 i = 0; i < n; i++)
 	{
 		MaExprUse *use = &definitions->exprs[i];
 
 		use->predicate_id = get_int(i, 1);
-		use->source.names = get_int(i, 2);
-		use->source.event_kind = keep_text(definitions, i, 3);
-		use->source.entry_kind = keep_text(definitions, i, 4);
-		use->source.type = get_int(i, 5);
-		use->source.text = keep_text(definitions, i, 6);
-		if (use->source.event_kind[0] == '\0')
-			use->source.event_kind = NULL;
-		if (use->source.entry_kind[0] == '\0')
-			use->source.entry_kind = NULL;
+		ma_definition_read_source(i, 2, &use->source);
 	}
+	MemoryContextSwitchTo(caller);
 }
 
 /* Reads the lists; expr holds the predicate_id for the moment. */
@@ -292,10 +305,8 @@ read_lists(MaDefinitions *definitions, int **predicate_ids)
 	uint64 n = ma_sql_read(&stmt, NULL, NULL, 0);
 
 	definitions->nlists = n;
-	definitions->lists =
-		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(MaListDef));
-	*predicate_ids =
-		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(int));
+	definitions->lists = allocate(definitions, n, sizeof(MaListDef));
+	*predicate_ids = allocate(definitions, n, sizeof(int));
 	for (uint64 i = 0; i < n; i++)
 	{
 		MaListDef *list = &definitions->lists[i];
@@ -334,8 +345,7 @@ read_scores(MaDefinitions *definitions)
 	uint64 n = ma_sql_read(&stmt, NULL, NULL, 0);
 
 	definitions->nscores = n;
-	definitions->scores =
-		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(MaScoreDef));
+	definitions->scores = allocate(definitions, n, sizeof(MaScoreDef));
 	for (uint64 i = 0; i < n; i++)
 	{
 		MaScoreDef *score = &definitions->scores[i];
@@ -371,11 +381,9 @@ read_rules(MaDefinitions *definitions, int **predicate_ids)
 		" from mautomate_internal.score_rule order by score_id, rule",
 		0};
 	uint64	   n = ma_sql_read(&stmt, NULL, NULL, 0);
-	MaRuleDef *rules =
-		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(MaRuleDef));
+	MaRuleDef *rules = allocate(definitions, n, sizeof(MaRuleDef));
 
-	*predicate_ids =
-		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(int));
+	*predicate_ids = allocate(definitions, n, sizeof(int));
 	for (uint64 i = 0; i < n; i++)
 	{
 		MaScoreDef *score = find_score(definitions, get_int(i, 1));
@@ -401,8 +409,7 @@ read_tiers(MaDefinitions *definitions)
 		" from mautomate_internal.score_tier order by score_id, at_least",
 		0};
 	uint64	   n = ma_sql_read(&stmt, NULL, NULL, 0);
-	MaTierDef *tiers =
-		MemoryContextAllocZero(definitions->cxt, (n + 1) * sizeof(MaTierDef));
+	MaTierDef *tiers = allocate(definitions, n, sizeof(MaTierDef));
 
 	for (uint64 i = 0; i < n; i++)
 	{

@@ -15,6 +15,8 @@ typedef struct MaExprUse
 	MaExpr		*expr; /* NULL: does not compile any more */
 } MaExprUse;
 
+extern void ma_definition_read_source(uint64 row, int column,
+									  MaExprSource *source);
 extern bool ma_definition_has_cells(MaDefinitions *definitions,
 									const MaExpr  *expr);
 extern void ma_definition_read_cells(MaDefinitions *definitions);

@@ -74,21 +74,16 @@ kind_after(const MaRename *rename, const char *kind)
 static Renamed *
 read_row(uint64 row, const MaRename *rename)
 {
-	Renamed		 *r = palloc0(sizeof(Renamed));
-	MaExprSource *source = &r->old;
-	bool		  isnull;
+	Renamed *r = palloc0(sizeof(Renamed));
+	bool	 isnull;
 
 	r->predicate_id = DatumGetInt32(ma_sql_datum(row, 1, &isnull));
-	source->names = DatumGetInt32(ma_sql_datum(row, 2, &isnull));
-	source->event_kind = ma_sql_text(row, 3);
-	source->entry_kind = ma_sql_text(row, 4);
-	source->type = DatumGetObjectId(ma_sql_datum(row, 5, &isnull));
-	source->text = ma_sql_text(row, 6);
+	ma_definition_read_source(row, 2, &r->old);
 	r->rename.rename = *rename;
 	r->rename.entries = DatumGetBool(ma_sql_datum(row, 7, &isnull));
-	r->new = *source;
-	r->new.event_kind = kind_after(rename, source->event_kind);
-	r->new.entry_kind = kind_after(rename, source->entry_kind);
+	r->new = r->old;
+	r->new.event_kind = kind_after(rename, r->old.event_kind);
+	r->new.entry_kind = kind_after(rename, r->old.entry_kind);
 	return r;
 }
 

@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "enrollment.h"
 #include "entry.h"
+#include "json.h"
 #include "refresh.h"
 #include "sql.h"
 
@@ -52,18 +53,11 @@ enter_members(int workflow_id, const Member *members, int n)
 								  .kind = "list_entered"};
 		MaContact		*contact = ma_contact_find(set, members[i].contact_id);
 		JsonbParseState *state = NULL;
-		JsonbValue		 v;
 
 		if (contact == NULL)
 			continue;
 		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		v.type = jbvString;
-		v.val.string.val = "list";
-		v.val.string.len = 4;
-		pushJsonbValue(&state, WJB_KEY, &v);
-		v.val.string.val = members[i].list;
-		v.val.string.len = strlen(members[i].list);
-		pushJsonbValue(&state, WJB_VALUE, &v);
+		ma_json_text(&state, "list", members[i].list);
 		event.properties =
 			JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 		(void) ma_entry_offer(batch, workflow_id, contact, &event);

@@ -11,6 +11,7 @@
 
 #include "attribute.h"
 #include "event.h"
+#include "json.h"
 #include "sql.h"
 
 PG_FUNCTION_INFO_V1(mautomate_define_event);
@@ -79,16 +80,10 @@ check_properties(Jsonb *properties)
 		(void) JsonbIteratorNext(&it, &key, true);
 		while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
 		{
-			char *type;
+			char *name = pnstrdup(key.val.string.val, key.val.string.len);
 
 			(void) JsonbIteratorNext(&it, &value, true);
-			type = type_name(pnstrdup(key.val.string.val, key.val.string.len),
-							 &value);
-			pushJsonbValue(&state, WJB_KEY, &key);
-			value.type = jbvString;
-			value.val.string.val = type;
-			value.val.string.len = strlen(type);
-			pushJsonbValue(&state, WJB_VALUE, &value);
+			ma_json_text(&state, name, type_name(name, &value));
 		}
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));

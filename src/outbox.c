@@ -31,6 +31,7 @@
 
 #include "batch.h"
 #include "clock.h"
+#include "json.h"
 #include "outbox.h"
 #include "sql.h"
 #include "wake.h"
@@ -296,18 +297,8 @@ intent_data(const MaIntent *intent, bool *isnull)
 static void
 push_object(JsonbParseState **state, const char *key, Jsonb *object)
 {
-	JsonbValue value;
-
-	if (object == NULL)
-		return;
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
-	value.type = jbvBinary;
-	value.val.binary.data = &object->root;
-	value.val.binary.len = VARSIZE_ANY_EXHDR(object);
-	pushJsonbValue(state, WJB_VALUE, &value);
+	if (object != NULL)
+		ma_json_value(state, key, object);
 }
 
 /*

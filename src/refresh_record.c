@@ -14,6 +14,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "json.h"
 #include "refresh_private.h"
 #include "value.h"
 #include "vocabulary.h"
@@ -43,34 +44,21 @@ attribute_value(TupleTableSlot *row, const char *name, JsonbValue *value)
 	value->val.string.len = strlen(value->val.string.val);
 }
 
-/* Adds a pair to the object under construction. */
-static void
-push_pair(JsonbParseState **state, const char *key, JsonbValue *value)
-{
-	JsonbValue name = {.type = jbvString};
-
-	name.val.string.val = unconstify(char *, key);
-	name.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &name);
-	pushJsonbValue(state, WJB_VALUE, value);
-}
-
 /* The properties of the event; NULL if both values are the same. */
 static Jsonb *
 make_record(const char *name, JsonbValue *before, JsonbValue *after)
 {
 	JsonbParseState *state = NULL;
-	JsonbValue		 attribute = {.type = jbvString};
 
 	if (compareJsonbContainers(&JsonbValueToJsonb(before)->root,
 							   &JsonbValueToJsonb(after)->root) == 0)
 		return NULL;
-	attribute.val.string.val = unconstify(char *, name);
-	attribute.val.string.len = strlen(name);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_pair(&state, "attribute", &attribute);
-	push_pair(&state, "value", after);
-	push_pair(&state, "previous", before);
+	ma_json_text(&state, "attribute", name);
+	ma_json_key(&state, "value");
+	pushJsonbValue(&state, WJB_VALUE, after);
+	ma_json_key(&state, "previous");
+	pushJsonbValue(&state, WJB_VALUE, before);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 

@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 
 #include "guard.h"
+#include "json.h"
 #include "workflow_private.h"
 
 /* A way to enter, named by the first key of an entry. */
@@ -304,15 +305,8 @@ text_pairs(const char *const *pairs)
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (int i = 0; pairs[i] != NULL; i++)
-	{
-		JsonbValue v;
-
-		v.type = jbvString;
-		v.val.string.val = unconstify(char *, pairs[i]);
-		v.val.string.len = strlen(pairs[i]);
-		pushJsonbValue(&state, i % 2 == 0 ? WJB_KEY : WJB_VALUE, &v);
-	}
+	for (int i = 0; pairs[i] != NULL; i += 2)
+		ma_json_text(&state, pairs[i], pairs[i + 1]);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 

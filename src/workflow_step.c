@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "json.h"
 #include "workflow_private.h"
 
 /* A verb of the language. */
@@ -403,10 +404,7 @@ push_value(MaCompiler *c, JsonbParseState **state, JsonbIteratorToken token,
 	for (int i = 0; i < n; i++)
 	{
 		(void) ma_doc_get(node, keys[i], &child);
-		v.type = jbvString;
-		v.val.string.val = keys[i];
-		v.val.string.len = strlen(keys[i]);
-		pushJsonbValue(state, WJB_KEY, &v);
+		ma_json_key(state, keys[i]);
 		if (strcmp(keys[i], "=") != 0)
 			push_value(c, state, WJB_VALUE, &child);
 		else
@@ -430,7 +428,6 @@ compile_values(MaCompiler *c, const MaNode *object)
 	JsonbParseState *state = NULL;
 	MaNode			 whole = *object;
 	MaNode			 child;
-	JsonbValue		 v;
 	int				 n;
 	char		   **keys;
 
@@ -441,10 +438,7 @@ compile_values(MaCompiler *c, const MaNode *object)
 	for (int i = 0; i < n; i++)
 	{
 		(void) ma_doc_get(&whole, keys[i], &child);
-		v.type = jbvString;
-		v.val.string.val = keys[i];
-		v.val.string.len = strlen(keys[i]);
-		pushJsonbValue(&state, WJB_KEY, &v);
+		ma_json_key(&state, keys[i]);
 		push_value(c, &state, WJB_VALUE, &child);
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
@@ -592,15 +586,9 @@ static void
 compile_stage(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 {
 	JsonbParseState *state = NULL;
-	JsonbValue		 v = value->value;
-	JsonbValue		 key;
 
-	key.type = jbvString;
-	key.val.string.val = "stage";
-	key.val.string.len = strlen("stage");
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	pushJsonbValue(&state, WJB_KEY, &key);
-	pushJsonbValue(&state, WJB_VALUE, &v);
+	ma_json_text(&state, "stage", ma_doc_text(value));
 	ma_workflow_op(c, op)->values =
 		JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
