@@ -25,6 +25,8 @@
 #include "clock.h"
 #include "dialog.h"
 
+static const char not_asked[] = "the server answers what was not asked";
+
 static DialogNext finish(Dialog *dialog);
 static void		  say_broken(Dialog *dialog, int code, const char *why);
 static DialogNext fail(Dialog *dialog, const char *why);
@@ -109,6 +111,8 @@ dialog_end(Dialog *dialog)
 
 	if (next != DIALOG_WAIT)
 		return next;
+	if (reply_is_begun(&dialog->reply))
+		return give_up(dialog, not_asked);
 	dialog->stage = STAGE_END;
 	dialog->total_deadline = 0;
 	reply_reset(&dialog->reply);
@@ -343,7 +347,7 @@ take_bytes(Dialog *dialog, const char *bytes, size_t len)
 			return next;
 		}
 		if (next == DIALOG_END || dialog->stage > last)
-			return give_up(dialog, "the server answers what was not asked");
+			return give_up(dialog, not_asked);
 		switch (reply_take(&dialog->reply, bytes, len, &taken))
 		{
 			case REPLY_PART:

@@ -265,14 +265,15 @@ go_on(Connection *connection, SmtpNext next)
 		worker_give(&connection->worker, connection->job);
 		return;
 	}
-	watch(connection);
 	if (next == SMTP_END)
 	{
 		frame_add_ending(STDOUT_FILENO, connection->id);
 		connection->next = pool.ending;
 		pool.ending = connection;
+		return;
 	}
-	else if (next == SMTP_DONE)
+	watch(connection);
+	if (next == SMTP_DONE)
 		answer(connection, smtp_result(connection->smtp));
 }
 

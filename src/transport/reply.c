@@ -18,6 +18,13 @@ reply_reset(Reply *reply)
 	reply->line_len = 0;
 }
 
+/* Was some of it heard, and not all? */
+bool
+reply_is_begun(const Reply *reply)
+{
+	return reply->code == 0 && (reply->lines > 0 || reply->line_len > 0);
+}
+
 /* The three digits a line begins with, or 0. */
 static int
 code_of(const char *line, size_t len)

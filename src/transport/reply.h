@@ -34,6 +34,7 @@ typedef struct Reply
 } Reply;
 
 extern void		  reply_reset(Reply *reply);
+extern bool		  reply_is_begun(const Reply *reply);
 extern bool		  reply_add(Reply *reply, const char *line, size_t len);
 extern ReplyState reply_take(Reply *reply, const char *bytes, size_t len,
 							 size_t *taken);

@@ -437,6 +437,17 @@ def is_not_in_doubt_before_the_final_dot():
 
 
 @test
+def finishes_no_message_while_the_server_speaks():
+    # half of a reply to something, in the midst of a message
+    with Script([PIPELINING, (DATA, OK + OK + GO), (b"x", b"250-x\r\n"),
+                 (DOT, OK)]) as script:
+        with Transport(port=script.port, helo="shop") as transport:
+            result = transport.one(1, body=b"x" * 20000000 + b"\r\n")
+            equal((result.outcome, result.code), ("not_reached", 0))
+        assert not script.end()[0][-1].endswith(DOT)
+
+
+@test
 def notices_a_connection_that_is_closed_at_rest():
     steps = [PIPELINING, (DATA, OK + OK + GO), (DOT, OK)]
     with Script([*steps[:2], (DOT, [OK, b"421 idle\r\n"])], steps) as script:
