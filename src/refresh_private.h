@@ -110,6 +110,10 @@ extern int			 ma_refresh_chunks(MaWork *works, int n, bool silent);
 
 struct TriggerData;
 
+/* refresh_restore.c */
+extern bool ma_restore_is_under_way(void);
+extern void ma_restore_note(struct TriggerData *trigdata, bool events);
+
 /* refresh_note.c */
 extern void ma_note_events(struct TriggerData *trigdata);
 extern void ma_note_contacts(const MaWork *works, int n);

@@ -370,7 +370,9 @@ mautomate_event_changed(PG_FUNCTION_ARGS)
 		ma_evaluate_forget_errors(); /* a statement of its own */
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 	{
-		if (!is_deferred())
+		if (ma_restore_is_under_way() && !ma_apply_is_inserting())
+			ma_restore_note(trigdata, true);
+		else if (!is_deferred())
 			events_inserted(trigdata);
 		else if (!ma_apply_is_inserting())
 			events_deferred(trigdata);
@@ -640,7 +642,10 @@ mautomate_contact_changed(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	if (!ma_apply_is_inserting())
 		ma_evaluate_forget_errors(); /* a statement of its own */
-	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) &&
+		ma_restore_is_under_way())
+		ma_restore_note(trigdata, false);
+	else if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 		contacts_inserted(trigdata);
 	else if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
 		contacts_updated(trigdata);

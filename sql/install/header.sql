@@ -10,6 +10,8 @@ begin
 end
 $$;
 
+-- Our tables have no foreign keys: a parallel pg_restore loads the tables of
+-- an extension in any order.
 create schema mautomate_internal;
 comment on schema mautomate is
   'marketing automation: contacts, events, lists, scores, workflows, messages';

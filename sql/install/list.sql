@@ -4,7 +4,7 @@ create table mautomate_internal.list (
   list_id serial primary key,
   name text not null unique check (name <> ''),
   predicate text,
-  predicate_id int references mautomate_internal.predicate,
+  predicate_id int,
   generation bigint not null default 0,
   state text not null default 'ready'
     check (state in ('ready', 'following', 'building', 'sweeping')),

@@ -16,12 +16,12 @@ create trigger definition_changed
   for each statement execute function mautomate_internal.definition_changed();
 
 create table mautomate_internal.score_rule (
-  score_id int not null references mautomate_internal.score on delete cascade,
+  score_id int not null,
   rule text not null check (rule <> ''),
   points float8 not null,
   event text,
   condition text,
-  predicate_id int not null references mautomate_internal.predicate,
+  predicate_id int not null,
   primary key (score_id, rule),
   check (event is not null or condition is not null)
 );
@@ -33,7 +33,7 @@ create trigger definition_changed
 
 create table mautomate_internal.score_tier (
   tier_id serial unique,
-  score_id int not null references mautomate_internal.score on delete cascade,
+  score_id int not null,
   tier text not null check (tier <> ''),
   at_least float8 not null,
   leave_below float8 not null,

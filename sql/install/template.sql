@@ -18,9 +18,9 @@ create trigger invalidate
   for each statement execute function mautomate_internal.invalidate();
 
 create table mautomate_internal.template_version (
-  template_id int not null references mautomate_internal.template,
+  template_id int not null,
   version int not null,
-  channel_id int references mautomate_internal.channel,
+  channel_id int,
   transactional boolean not null,
   priority smallint not null default 0 check (priority between -9 and 9),
   created_at timestamptz not null,
@@ -42,9 +42,7 @@ create table mautomate_internal.template_variant (
   data jsonb,
   attachments jsonb,
   owner text not null,
-  primary key (template_id, version, locale),
-  foreign key (template_id, version)
-    references mautomate_internal.template_version
+  primary key (template_id, version, locale)
 );
 comment on table mautomate_internal.template_variant is
   'what a version of a template says in a language; never changed but for the names of what is renamed';
