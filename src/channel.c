@@ -103,6 +103,16 @@ transport_named(const char *name)
 					errhint("Transports are smtp, http and log.")));
 }
 
+/* What a preset is called, as it was written. */
+static char *
+preset_of(Jsonb *settings)
+{
+	JsonbValue value;
+
+	getKeyJsonValueFromContainer(&settings->root, "preset", 6, &value);
+	return JsonbToCString(NULL, &JsonbValueToJsonb(&value)->root, 0);
+}
+
 /* The settings over those of their preset, if they name one. */
 static Jsonb *
 over_preset(Jsonb *settings)
@@ -124,7 +134,7 @@ over_preset(Jsonb *settings)
 	if (ma_sql_exec(&stmt, values, NULL, 0) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown preset"),
+				 errmsg("unknown preset %s", preset_of(settings)),
 				 errhint("The view mautomate.channel_presets lists them.")));
 	MemoryContextSwitchTo(caller);
 	settings = DatumGetJsonbPCopy(ma_sql_datum(0, 1, &isnull));

@@ -182,6 +182,8 @@ static MaTemplate	   *template_of(const Place *place, const char *text);
 static MaPayload	   *payload_of(const Place *place, JsonbValue *value);
 static void				read_headers(const Place *place, JsonbValue *value);
 static bool				is_host(const char *host);
+static bool				is_url(const char *text, bool whole);
+static bool				is_ours(const char *header);
 static bool				is_token(const char *text);
 static bool				is_choice(const char *choices, const char *text);
 pg_noreturn static void wrong_setting(const Place *place,
@@ -344,12 +346,11 @@ read_http(const Place *place, const Setting *setting, void *field,
 	{
 		case SETTING_URL:
 			text = text_of(place, value);
-			if (strncmp(text, "http://", 7) != 0 &&
-				strncmp(text, "https://", 8) != 0 &&
-				strncmp(text, "{{", 2) != 0)
-				wrong_setting(place, "an http or https URL");
 			http->one_server =
 				strstr(text, "{{") == NULL && strstr(text, "{%") == NULL;
+			if (strncmp(text, "{{", 2) != 0 && !is_url(text, http->one_server))
+				wrong_setting(place, "an http or https URL, without user, in "
+									 "visible ASCII");
 			*(MaTemplate **) field = template_of(place, text);
 			break;
 		case SETTING_BODY:
@@ -603,6 +604,8 @@ read_headers(const Place *place, JsonbValue *value)
 		inner.key = psprintf("%s.%s", place->key, http->header_names[n]);
 		if (!is_token(http->header_names[n]))
 			wrong_setting(&inner, "named by one word of ASCII");
+		if (is_ours(http->header_names[n]))
+			wrong_setting(&inner, "left out: it is made with the request");
 		(void) JsonbIteratorNext(&it, &item, true);
 		http->header_values[n] = template_of(&inner, text_of(&inner, &item));
 		http->header_count++;
@@ -627,6 +630,38 @@ is_host(const char *host)
 	return length <= 253 && host[0] != '-' &&
 		   strspn(host, "abcdefghijklmnopqrstuvwxyz"
 						"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:") == length;
+}
+
+/* Can this be the URL of a web server, or the beginning of one? */
+static bool
+is_url(const char *text, bool whole)
+{
+	const char *host = strstr(text, "://");
+	size_t		length;
+
+	if (strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0)
+		return false;
+	if (!whole)
+		return true;
+	host += 3;
+	length = strcspn(host, "/?#");
+	for (const char *c = text; *c != '\0'; c++)
+		if (*c <= ' ' || *c > '~')
+			return false;
+	return length > 0 && memchr(host, '@', length) == NULL;
+}
+
+/* Does that header say where a request goes or ends? As in request.c. */
+static bool
+is_ours(const char *header)
+{
+	static const char *const names[] = {"Content-Length", "Transfer-Encoding",
+										"Connection", "Expect", "Host"};
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (pg_strcasecmp(header, names[i]) == 0)
+			return true;
+	return false;
 }
 
 /* Is it a token of HTTP? */

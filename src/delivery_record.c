@@ -214,6 +214,7 @@ ma_delivery_try_later(const MaRoute *route, MaFinish *finish, int attempt,
 {
 	const MaPace *pace = &ma_channel_find(route->lane.channel_id)->pace;
 	double		  delay = pace->retry_first;
+	double		  chance = pg_prng_double(&pg_global_prng_state);
 	TimestampTz	  now = ma_now();
 
 	if (now - first_tried_at >= pace->give_up)
@@ -231,8 +232,10 @@ ma_delivery_try_later(const MaRoute *route, MaFinish *finish, int attempt,
 	for (int i = 1; i < attempt && delay < pace->retry_most; i++)
 		delay *= pace->retry_factor;
 	delay = Min(delay, pace->retry_most);
-	delay *= 1 - pace->retry_spread +
-			 2 * pace->retry_spread * pg_prng_double(&pg_global_prng_state);
+	delay *= 1 - pace->retry_spread + 2 * pace->retry_spread * chance;
+	/* never longer than the longest, nor all that wait so long at once */
+	if (delay > pace->retry_most)
+		delay = pace->retry_most * (1 - pace->retry_spread * chance);
 	finish->due_at = now + (TimestampTz) delay;
 }
 

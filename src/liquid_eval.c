@@ -52,6 +52,15 @@ eval_maybe(LqRender *r, const LqExpr *expr, bool optional)
 }
 
 /*
+ * How many bytes does it take to look at all of a string?
+ */
+static int64
+length_of(const LqValue *value)
+{
+	return value->kind == LQ_STRING ? value->string.len : 0;
+}
+
+/*
  * Follow a path from its variable.
  */
 static LqValue
@@ -77,7 +86,10 @@ eval_path(LqRender *r, const LqExpr *expr, bool optional)
 				find_variable(r, name.string.data, name.string.len, &value);
 		}
 		else if (step->name)
+		{
+			ma_liquid_charge(r, length_of(&value));
 			found = ma_liquid_property(&value, step->name, step->len, &value);
+		}
 		else
 			found = step_index(r, &value, &index, &value);
 		if (found)
@@ -172,8 +184,9 @@ ma_liquid_eval_pipe(LqRender *r, const LqPipe *pipe)
 
 		for (int a = 0; a < filter->nargs; a++)
 			args[a] = ma_liquid_eval(r, filter->args[a]);
-		ma_liquid_charge(r, 0);
+		ma_liquid_charge(r, length_of(&in));
 		value = filter->def->fn(r, &in, args, filter->nargs);
+		ma_liquid_charge(r, length_of(&value));
 	}
 	return value;
 }
@@ -205,9 +218,9 @@ compare(LqRender *r, const LqCondition *condition)
 	LqValue b = ma_liquid_nil();
 	int		order;
 
-	ma_liquid_charge(r, 0);
 	if (condition->right)
 		b = ma_liquid_eval(r, condition->right);
+	ma_liquid_charge(r, length_of(&a) + length_of(&b));
 
 	switch (condition->op)
 	{

@@ -18,6 +18,9 @@
 /* The most memory one rendering may take, in bytes. */
 #define MAX_MEMORY (256 * 1024 * 1024)
 
+/* So many bytes that are handled count as a step. */
+#define BYTES_A_STEP 128
+
 /* Reset the scratch context when it holds more than this. */
 #define SCRATCH_KEEP (8 * 1024)
 
@@ -66,7 +69,7 @@ void
 ma_liquid_charge(LqRender *r, int64 bytes)
 {
 	CHECK_FOR_INTERRUPTS();
-	r->steps += 1 + bytes / 1024;
+	r->steps += 1 + bytes / BYTES_A_STEP;
 	if (r->steps > r->max_steps)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

@@ -106,6 +106,29 @@ ma_template_say(int template_id, int version, Jsonb *data, bool strict,
 	PG_END_TRY();
 }
 
+/*
+ * Makes one line of a subject or a name: a space for line ends and whatever
+ * else controls, none at the ends.
+ */
+static void
+join_lines(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from != '\0'; from++)
+	{
+		bool controls = (unsigned char) *from < ' ' || *from == 0x7f;
+
+		if (controls && to > text && to[-1] != ' ')
+			*to++ = ' ';
+		else if (!controls && (*from != ' ' || to > text))
+			*to++ = *from;
+	}
+	while (to > text && to[-1] == ' ')
+		to--;
+	*to = '\0';
+}
+
 /* One part; NULL if there is none. */
 static char *
 say_part(const MaTemplate *part, MaTemplatePart which, const char *locale,
@@ -119,6 +142,8 @@ say_part(const MaTemplate *part, MaTemplatePart which, const char *locale,
 	options->escape = which == MA_PART_HTML;
 	options->fetch_arg = &fetch;
 	said = ma_template_render(part, data, options);
+	if (which == MA_PART_SUBJECT)
+		join_lines(said);
 	if (which == MA_PART_HTML)
 	{
 		char *address = ma_html_bad_address(said);

@@ -48,5 +48,9 @@ select mautomate.cancel_message(message_id) from mautomate.messages where templa
 select mautomate.drop_template('t_bye');
 select template, state from mautomate.messages where template = 't_bye';
 select mautomate.drop_template('t_other');
+-- a subject is one line, whatever its lines and variables are
+select mautomate.create_template('t_lines', 't_log', subject => E'\n{% if true %}\r\n For {{ context.x }}\n{% endif %}\n', body => 'x', transactional => true);
+select mautomate.preview_template('t_lines', who, '{"x": "you\r\nBcc: evil@example.com\u007f\t"}') -> 'subject' as subject from (select external_id as who from mautomate.contact limit 1) c;
+select mautomate.drop_template('t_lines');
 select mautomate.drop_channel('t_log');
 select mautomate.drop_channel('t_mail');

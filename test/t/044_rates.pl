@@ -165,6 +165,34 @@ is(value(q[select state, reason from mautomate.messages
 	'and given up when it says');
 $server->{harness}->finish;
 
+# and when it says nothing: 60 s x 2^n, give or take a fifth, an hour at most
+$server = server('--fault', 'rcpt=451');
+use_server($server, '"in_doubt": "resend"');
+ask('usual', 'fast', 20);
+value(q[select mautomate.set_clock('2030-02-01 00:00 UTC')]);
+my $asked = q[from mautomate.messages where idempotency_key like 'usual%'];
+for my $n (0 .. 8)
+{
+	value('call mautomate.deliver()');
+	my ($least, $most, $differ) = split /\|/, value(
+		qq[select extract(epoch from min(due_at) - mautomate.clock()),
+			extract(epoch from max(due_at) - mautomate.clock()),
+			count(distinct due_at) $asked and attempts = $n + 1]);
+	my $usual = 60 * 2**$n > 3600 ? 3600 : 60 * 2**$n;
+	my $limit = $usual * 1.2 > 3600 ? 3600 : $usual * 1.2;
+	ok($least >= $usual * 0.8 && $most <= $limit && $differ > 10,
+		"try $n again within $least to $most s");
+	value(qq[select mautomate.set_clock(max(due_at)) $asked]);
+}
+value(q[select mautomate.set_clock('2030-02-05 23:59 UTC')]);
+value('call mautomate.deliver()');
+is(value("select distinct state $asked"), 'retry', 'for five days');
+value(q[select mautomate.set_clock('2030-02-06 01:00 UTC')]);
+value('call mautomate.deliver()');
+is(value("select distinct state, reason $asked"),
+	'failed|gave up after 5 days', 'and no longer');
+$server->{harness}->finish;
+
 # While the clock stands still, limits follow the real one, and what waits for
 # that of its domain keeps nobody else waiting.
 $server = server();
