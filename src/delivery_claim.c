@@ -8,10 +8,14 @@
 #include "utils/timestamp.h"
 
 #include "arm.h"
+#include "clock.h"
 #include "delivery_private.h"
 #include "letter.h"
 #include "pause.h"
 
+static bool is_good(const MaLetter *letter);
+static void conclude(MaRoute *route, const MaLetter *letter, bool hands_over,
+					 MaResults *results);
 static void hand_over(MaRoute *route, const MaLetter *letter);
 
 /*
@@ -52,59 +56,78 @@ ma_delivery_claim(MaSender *sender, int max)
 
 /*
  * Writes the letters of what a route has claimed, records those that go no
- * further, and hands the others over, with no transaction open.
+ * further, and hands the others over, with no transaction open. Told to stop
+ * meanwhile, it hands over none, and puts back those that could have gone.
  */
 void
 ma_delivery_dispatch(MaSender *sender, MaRoute *route)
 {
-	MaLetter *letters;
-	MaResults results = {0};
-	int		  n = route->claimed_count;
+	MaLetter  *letters;
+	MaResults  results = {0};
+	int		   n = route->claimed_count;
+	bool	   hands_over = route->kind != MA_CHANNEL_LOG;
+	ErrorData *cancel;
 
 	ma_delivery_begin(sender);
 	letters = ma_letter_write(ma_channel_find(route->lane.channel_id),
 							  route->claimed, &n);
+	cancel = n > 0 ? letters[n - 1].cancel : NULL;
 	for (int i = 0; i < n; i++)
-	{
-		MaLetter *letter = &letters[i];
-		MaFinish *finish;
-
-		if (letter->refusal == NULL && letter->failure == NULL &&
-			route->kind != MA_CHANNEL_LOG)
-			continue;
-		finish = ma_delivery_result(&results, route, letter->message_id,
-									letter->priority);
-		finish->address = letter->address;
-		finish->reason =
-			letter->refusal != NULL ? letter->refusal : letter->failure;
-		finish->state = letter->refusal != NULL ? MA_FINISH_REFUSED :
-						letter->failure == NULL ? MA_FINISH_SENT :
-						letter->passing			? MA_FINISH_RETRY :
-												  MA_FINISH_FAILED;
-		if (finish->state == MA_FINISH_RETRY)
-			ma_delivery_try_later(route, finish, letter->attempt,
-								  letter->first_tried_at);
-		route->traffic.sent += finish->state == MA_FINISH_SENT;
-		route->traffic.failed += finish->state == MA_FINISH_FAILED;
-		route->traffic.tried_again += finish->state == MA_FINISH_RETRY;
-	}
-	if (route->lane.alone)
+		if (!is_good(&letters[i]) || !hands_over || cancel != NULL)
+			conclude(route, &letters[i], hands_over, &results);
+	if (route->lane.alone && cancel == NULL)
 		ma_outbox_written(&route->lane, route->claimed, route->claimed_count);
 	if (results.n > 0)
 		ma_outbox_finish(sender->lease, results.list, results.n);
 	ma_delivery_commit(sender);
-	if (route->kind != MA_CHANNEL_LOG)
-	{
-		for (int i = 0; i < n; i++)
-			if (letters[i].refusal == NULL && letters[i].failure == NULL)
-				hand_over(route, &letters[i]);
+	for (int i = 0; i < n && hands_over && cancel == NULL; i++)
+		if (is_good(&letters[i]))
+			hand_over(route, &letters[i]);
+	if (hands_over)
 		ma_transport_flush(route->transport);
-	}
 	for (int i = 0; i < route->claimed_count && route->slot_count > 0; i++)
 		if (route->flights == NULL ||
 			hash_search(route->flights, &route->claimed[i].message_id,
 						HASH_FIND, NULL) == NULL)
 			ma_delivery_release(route, route->claimed[i].message_id);
+	if (cancel != NULL)
+		ReThrowError(cancel);
+}
+
+/* Can it be sent? */
+static bool
+is_good(const MaLetter *letter)
+{
+	return letter->refusal == NULL && letter->failure == NULL &&
+		   letter->cancel == NULL;
+}
+
+/* What becomes of a letter that is not handed over. */
+static void
+conclude(MaRoute *route, const MaLetter *letter, bool hands_over,
+		 MaResults *results)
+{
+	MaFinish *finish = ma_delivery_result(results, route, letter->message_id,
+										  letter->priority);
+
+	finish->address = letter->address;
+	finish->reason =
+		letter->refusal != NULL ? letter->refusal : letter->failure;
+	if (letter->refusal != NULL)
+		finish->state = MA_FINISH_REFUSED;
+	else if (letter->failure != NULL)
+		finish->state = letter->passing ? MA_FINISH_RETRY : MA_FINISH_FAILED;
+	else if (hands_over || letter->cancel != NULL)
+		finish->state = MA_FINISH_DEFERRED;
+	else
+		finish->state = MA_FINISH_SENT;
+	finish->due_at = ma_now();
+	if (finish->state == MA_FINISH_RETRY)
+		ma_delivery_try_later(route, finish, letter->attempt,
+							  letter->first_tried_at);
+	route->traffic.sent += finish->state == MA_FINISH_SENT;
+	route->traffic.failed += finish->state == MA_FINISH_FAILED;
+	route->traffic.tried_again += finish->state == MA_FINISH_RETRY;
 }
 
 /* Gives one letter to the transport, and remembers it. */

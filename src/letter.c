@@ -78,10 +78,15 @@ ma_letter_write(const MaChannel *channel, const MaClaim *claims, int *n)
 	MemoryContextSwitchTo(cxt);
 	for (int i = 0; i < *n; i++)
 	{
+		bool goes_on = i == 0 || letters[i - 1].cancel == NULL;
+
 		letters[i] = *drafts[i].letter;
 		drafts[i].letter = &letters[i];
-		judge(&drafts[i]);
-		if (letters[i].refusal == NULL)
+		if (goes_on)
+			judge(&drafts[i]);
+		else
+			letters[i].cancel = letters[i - 1].cancel;
+		if (goes_on && letters[i].refusal == NULL)
 			render(channel, &drafts[i]);
 	}
 	MemoryContextDelete(scratch);
@@ -255,7 +260,11 @@ may_pass(int sqlerrcode)
 	}
 }
 
-/* Renders one letter in a subtransaction; an error is its failure. */
+/*
+ * Renders one letter in a subtransaction; an error is its failure. So is a
+ * cancel, or who cannot be rendered in the time of a CALL would be in the way
+ * of all others at the next one.
+ */
 static void
 render(const MaChannel *channel, Draft *draft)
 {
@@ -292,7 +301,7 @@ render(const MaChannel *channel, Draft *draft)
 		MemoryContextSwitchTo(cxt);
 		CurrentResourceOwner = owner;
 		if (is_cancel(edata))
-			ReThrowError(edata);
+			draft->letter->cancel = edata;
 		draft->letter->passing = may_pass(edata->sqlerrcode);
 		draft->letter->failure =
 			edata->detail == NULL ?

@@ -31,6 +31,9 @@ typedef struct MaLetter
 	char		   *refusal; /* why the gate refuses it */
 	char		   *failure; /* why it could not be rendered */
 	bool			passing; /* which may pass by itself */
+	ErrorData	   *cancel;	 /* we were told to stop while it was rendered:
+							 * it has failed, those behind it are not
+							 * written, and this is to be raised again */
 	char		   *sender;	 /* envelope; smtp only */
 	StringInfoData	content; /* headers and body; smtp only */
 	MaLetterRequest request; /* http only */
