@@ -216,13 +216,32 @@ begin atomic
         then mautomate_internal.gate(p.contact_id, t.template_id) end
     ) g(refusal)
     union all
-    select 8, 'channel', x.channel_id is null,
-           case when x.channel_id is null then format('"%s" is open', t.channel)
-             else format('"%s" is paused since %s%s', t.channel, x.paused_at,
-                         coalesce(': ' || x.reason, '')) end,
-           format('select mautomate.resume_channel(%L);', t.channel)
+    select 8, 'channel', x.channel_id is null and not u.up,
+           case when x.channel_id is not null
+             then format('"%s" is paused since %s%s', t.channel, x.paused_at,
+                         coalesce(': ' || x.reason, ''))
+             when u.up
+             then format('"%s" has sent the %s messages of day %s of its warm-up, and waits for tomorrow',
+                         t.channel, u.used, u.day)
+             else format('"%s" is open', t.channel) end,
+           case when x.channel_id is not null
+             then format('select mautomate.resume_channel(%L);', t.channel)
+             else format('select * from mautomate.stat_channels where channel = %L;',
+                         t.channel) end
     from template t
     left join mautomate_internal.channel_pause x using (channel_id)
+    left join lateral (
+      select w.used, s.day,
+             w.used >= mautomate_internal.warm_up_limit(h.settings, s.day) as up
+      from mautomate_internal.warm_up w
+      join mautomate_internal.channel h on h.channel_id = w.channel_id
+      cross join lateral (
+        select mautomate_internal.today() - w.first_day + 1 as day) s
+      where w.channel_id = t.channel_id
+      and w.day = mautomate_internal.today()
+    ) q on true
+    cross join lateral (
+      select coalesce(q.up, false) as up, q.used, q.day) u
     where not exists (select from message m where m.waiting is null)
     union all
     select 9, 'armed', r.armed,

@@ -64,6 +64,7 @@ select count(mautomate.send('r_1', 'r_hello', idempotency_key => 'e' || i)) from
 call mautomate.deliver();
 select state, count(*) from mautomate.messages where idempotency_key like 'e%' group by state order by state;
 select warm_up_day, warm_up_used, warm_up_limit from mautomate.stat_channels;
+select "check", passed, detail from mautomate.explain_message('r_1', 'r_hello') where "check" = 'channel';
 update mautomate_internal.warm_up set first_day = first_day - 2, day = day - 1;
 call mautomate.deliver();
 select state, count(*) from mautomate.messages where idempotency_key like 'e%' group by state order by state;
