@@ -13,18 +13,30 @@
  * (contact_hold.c): who came first is waited for, and what was written goes
  * too; who comes later waits, and finds nobody of that name any more. An
  * INSERT into mautomate.event names a contact by number and holds nothing;
- * where the engine looks at its kind it fails as for any unknown number.
+ * where the engine looks at its kind it fails as for any unknown number. Of
+ * other kinds nothing is looked up, so that events nobody asks about cost
+ * nothing: the number is kept, and the sweep deletes what transactions brought
+ * that still saw the contact, once the last of them has ended.
  */
 #include "postgres.h"
 
+#include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
 
 #include "argument.h"
 #include "batch.h"
+#include "clock.h"
 #include "contact.h"
 #include "erase.h"
 #include "refresh.h"
@@ -34,11 +46,19 @@ PG_FUNCTION_INFO_V1(mautomate_erase_contact);
 
 static Datum	  lock_contacts(Datum ids, int *n);
 static void		  check_nothing_left(Datum ids);
+static Datum	  oldest_seen(void);
 static ErrorData *belongs_to(const char *external_id);
 
-/* Everything that is deleted, by contact; the contacts themselves first. */
+/*
+ * Everything that is deleted, by contact; the contacts themselves first. What
+ * others bring of them later is looked for.
+ */
 static MaStatement deletes[] = {
 	{"delete from mautomate.contact where contact_id = any ($1)",
+	 1,
+	 {INT8ARRAYOID}},
+	{"insert into mautomate_internal.erased (contact_id)"
+	 " select * from unnest($1)",
 	 1,
 	 {INT8ARRAYOID}},
 	{"delete from mautomate_internal.dedupe where contact_id = any ($1)",
@@ -259,4 +279,78 @@ check_nothing_left(Datum ids)
 			ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			 errmsg("could not serialize access due to concurrent update")));
+}
+
+/*
+ * Deletes the events of erased contacts that others brought meanwhile; returns
+ * how many numbers were done with, at most max.
+ *
+ * The first pass notes a transaction id that is later than the erasure's
+ * commit; those who may have seen the contact have all ended when no snapshot
+ * and no transaction is older than it.
+ */
+int
+ma_contact_erase_late(int max)
+{
+	static MaStatement look = {"select from mautomate_internal.erased", 0};
+	static MaStatement wait = {
+		"update mautomate_internal.erased set wait_for = pg_current_xact_id()"
+		" where ctid = any (array(select ctid from mautomate_internal.erased"
+		" where wait_for is null for update skip locked))",
+		0};
+	static MaStatement sweep = {
+		"with over as (delete from mautomate_internal.erased"
+		" where ctid = any (array(select ctid from mautomate_internal.erased"
+		" where wait_for < $1 limit $2 for update skip locked))"
+		" returning contact_id),"
+		" late as (delete from mautomate.event e using over"
+		" where e.contact_id = over.contact_id and not exists (select"
+		" from mautomate.contact c where c.contact_id = e.contact_id))"
+		" select from over",
+		2,
+		{XID8OID, INT8OID}};
+	MaSqlScope scope;
+	Datum	   values[2];
+	int		   done = 0;
+
+	ma_sql_begin(&scope);
+	if (ma_sql_exec(&look, NULL, NULL, 1) > 0)
+	{
+		values[0] = oldest_seen();
+		values[1] = Int64GetDatum(max);
+		done = (int) ma_sql_exec(&sweep, values, NULL, 0);
+		ma_sql_exec(&wait, NULL, NULL, 0);
+	}
+	ma_sql_end(&scope);
+	return done;
+}
+
+/* The oldest transaction that somebody may not see yet as ended. */
+static Datum
+oldest_seen(void)
+{
+	Oid event =
+		get_relname_relid("event", get_namespace_oid("mautomate", false));
+	Relation		  rel = table_open(event, AccessShareLock);
+	TransactionId	  xid = GetOldestNonRemovableTransactionId(rel);
+	FullTransactionId next = ReadNextFullTransactionId();
+	int32			  age = (int32) (XidFromFullTransactionId(next) - xid);
+
+	table_close(rel, AccessShareLock);
+	return FullTransactionIdGetDatum(
+		FullTransactionIdFromU64(U64FromFullTransactionId(next) - age));
+}
+
+/* When to look for them again: soon, where there are any; else never. */
+TimestampTz
+ma_contact_erase_due(void)
+{
+	static MaStatement look = {"select from mautomate_internal.erased", 0};
+	MaSqlScope		   scope;
+	bool			   any;
+
+	ma_sql_begin(&scope);
+	any = ma_sql_exec(&look, NULL, NULL, 1) > 0;
+	ma_sql_end(&scope);
+	return any ? ma_now() + USECS_PER_SEC : DT_NOEND;
 }

@@ -595,8 +595,8 @@ count_flips_at(const MaSignal *signal, const MaCell *cell, MaOperator op,
 	bool holds = ma_signal_test(op, (count > constant) - (count < constant));
 
 	/* on the way down it flips next to the constant, if ever */
-	for (int64 left = Min(count - 1, constant + 1);
-		 left >= Max(constant - 1, 0); left--)
+	for (int64 left = Min(count - 1, constant); left >= Max(constant - 1, 0);
+		 left--)
 		if (ma_signal_test(op, (left > constant) - (left < constant)) != holds)
 			return nth_expiry(signal, cell, now, (int) (count - left));
 	return DT_NOEND;

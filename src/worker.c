@@ -45,6 +45,7 @@
 #include "argument.h"
 #include "clock.h"
 #include "delivery.h"
+#include "erase.h"
 #include "guc.h"
 #include "inval.h"
 #include "journey.h"
@@ -92,10 +93,12 @@ typedef struct Pass
 	int (*run)(int max);
 } Pass;
 
+static int sweep(int max);
+
 static const Pass passes[] = {{"deferred", ma_refresh_deferred},
 							  {"timers", ma_refresh_timers},
 							  {"enrollments", ma_journey_pass},
-							  {"sweep", ma_refresh_sweep},
+							  {"sweep", sweep},
 							  {"journeys", ma_journey_pass}};
 
 static Switch read_switch(bool wait);
@@ -198,6 +201,15 @@ mautomate_run_pass(PG_FUNCTION_ARGS)
 		if (strcmp(passes[i].name, name) == 0)
 			PG_RETURN_INT64(passes[i].run(PG_GETARG_INT32(1)));
 	elog(ERROR, "unknown pass \"%s\"", name);
+}
+
+/* What is marked, and what was written for contacts that are gone. */
+static int
+sweep(int max)
+{
+	int done = ma_refresh_sweep(max);
+
+	return done + ma_contact_erase_late(Max(max - done, 0));
 }
 
 /*
@@ -547,7 +559,8 @@ find_sleep(long *sleep)
 		*sleep = watch.stale ?
 					 0 :
 					 limit_sleep(ma_clock_ms_until(
-						 Min(ma_refresh_next_due(), ma_journey_next_due())));
+						 Min(Min(ma_refresh_next_due(), ma_journey_next_due()),
+							 ma_contact_erase_due())));
 		end();
 		done = true;
 	}

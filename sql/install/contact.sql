@@ -120,8 +120,17 @@ create view mautomate.contacts as
 comment on view mautomate.contacts is
   'every person known, without those merged into another';
 
+create table mautomate_internal.erased (
+  contact_id bigint not null,
+  wait_for xid8
+);
+-- no key, and it may be published
+alter table mautomate_internal.erased replica identity full;
+comment on table mautomate_internal.erased is
+  'contacts that were erased while others may still write events for their numbers: the sweep deletes these when all transactions older than wait_for have ended';
+
 create function mautomate.erase_contact(who text)
   returns void language c volatile
   as 'MODULE_PATHNAME', 'mautomate_erase_contact';
 comment on function mautomate.erase_contact(text) is
-  'forgets a person for good: contact, ids merged into it, events, memberships, histories, enrolments and messages not sent; of messages sent only the numbers stay, without person, address and text. A suppressed address stays suppressed, being known by hash. What other transactions write for the person is waited for and erased too; later the same id is a new person. Errors: 42704 for an unknown person';
+  'forgets a person for good: contact, ids merged into it, events, memberships, histories, enrolments and messages not sent; of messages sent only the numbers stay, without person, address and text. A suppressed address stays suppressed, being known by hash. What other transactions write for the person is waited for, or looked for by the sweep, and erased too; later the same id is a new person. Errors: 42704 for an unknown person';

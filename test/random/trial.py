@@ -256,7 +256,7 @@ class Trial:
         getattr(self, session).run(f"set mautomate.refresh = {mode}")
 
     def take_run(self):
-        self.session.run("select count(*) from mautomate.run()")
+        self.session.run("select count(*) from mautomate.run(100000)")
         self.check(explain=True, verify=True)
 
     def take_sql(self, text):
@@ -365,7 +365,7 @@ class Trial:
             if behind == 0:
                 self.everybody = False
                 return
-            self.session.run("select count(*) from mautomate.run()")
+            self.session.run("select count(*) from mautomate.run(100000)")
         raise Wrong("run() does not come to an end")
 
     def again(self):
@@ -428,7 +428,7 @@ class Trial:
             if rows:
                 raise Wrong("before the timers ran\n"
                             + "\n".join(" ".join(row) for row in rows))
-        self.session.run("select count(*) from mautomate.run()")
+        self.session.run("select count(*) from mautomate.run(100000)")
         self.check(verify=run == "explain")
 
     # --- the whole
@@ -484,7 +484,7 @@ class Trial:
         """Nobody is behind, and all is right."""
         self.session.run("reset mautomate.refresh;"
                          "select count(*) from mautomate.run();"
-                         "select count(*) from mautomate.run()")
+                         "select count(*) from mautomate.run(100000)")
         self.everybody = True
         self.check(explain=True, verify=True)
         behind = self.session.run(

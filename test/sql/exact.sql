@@ -179,4 +179,65 @@ select changed_at, entered, string_agg(name, ', ' order by name) as lists
   group by 1, 2 order by 1, 2;
 select * from pg_temp.wrong;
 
+-- edges that once were nobody's: each of these kills a mutant of the engine
+select mautomate.set_clock('2040-01-01 00:00+00');
+select mautomate.identify('mia') > 0 as mia;
+select count(mautomate.create_list(name, predicate)) from (values
+  ('edge first', 'sum(''mu'', ''x'') >= 5'),
+  ('edge first min', 'min(''mu'', ''x'', within => ''10 days'') <= 9'),
+  ('edge max', 'max(''mu'', ''x'') >= 20'),
+  ('edge avg', 'avg(''mu'', ''x'', within => ''10 days'') = 2'),
+  ('edge elapsed', 'elapsed(last_at(''mu'')) >= ''1 day'''),
+  ('edge apart', 'sum(''mu apart'', ''x'', within => ''10 days'') > 5')) v (name, predicate);
+-- the first value of all
+select mautomate.track('mia', 'mu', '{"x": 7}') > 0 as tracked;
+select list from mautomate.list_members where external_id = 'mia' and list like 'edge%' order by 1;
+-- the greatest value is not the last one
+select mautomate.track('mia', 'mu', '{"x": 20}') > 0 as tracked;
+select mautomate.track('mia', 'mu', '{"x": 2}') > 0 as tracked;
+select list from mautomate.list_members where external_id = 'mia' and list like 'edge%' order by 1;
+-- in the very instant in which a time has elapsed it begins anew
+select mautomate.set_clock('2040-01-02 00:00+00');
+select count(*) > 0 as done from mautomate.run();
+select count(*) from mautomate.list_members where list = 'edge elapsed';
+select mautomate.track('mia', 'mu', '{"x": 2}') > 0 as tracked;
+select count(*) from mautomate.list_members where list = 'edge elapsed';
+-- two leave at once: between them nothing flips
+insert into mautomate.event (contact_id, kind, occurred_at, properties)
+  select contact_id, 'mu apart', v.at, jsonb_build_object('x', v.x) from mautomate.contact,
+  (values (timestamptz '2040-01-01 06:00+00', 10), ('2040-01-01 06:00+00', -10), ('2040-01-01 18:00+00', 7)) v (at, x)
+  where external_id = 'mia';
+select holds, until from mautomate.explain_list('edge apart', 'mia');
+-- the average is what it is when others have left
+select mautomate.set_clock(timestamptz '2040-01-11 00:00+00' - interval '1 microsecond');
+select count(*) > 0 as done from mautomate.run();
+select list from mautomate.list_members where external_id = 'mia' and list like 'edge%' order by 1;
+select mautomate.set_clock('2040-01-11 00:00+00');
+select count(*) > 0 as done from mautomate.run();
+select list from mautomate.list_members where external_id = 'mia' and list like 'edge%' order by 1;
+select * from pg_temp.wrong;
+-- lists that ask for nothing new, built while others write
+update mautomate.contact set stage = 'lead' where external_id = 'mia';
+select mautomate.create_list('edge stage', 'contact.stage = ''lead''', wait => false),
+  mautomate.create_list('edge count', 'count(''mu'', within => ''10 days'') >= 1 and contact.stage = ''lead''', wait => false);
+select count(*) > 0 as done from mautomate.run();
+select count(*) > 0 as done from mautomate.run();
+select count(*) > 0 as done from mautomate.run();
+select name, state from mautomate.lists where name in ('edge stage', 'edge count') order by 1;
+select list from mautomate.list_members where external_id = 'mia' and list like 'edge%' order by 1;
+-- a tier is kept by who has just what keeps it
+select mautomate.create_score('edge');
+select mautomate.create_score_rule('edge', 'day', 1, condition => 'count(''mu tier'', within => ''1 day'') >= 1'),
+  mautomate.create_score_rule('edge', 'days', 1, condition => 'count(''mu tier'', within => ''2 days'') >= 1');
+select mautomate.create_score_tier('edge', 'warm', 2, leave_below => 1);
+select mautomate.track('mia', 'mu tier') > 0 as tracked;
+select value, tier from mautomate.scores where score = 'edge' and external_id = 'mia';
+select mautomate.set_clock('2040-01-12 00:00+00');
+select count(*) > 0 as done from mautomate.run();
+select value, tier from mautomate.scores where score = 'edge' and external_id = 'mia';
+select mautomate.set_clock('2040-01-13 00:00+00');
+select count(*) > 0 as done from mautomate.run();
+select coalesce(max(tier), 'none') as tier from mautomate.scores where score = 'edge' and external_id = 'mia';
+select * from pg_temp.wrong;
+
 drop extension mautomate cascade;

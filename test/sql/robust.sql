@@ -109,13 +109,15 @@ begin
 end $$;
 create trigger aaa after insert on mautomate.event for each statement execute function pg_temp.before();
 select mautomate.create_list('press', 'ever(''press'')');
+select mautomate.create_list('exactly', format('count(''buy'') = %s', 1 + count(*))) as exactly
+  from mautomate.event where contact_id = 1 and kind = 'buy';
 update mautomate_internal.contact_state set state = '';
 insert into mautomate.event (contact_id, kind) values (1, 'buy');
 drop trigger aaa on mautomate.event;
 select * from pg_temp.members;
 select * from mautomate.verify();
 delete from mautomate.event where contact_id = 1;
-select mautomate.drop_list(name) from unnest(array['three', 'press']) name;
+select mautomate.drop_list(name) from unnest(array['three', 'press', 'exactly']) name;
 
 -- triggers of others, before and after ours, that write events themselves
 create function pg_temp.echo() returns trigger language plpgsql as $$

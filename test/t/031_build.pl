@@ -75,6 +75,20 @@ crash($pid);
 is(progress('often'), ($done + 1) . " of $contacts",
 	'what was not committed is not done');
 
+# the same, and the postmaster is killed
+$runner = $node->background_psql('postgres', on_error_stop => 0);
+$runner->query('begin; select * from mautomate.run(1000)');
+my $postmaster = value(q[select split_part(pg_read_file('postmaster.pid'), E'\n', 1)]);
+$node->kill9;
+1 while kill(0, $postmaster);
+eval { $runner->quit };
+for (1 .. 60)    # until its children are gone too
+{
+	last if $node->start(fail_ok => 1);
+}
+is(progress('often'), ($done + 1) . " of $contacts",
+	'nor after the postmaster was killed');
+
 # the workers finish it
 my $db = 'postgres';
 my $holder = $node->background_psql($db);
