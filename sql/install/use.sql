@@ -68,10 +68,17 @@ create view mautomate_internal.name_user as
   union
   select 'attribute', a.attribute, format('template "%s"', t.name)
   from mautomate_internal.attribute a, mautomate_internal.template t
-  join mautomate_internal.template_variant v using (template_id, version)
+  join mautomate_internal.template_variant v using (template_id, version),
+  regexp_replace(a.attribute, '([^[:alnum:]_])', '\\\1', 'g') as pattern
   where not t.dropped
-    and concat_ws(' ', v.subject, v.html, v.body, v.payload) ~ ('contact\.(attributes\.)?'
-      || regexp_replace(a.attribute, '([^[:alnum:]_])', '\\\1', 'g') || '\M');
+    and concat_ws(' ', v.subject, v.html, v.body, v.payload #>> '{}', v.attachments #>> '{}')
+      ~ ('contact\s*(\.\s*' || pattern || '(?![[:alnum:]_-])|\[\s*(''|\\?")' || pattern || '(''|\\?")\s*\])')
+  union
+  select 'attribute', a.attribute, format('source "%s"', s.source)
+  from mautomate_internal.attribute a, mautomate_internal.source s,
+  regexp_replace(replace(a.attribute, '"', '""'), '([^[:alnum:]_])', '\\\1', 'g') as pattern
+  where s.kind is null
+    and s.fields ~ ('(^|[[:space:],.")])' || pattern || '"?\s*(,|$)');
 comment on view mautomate_internal.name_user is
   'who names which list, score, kind of event (object "event") or declared attribute: lists, scores, sources, workflows and templates; list and score by the events that tell of them, too';
 

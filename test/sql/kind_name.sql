@@ -161,6 +161,8 @@ select mautomate.create_list('kn l5', $$ever('kn_later') or contact.kn_later = 1
 select mautomate.rename_attribute('kn_s2', 'kn_later');
 select mautomate.rename_event('kn_purchase', 'kn_later');
 select mautomate.drop_attribute('kn_s2');
+select mautomate.drop_attribute('kn "odd"');
+select mautomate.drop_attribute('kn_other');
 select * from mautomate.verify();
 
 select mautomate.pause_workflow('kn flow');
