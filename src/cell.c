@@ -10,7 +10,7 @@
  * calendar turns the order round, an older one is kept beside them;
  * where a window has to be kept whole (keep_times, keep_pairs), what
  * left the longest window by `now` is dropped: a clock that is set back makes
- * all states be rebuilt.
+ * all states be rebuilt. Of many events in it sums are kept: signal_span.c.
  */
 #include "postgres.h"
 
@@ -20,6 +20,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "signal_seen.h"
+#include "signal_span.h"
 
 static Numeric add(Numeric a, Numeric b);
 static int	   compare(Numeric a, Numeric b);
@@ -162,8 +163,8 @@ append_time(MaCell *cell, TimestampTz t)
 }
 
 /* Appends a pair to those of a whole window. */
-void
-ma_cell_append(MaCell *cell, TimestampTz t, Numeric value)
+static void
+append_pair(MaCell *cell, TimestampTz t, Numeric value)
 {
 	int n = cell->npairs;
 
@@ -183,6 +184,25 @@ ma_cell_append(MaCell *cell, TimestampTz t, Numeric value)
 	cell->pairs[n].at = t;
 	cell->pairs[n].value = value;
 	cell->npairs++;
+}
+
+/* Appends an entry to those of a whole window. */
+void
+ma_cell_append(MaCell *cell, TimestampTz t, Numeric value)
+{
+	if (value != NULL)
+		append_pair(cell, t, value);
+	else
+		append_time(cell, t);
+}
+
+/* How many events a cell has anything of. */
+int64
+ma_cell_kept(const MaCell *cell)
+{
+	int64 entries = cell->pairs ? cell->npairs : cell->ntimes;
+
+	return cell->spans == NULL ? entries : entries + ma_span_count(cell);
 }
 
 /* Entries of both kinds begin with their time. */
@@ -266,11 +286,12 @@ ma_cell_fold(const MaCellDef *def, MaCell *cell, TimestampTz occurred_at,
 			cell->min = value;
 		if (cell->max == NULL || compare(value, cell->max) > 0)
 			cell->max = value;
-		if (def->keep_pairs)
+	}
+	if (def->keep_pairs || def->keep_times)
+	{
+		if (cell->spans == NULL || !ma_span_fold(cell, occurred_at, value))
 			ma_cell_append(cell, occurred_at, value);
 	}
-	else if (def->keep_times)
-		append_time(cell, occurred_at);
 	else if (def->newest > 0)
 		insert_time(def, cell, occurred_at);
 	if (cell->count == 0 || occurred_at < cell->first)
@@ -301,11 +322,12 @@ ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now)
 	}
 	else if (def->keep_times)
 	{
-		while (gone < cell->ntimes && cell->times[gone] <= floor &&
-			   superfluous(def, cell, cell->times[gone], gone + 1))
+		while (gone < cell->ntimes && cell->times[gone] <= floor)
 			gone++;
 		drop_oldest(cell, gone);
 	}
+	ma_span_prune(cell, floor);
+	ma_span_compact(def, cell, now);
 }
 
 static Numeric

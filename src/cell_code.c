@@ -12,6 +12,7 @@
 
 #include "compat.h"
 #include "signal_seen.h"
+#include "signal_span.h"
 
 /* What an encoded cell holds besides its counter. */
 #define LAYOUT_FIRST	0x01 /* the first timestamp */
@@ -21,6 +22,7 @@
 #define LAYOUT_PAIRS	0x10 /* pairs of a whole window, its length */
 #define LAYOUT_CALENDAR 0x20 /* kept for the windows of this hash */
 #define LAYOUT_SEEN		0x40 /* values themselves: signal_seen.c */
+#define LAYOUT_SPANS	0x80 /* events in sum: signal_span.c */
 
 /* Bytes that a number takes, at most. */
 #define VARINT_MAX 10
@@ -225,6 +227,47 @@ insert_length(StringInfo out, int start)
 	memcpy(out->data + start, bytes, n);
 }
 
+/* Spans: of each the times, the distance from the one before, the sums. */
+static void
+put_spans(StringInfo out, const MaCell *cell)
+{
+	TimestampTz last = 0;
+
+	ma_varint_put(out, cell->spans->n);
+	for (int i = 0; i < cell->spans->n; i++)
+	{
+		const MaSpan *span = &cell->spans->spans[i];
+
+		put_signed(out, span->first - last);
+		ma_varint_put(out, span->last - span->first);
+		ma_varint_put(out, span->count);
+		put_numeric(out, span->sum);
+		put_numeric(out, span->min);
+		put_numeric(out, span->max);
+		last = span->last;
+	}
+}
+
+static void
+get_spans(MaCell *cell, const char **in, const char *end)
+{
+	TimestampTz last = 0;
+	uint64		n = ma_varint_get(in, end);
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		MaSpan span;
+
+		span.first = last + get_signed(in, end);
+		span.last = last = span.first + (TimestampTz) ma_varint_get(in, end);
+		span.count = (int64) ma_varint_get(in, end);
+		span.sum = get_numeric(in, end);
+		span.min = get_numeric(in, end);
+		span.max = get_numeric(in, end);
+		ma_span_add(cell, &span);
+	}
+}
+
 /* Appends a known cell, without its id. */
 void
 ma_cell_encode(const MaCellDef *def, const MaCell *cell, StringInfo out)
@@ -241,6 +284,8 @@ ma_cell_encode(const MaCellDef *def, const MaCell *cell, StringInfo out)
 	else if (def->newest > 0 || def->keep_times)
 		layout |= LAYOUT_TIMES | (def->keep_times ? LAYOUT_WINDOW : 0) |
 				  (def->nwindows > 0 ? LAYOUT_CALENDAR : 0);
+	if (cell->spans != NULL && cell->spans->n > 0 && def->nedges > 0)
+		layout |= LAYOUT_SPANS;
 
 	ma_varint_put(out, layout);
 	ma_varint_put(out, cell->count);
@@ -272,6 +317,8 @@ ma_cell_encode(const MaCellDef *def, const MaCell *cell, StringInfo out)
 			put_numeric(out, cell->pairs[i].value);
 		}
 	}
+	if (layout & LAYOUT_SPANS)
+		put_spans(out, cell);
 	if (layout & LAYOUT_SEEN)
 		ma_seen_put(def, cell, out);
 	insert_length(out, start);
@@ -314,7 +361,7 @@ suffices(const MaCellDef *def, const MaCell *cell, const Kept *kept)
 	if (def->property[0] != '\0')
 		return (kept->layout & LAYOUT_VALUES) &&
 			   (!def->keep_pairs || kept->longest >= def->longest);
-	if (cell->ntimes == cell->count)
+	if (ma_cell_kept(cell) == cell->count)
 		return true;
 	if (kept->newest < def->newest ||
 		(def->keep_times && kept->longest < def->longest))
@@ -375,6 +422,8 @@ ma_cell_decode(const MaCellDef *def, MaCell *cell, const char **in,
 		kept.longest = (int64) ma_varint_get(&body, end);
 		get_pairs(cell, &body, end);
 	}
+	if (layout & LAYOUT_SPANS)
+		get_spans(cell, &body, end);
 	cell->known = suffices(def, cell, &kept);
 }
 

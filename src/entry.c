@@ -370,7 +370,7 @@ consider(MaEntryBatch *batch, const EntryRule *rule, MaContact *contact,
 		return;
 	input.contact = contact;
 	input.event = unconstify(MaEvent *, event);
-	input.now = batch->now;
+	input.now = contact->as_of;
 	holds = rule->when == NULL || ma_expr_holds(rule->when, &input);
 	candidate = add_candidate(batch, workflow, event->contact_id);
 	candidate->event_id = event->event_id;
@@ -594,7 +594,7 @@ ma_entry_enroll(MaEntryBatch *batch, int workflow_id, MaContact *contact,
 	candidate->entry = context;
 	candidate->context = context;
 	input.contact = contact;
-	input.now = batch->now;
+	input.now = contact->as_of;
 	if (workflow->dropping)
 		candidate->refused = "paused";
 	else

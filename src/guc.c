@@ -26,6 +26,7 @@ int	  ma_guc_complaints;
 char *ma_guc_stop_words;
 char *ma_guc_start_words;
 int	  ma_guc_data_timeout;
+int	  ma_guc_window_entries;
 char *ma_guc_token_key_file;
 
 static const struct config_enum_entry identity_options[] = {
@@ -166,6 +167,14 @@ ma_guc_init(void)
 							"data to a template.",
 							NULL, &ma_guc_data_timeout, 5000, 1, INT_MAX,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("mautomate.window_entries",
+							"Sets from how many events in a window on a "
+							"state keeps sums instead of each event.",
+							"For tests: a low value makes short histories "
+							"behave like long ones.",
+							&ma_guc_window_entries, 128, 2, 100000, PGC_SUSET,
+							GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL,
+							NULL);
 	define_inbound();
 	MarkGUCPrefixReserved("mautomate");
 }

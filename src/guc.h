@@ -18,6 +18,7 @@ extern int	 ma_guc_complaints;		   /* mautomate.complaints */
 extern char *ma_guc_stop_words;		   /* mautomate.stop_words */
 extern char *ma_guc_start_words;	   /* mautomate.start_words */
 extern char *ma_guc_token_key_file;	   /* mautomate.token_key_file */
+extern int	 ma_guc_window_entries;	   /* mautomate.window_entries */
 extern int	 ma_guc_data_timeout;	   /* mautomate.data_timeout, in ms */
 
 /* What identify does when a second contact would get a known address. */

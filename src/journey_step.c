@@ -101,7 +101,7 @@ traveller_input(MaJourney *journey, MaTraveller *t, MaExpr *expr)
 	input.contact = t->visited->contact;
 	input.entry = t->entry;
 	input.context = t->context;
-	input.now = journey->now;
+	input.now = Max(journey->now, input.contact->as_of);
 	for (int i = 0; i < nslots && input.steps == NULL; i++)
 		if (slots[i].kind == MA_SLOT_STEPS)
 			input.steps = ma_journey_steps(journey, t);

@@ -33,7 +33,7 @@
 #include "vocabulary.h"
 
 /* The most timestamps a comparison of a count may ask for. */
-#define COUNT_MAX 10000
+#define COUNT_MAX 500
 
 /* A call we know: what it answers and what it takes. */
 typedef struct Call
@@ -280,6 +280,15 @@ named_argument(MaSignal *signal, NamedArgExpr *arg, Period *period,
 	return true;
 }
 
+/* Does a signal need all that is in its window? */
+static bool
+is_whole(const MaSignal *signal)
+{
+	return signal->windowed && (signal->function == MA_FIRST_AT ||
+								(signal->function == MA_COUNT &&
+								 signal->capacity == MA_UNBOUNDED));
+}
+
 /* What the cell of a signal keeps; the ends of a window are of a zone. */
 static void
 set_form(MaCompile *compile, MaSignal *signal)
@@ -294,6 +303,8 @@ set_form(MaCompile *compile, MaSignal *signal)
 							ma_raw_interval_text(&signal->within),
 							ma_guc_timezone) :
 				   "distinct";
+	else if (is_whole(signal))
+		form = "window";
 	signal->form = MemoryContextStrdup(compile->cxt, form);
 }
 
@@ -519,6 +530,7 @@ number_comparison(MaCompile *compile, Node *side, MaOperator op, Node *other)
 	{
 		slot->constant = DirectFunctionCall1(int8in, CStringGetDatum(number));
 		slot->signal->capacity = count_capacity(DatumGetInt64(slot->constant));
+		set_form(compile, slot->signal);
 	}
 	else
 		slot->constant = DirectFunctionCall3(

@@ -269,8 +269,9 @@ work_through(MaRun *run, MaContactSet *set)
 		ma_replay_fetch(run, set);
 	prepare(set, run->works);
 	ma_adopt_blank(set);
-	ma_fold_from_log(run, set);
 	run->now = ma_now();
+	ma_open_spans(run, set);
+	ma_fold_from_log(run, set);
 	for (int i = 0; i < set->n; i++)
 	{
 		MaContact *contact = set->contacts[i];
@@ -468,6 +469,7 @@ ma_refresh_peek(int64 contact_id)
 	run->definitions = ma_definitions();
 	run->cxt = CurrentMemoryContext;
 	run->silent = true;
+	run->whole = true;
 	run->nworks = 1;
 	/* the state and what is not in it, as of one snapshot */
 	PushActiveSnapshot(IsolationUsesXactSnapshot() ? GetTransactionSnapshot() :

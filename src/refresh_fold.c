@@ -195,7 +195,7 @@ static bool
 may_reach(const MaSwitchboard *board, const MaCell *cell, int n)
 {
 	const MaSignal *signal = board->signal;
-	int64			most = (signal->windowed ? cell->ntimes : cell->count) + n;
+	int64 most = (signal->windowed ? ma_cell_kept(cell) : cell->count) + n;
 
 	return signal->function != MA_COUNT || board->nswitches == 0 ||
 		   most >= DatumGetInt64(board->switches[0].constant);
@@ -498,6 +498,35 @@ fold_row(MaContactSet *set, HTAB *noted, HeapTuple row, TupleDesc desc)
 			fold_event(contact, &set->definitions->cells[cell],
 					   &contact->cells[cell], &event, found);
 	}
+}
+
+/*
+ * Makes an event of the log an entry of a cell that knows it only as part of
+ * a sum; false if it does not count there, or is about to be folded as news.
+ */
+bool
+ma_fold_again(MaContact *contact, int cell, MaEvent *event)
+{
+	MaDefinitions	*definitions = contact->set->definitions;
+	const MaCellUse *use = &definitions->cells[cell];
+	MaKindDef		*kind = ma_definition_kind(definitions, use->def.kind);
+	Found			*found = palloc0((kind->nproperties + 1) * sizeof(Found));
+	Numeric			 value = NULL;
+	MemoryContext	 old;
+	int				 i = 0;
+
+	while (kind->cells[i] != cell)
+		i++;
+	if (is_coming(contact, event->event_id) ||
+		!counts(definitions->cells, kind, i, event, found))
+		return false;
+	old = MemoryContextSwitchTo(contact->set->cxt);
+	if (use->value_of >= 0)
+		value =
+			DatumGetNumeric(datumCopy(found[use->value_of].value, false, -1));
+	ma_cell_append(&contact->cells[cell], event->occurred_at, value);
+	MemoryContextSwitchTo(old);
+	return true;
 }
 
 /* Brings the cells that were read anew in order. */

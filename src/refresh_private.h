@@ -79,6 +79,7 @@ typedef struct MaRun
 	TimestampTz		  now;	   /* read when all of them were locked */
 	bool			  silent;  /* the rule of silence holds */
 	bool			  patient; /* errors do not make us give up */
+	bool			  whole;   /* each event in a window is to be known */
 	MaEntryBatch	 *entries; /* NULL if silent */
 	int				  nchanges;
 	int				  maxchanges;
@@ -145,7 +146,11 @@ extern void ma_follow_time(MaRun *run, MaContact *contact, TimestampTz now);
 extern void ma_adopt_blank(MaContactSet *set);
 extern bool ma_adopt_missing(MaContactSet *set, MaWork *works, int n);
 
+/* refresh_open.c */
+extern void ma_open_spans(MaRun *run, MaContactSet *set);
+
 /* refresh_fold.c */
+extern bool ma_fold_again(MaContact *contact, int cell, MaEvent *event);
 extern void ma_fold_events(MaRun *run, MaContact *contact, MaEvent *events,
 						   int n);
 extern void ma_fold_from_log(MaRun *run, MaContactSet *set);

@@ -25,10 +25,7 @@
 
 #include "clock.h"
 #include "signal_seen.h"
-#include "signal.h"
-
-/* How far apart two times may be whose order months and zones reverse. */
-#define MONTH_DISORDER (5 * USECS_PER_DAY)
+#include "signal_span.h"
 
 /* How far changes of a zone's offset may lead a sum of days off. */
 #define DAY_SLOP (26 * USECS_PER_HOUR)
@@ -76,11 +73,26 @@ ma_signal_set_window(MaSignal *signal, const Interval *within)
 static int64
 disorder(const Interval *within)
 {
-	if (within->month != 0)
-		return MONTH_DISORDER;
-	if (within->day != 0 && !ma_timezone_is_fixed())
-		return DAY_SLOP;
-	return 0;
+	MaWindow window;
+
+	ma_window_set(&window, within);
+	return window.disorder;
+}
+
+/* Notes a window that is kept whole. */
+static void
+require_edge(MaCellDef *def, const MaSignal *signal)
+{
+	for (int i = 0; i < def->nedges; i++)
+		if (memcmp(&def->edges[i].within, &signal->within, sizeof(Interval)) ==
+			0)
+			return;
+	def->edges =
+		def->nedges == 0 ?
+			palloc(sizeof(MaWindow)) :
+			repalloc(def->edges, (def->nedges + 1) * sizeof(MaWindow));
+	ma_window_set(&def->edges[def->nedges++], &signal->within);
+	def->longest = Max(def->longest, signal->within_max);
 }
 
 /* Notes a window for which the newest times are not the last to leave. */
@@ -162,9 +174,8 @@ ma_signal_require(MaCellDef *def, const MaSignal *signal)
 		require_window(def, &signal->within);
 	if (whole)
 		def->keep_times = true;
-	if (whole || def->keep_pairs)
-		def->longest =
-			Max(def->longest, signal->windowed ? signal->within_max : 0);
+	if (signal->windowed && (whole || def->keep_pairs))
+		require_edge(def, signal);
 }
 
 /* Does a comparison (-1, 0, 1) satisfy the operator? */
@@ -254,15 +265,45 @@ window_start(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 	return low;
 }
 
+/* The next span from the ith on that is in the window; NULL: none. */
+static const MaSpan *
+next_span(const MaSignal *signal, const MaCell *cell, TimestampTz now, int *i)
+{
+	while (cell->spans != NULL && *i < cell->spans->n)
+	{
+		const MaSpan *span = &cell->spans->spans[(*i)++];
+
+		if (in_window(signal, span->first, now))
+			return span;
+	}
+	return NULL;
+}
+
+/* When something of a span leaves the window first; infinity: nothing. */
+static TimestampTz
+spans_leave(const MaSignal *signal, const MaCell *cell, TimestampTz now)
+{
+	MaWindow window;
+
+	if (cell->spans == NULL)
+		return DT_NOEND;
+	ma_window_set(&window, &signal->within);
+	return ma_span_leaves(cell, &window, now);
+}
+
 /* How many entries are in the window. */
-static int
+static int64
 window_count(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 {
-	bool ordered = disorder(&signal->within) == 0;
-	int	 n = entry_count(cell);
-	int	 inside = 0;
-	int	 i;
+	bool  ordered = disorder(&signal->within) == 0;
+	int	  n = entry_count(cell);
+	int64 inside = 0;
+	int	  passed = 0;
+	int	  i;
 
+	for (const MaSpan *span;
+		 (span = next_span(signal, cell, now, &passed)) != NULL;)
+		inside += span->count;
 	for (i = window_start(signal, cell, now); i < n && !ordered; i++)
 	{
 		TimestampTz t = entry_time(cell, i);
@@ -337,8 +378,8 @@ nth_of(const MaSignal *signal, const MaCell *cell, TimestampTz now, int i,
  * for those close to each other.
  */
 static TimestampTz
-nth_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
-		   int nth)
+nth_entry_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
+				 int nth)
 {
 	int64		apart = disorder(&signal->within);
 	int			n = entry_count(cell);
@@ -385,21 +426,40 @@ nth_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 	return nth_of(signal, cell, now, i, end, nth);
 }
 
+/* The same of all events; too early if it is in a span. */
+static TimestampTz
+nth_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
+		   int nth)
+{
+	TimestampTz limit = spans_leave(signal, cell, now);
+	TimestampTz at = nth_entry_expiry(signal, cell, now, nth);
+
+	return Min(at, limit);
+}
+
 /* The earliest time in the window; false if there is none. */
 static bool
 window_first(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 			 TimestampTz *first, TimestampTz *until)
 {
-	int n = entry_count(cell);
+	int			  n = entry_count(cell);
+	int			  passed = 0;
+	const MaSpan *span = next_span(signal, cell, now, &passed);
 
 	for (int i = window_start(signal, cell, now); i < n; i++)
 	{
 		*first = entry_time(cell, i);
+		if (span != NULL && span->first < *first)
+			break;
 		*until = expiry(signal, *first);
 		if (*until > now)
 			return true;
 	}
-	return false;
+	if (span == NULL)
+		return false;
+	*first = span->first;
+	*until = expiry(signal, *first);
+	return true;
 }
 
 /* The latest time in the window; false if there is none. */
@@ -507,13 +567,33 @@ set_total(MaSignalFunction function, Numeric total, int64 n, MaAnswer *answer)
 	answer->value = NumericGetDatum(total);
 }
 
+/* The aggregate over the spans in the window; returns of how many values. */
+static int64
+span_total(const MaSignal *signal, const MaCell *cell, TimestampTz now,
+		   Numeric *total)
+{
+	int64 n = 0;
+	int	  passed = 0;
+
+	for (const MaSpan *span;
+		 (span = next_span(signal, cell, now, &passed)) != NULL;)
+	{
+		*total = accumulate(signal->function, *total,
+							signal->function == MA_MIN ? span->min :
+							signal->function == MA_MAX ? span->max :
+														 span->sum);
+		n += span->count;
+	}
+	return n;
+}
+
 /* Answers sum, avg, min and max. */
 static void
 answer_value(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 			 MaAnswer *answer)
 {
 	Numeric total = NULL;
-	int64	n = 0;
+	int64	n;
 
 	if (!signal->windowed)
 	{
@@ -523,6 +603,7 @@ answer_value(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 		set_total(signal->function, total, cell->count, answer);
 		return;
 	}
+	n = span_total(signal, cell, now, &total);
 	for (int i = window_start(signal, cell, now); i < cell->npairs; i++)
 	{
 		if (!in_window(signal, cell->pairs[i].at, now))
@@ -602,14 +683,19 @@ count_flips_at(const MaSignal *signal, const MaCell *cell, MaOperator op,
 	return DT_NOEND;
 }
 
-/* Until when does an aggregate over a window compare as it does? */
+/*
+ * Until when does an aggregate over a window compare as it does? Too early if
+ * it changes by what is in a span.
+ */
 static TimestampTz
 value_flips_at(const MaSignal *signal, const MaCell *cell, MaOperator op,
 			   Datum constant, TimestampTz now, const MaAnswer *current)
 {
-	Expiry	*expiries;
-	int		 n = sorted_expiries(signal, cell, now, &expiries);
-	Numeric *rest = palloc0((n + 1) * sizeof(Numeric));
+	TimestampTz limit = spans_leave(signal, cell, now);
+	Expiry	   *expiries;
+	int			n = sorted_expiries(signal, cell, now, &expiries);
+	Numeric	   *rest = palloc0((n + 1) * sizeof(Numeric));
+	int64		summed = span_total(signal, cell, now, &rest[n]);
 
 	/* rest[i]: the total of those that leave as the ith or later */
 	for (int i = n - 1; i > 0; i--)
@@ -619,16 +705,18 @@ value_flips_at(const MaSignal *signal, const MaCell *cell, MaOperator op,
 	{
 		MaAnswer later;
 
+		if (expiries[gone - 1].at >= limit)
+			break;
 		if (gone < n && expiries[gone].at == expiries[gone - 1].at)
 			continue;
-		set_total(signal->function, rest[gone], n - gone, &later);
+		set_total(signal->function, rest[gone], summed + n - gone, &later);
 		if (later.isnull ||
 			ma_signal_test(op,
 						   ma_signal_order(signal, later.value, constant)) !=
 				DatumGetBool(current->value))
 			return expiries[gone - 1].at;
 	}
-	return DT_NOEND;
+	return limit;
 }
 
 /*
@@ -642,7 +730,7 @@ ma_signal_compare(const MaSignal *signal, const MaCell *cell, MaOperator op,
 	MaAnswer value;
 
 	if (signal->function == MA_COUNT && signal->windowed &&
-		entry_count(cell) < DatumGetInt64(constant))
+		ma_cell_kept(cell) < DatumGetInt64(constant))
 	{
 		/* too few for that, and time only takes some away */
 		answer->isnull = false;

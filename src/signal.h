@@ -14,6 +14,8 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
+#include "window.h"
+
 /* One event on its way through the engine. */
 typedef struct MaEvent
 {
@@ -78,7 +80,9 @@ typedef struct MaCellDef
 	int64		longest;	/* upper bound of it, in microseconds */
 	int			nwindows;	/* windows whose ends may come out of order */
 	Interval   *windows;
-	int64		disorder;	  /* how far apart, at most, such times are */
+	int64		disorder; /* how far apart, at most, such times are */
+	int			nedges;	  /* windows that are kept whole */
+	MaWindow   *edges;
 	uint32		windows_hash; /* stored with the state */
 	const char *form;		  /* what it keeps, as stored; "" for totals */
 	MaKeeps		keeps;		  /* the same; the others use newest, and */
@@ -112,6 +116,25 @@ typedef struct MaPair
 	Numeric		value;
 } MaPair;
 
+/* All that happened from one time to another, in sum; see signal_span.c. */
+typedef struct MaSpan
+{
+	TimestampTz first; /* the time of the oldest, */
+	TimestampTz last;  /* and of the newest */
+	int64		count;
+	Numeric		sum; /* of the values; NULL if none are kept */
+	Numeric		min;
+	Numeric		max;
+} MaSpan;
+
+/* Some of them, by time. */
+typedef struct MaSpans
+{
+	int		n;
+	int		max; /* allocated */
+	MaSpan *spans;
+} MaSpans;
+
 /* The folded state of one contact for one cell. */
 typedef struct MaCell
 {
@@ -130,6 +153,7 @@ typedef struct MaCell
 	MaPair		*pairs;	   /* oldest first */
 	MaSeen		*seen;	   /* NULL: no values seen */
 	int			 nsorted;  /* of a whole window: those in order already */
+	MaSpans		*spans;	   /* and what is kept as sums; NULL: nothing */
 } MaCell;
 
 /* One question. */
@@ -178,7 +202,8 @@ extern void ma_cell_set_count(const MaCellDef *def, MaCell *cell, int64 count);
 extern void ma_cell_fold(const MaCellDef *def, MaCell *cell,
 						 TimestampTz occurred_at, Numeric value);
 extern void ma_cell_append(MaCell *cell, TimestampTz t, Numeric value);
-extern void ma_cell_settle(const MaCellDef *def, MaCell *cell);
+extern int64 ma_cell_kept(const MaCell *cell);
+extern void	 ma_cell_settle(const MaCellDef *def, MaCell *cell);
 extern void ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now);
 extern void ma_cell_encode(const MaCellDef *def, const MaCell *cell,
 						   StringInfo out);

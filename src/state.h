@@ -47,6 +47,7 @@ typedef struct MaContact
 	int64		  generation;	 /* of the consumers it was evaluated under */
 	bool		  blank;		 /* the state says nothing, not even lists */
 	bool		  lacking;		 /* some cell is not known */
+	bool		  summed;		 /* some cell has spans */
 	bool		  reset;   /* the clock was set back since it was folded */
 	bool		  quiet;   /* what is found before the work is not news */
 	bool		  changed; /* has to be stored */

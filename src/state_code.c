@@ -207,7 +207,10 @@ decode_cells(MaContact *contact, const char *in, const char *end)
 				ma_cell_set_count(&use->def, &contact->cells[cell], count);
 		}
 		else if (use != NULL)
+		{
 			ma_cell_decode(&use->def, &contact->cells[cell], &in, end);
+			contact->summed |= contact->cells[cell].spans != NULL;
+		}
 		else
 			ma_cell_skip(&in, end);
 		known += use != NULL && contact->cells[cell].known;

@@ -32,8 +32,9 @@ def number(alias, name):
 class Maker:
     """Makes the definitions of one trial."""
 
-    def __init__(self, random):
+    def __init__(self, random, dense=False):
         self.random = random
+        self.dense = dense      # windows with many events
         self.windows = random.sample(WINDOWS, 2)
         self.windows.append(random.choice(CALENDAR))
         self.spans = set(self.windows)
@@ -296,6 +297,24 @@ class Maker:
                  f" and to_char({day}, 'MMDD') = '0228'"
                  f" and to_char({day} + 1, 'DD') = '01'))"))
 
+    def whole_condition(self):
+        """What needs all of a window, though nothing of it is constant."""
+        a, v = self.call("count", windowed=True), self.value()
+        n = self.attribute("n").sql
+        least = self.random.randrange(0, 25)
+        return self.pick(
+            lambda: self.compare(a, self.attribute("n")),
+            lambda: Pair(f"{a.text} - {least} > contact.n",
+                         f"({a.sql} - {least} > {n})"),
+            lambda: Pair(f"{a.text} % 2 = 1", f"({a.sql} % 2 = 1)"),
+            lambda: self.compare(v, self.attribute("n")),
+            lambda: self.compare(v, self.constant(10 * least)),
+            lambda: Pair(f"{v.text} - {10 * least} < contact.n",
+                         f"({v.sql} - {10 * least} < {n})"),
+            lambda: self.compare(self.call("first_at", windowed=True),
+                                 self.attribute("t")),
+        )()
+
     def member(self):
         name = self.random.choice([*self.lists, *self.static])
         return Pair(f"in_list('{name}')", self.member_sql(name))
@@ -339,6 +358,8 @@ class Maker:
             [self.member] + [self.raising] * self.raisers
         if self.score:
             choices.append(self.scored)
+        if self.dense:
+            choices += [self.whole_condition] * 8
         return self.random.choice(choices)()
 
     # --- definitions

@@ -23,8 +23,9 @@ def stamp(moment):
 class Story:
     """Makes the steps of one trial."""
 
-    def __init__(self, random, windows):
+    def __init__(self, random, windows, dense=False):
         self.random = random
+        self.dense = dense
         self.lengths = [length(window) for window in windows]
         day = datetime.datetime.fromisoformat(random.choice(DAYS))
         self.start = day.replace(tzinfo=UTC) + datetime.timedelta(
@@ -82,6 +83,20 @@ class Story:
                          stamp(self.moment(now)),
                          json.dumps(self.properties())))
         return rows
+
+    def burst(self, now):
+        """Many events of one kind and contact, in one time of a window."""
+        who = self.random.choice(CONTACTS)
+        kind = self.random.choice(definition.KINDS)
+        length_ = self.random.choice(self.lengths)
+        first = now - length_ * self.random.uniform(0.3, 1.1)
+        last = first + length_ * self.random.choice((0, 0.01, 0.3, 0.8))
+        times = [first + (last - first) * self.random.random()
+                 for _ in range(self.random.randrange(2, 30))]
+        if self.random.random() < 0.7:
+            times.sort()
+        return [(who, kind, stamp(at), json.dumps(self.properties()))
+                for at in times]
 
     def track(self, now):
         return (f"select mautomate.track('{self.random.choice(self.people())}'"
@@ -173,6 +188,8 @@ class Story:
 
     def step(self, now):
         """What happens next."""
+        if self.dense and self.random.random() < 0.3:
+            return ("insert", self.burst(now))
         if self.random.random() < 0.15:
             return ("sql", self.random.choice(
                 (self.contact, self.shop, self.shop))(now))

@@ -37,11 +37,15 @@ class Trial:
         # so many more contacts that a statement takes them in several chunks
         self.crowd = self.random.choice((0,) * 9 + (600,))
         self.everybody = False  # is the crowd to be compared too?
-        self.maker = definition.Maker(self.random)
+        # from so many events on, a window is kept in sums
+        self.entries = self.random.choice((2, 2, 3, 5, 9, 128))
+        self.dense = self.random.random() < 0.4
+        self.maker = definition.Maker(self.random, self.dense)
         self.maker.add_lists(0, 8)
         self.maker.add_score()
         self.maker.add_lists(8, 4)
-        self.story = history.Story(self.random, self.maker.windows)
+        self.story = history.Story(self.random, self.maker.windows,
+                                   self.dense)
         self.weaver = weave.Weaver(self.random, self.story, self.maker)
         self.lists = list(self.maker.lists)
         self.pairs = {}     # by text: what a list may come to say
@@ -95,6 +99,7 @@ class Trial:
 
     def settle(self, session):
         session.run(f"set timezone = '{self.zone}'; set jit = off;"
+                    f"set mautomate.window_entries = {self.entries};"
                     "set deadlock_timeout = '30ms'")
 
     def close(self):

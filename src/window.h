@@ -1,0 +1,26 @@
+/*
+ * window.h
+ *	  When what happened leaves a window.
+ */
+#ifndef MA_WINDOW_H
+#define MA_WINDOW_H
+
+#include "datatype/timestamp.h"
+
+/* A window: what happened at t is in it until t + within. */
+typedef struct MaWindow
+{
+	Interval within;
+	int64	 disorder; /* how far apart, at most, two times may be whose ends
+						* come in the other order */
+} MaWindow;
+
+extern void		   ma_window_set(MaWindow *window, const Interval *within);
+extern TimestampTz ma_window_end(const MaWindow *window, TimestampTz t);
+extern bool ma_window_is_clear(const MaWindow *window, TimestampTz first,
+							   TimestampTz last, TimestampTz from,
+							   TimestampTz to);
+extern TimestampTz ma_window_earliest(const MaWindow *window,
+									  TimestampTz first, TimestampTz last);
+
+#endif /* MA_WINDOW_H */
