@@ -270,7 +270,7 @@ work_through(MaRun *run, MaContactSet *set)
 	prepare(set, run->works);
 	ma_adopt_blank(set);
 	run->now = ma_now();
-	ma_open_spans(run, set);
+	ma_open_first(run, set);
 	ma_fold_from_log(run, set);
 	for (int i = 0; i < set->n; i++)
 	{

@@ -546,6 +546,8 @@ wake_timed(MaRun *run, MaContact *contact, TimestampTz at)
 void
 ma_evaluate_time(MaRun *run, MaContact *contact, TimestampTz now)
 {
+	TimestampTz passed = Min(contact->as_of, contact->due_at - 1);
+
 	for (int i = 0; contact->due_at <= now; i++)
 	{
 		TimestampTz at = contact->due_at;
@@ -554,11 +556,16 @@ ma_evaluate_time(MaRun *run, MaContact *contact, TimestampTz now)
 		if (i == INSTANTS_MAX)
 		{
 			contact->timer_needed = true;
-			return;
+			break;
 		}
 		CHECK_FOR_INTERRUPTS();
+		if (contact->summed || contact->rebuilt != NULL)
+			ma_open_next(run, contact, passed, at);
+		passed = at;
 		contact->due_at = DT_NOEND;
 		wake_timed(run, contact, at);
 		ma_evaluate_woken(run, contact, at);
 	}
+	if (contact->summed || contact->rebuilt != NULL)
+		ma_open_next(run, contact, passed, now);
 }

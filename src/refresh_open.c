@@ -6,7 +6,9 @@
  * passes for a contact, the spans that something leaves meanwhile are
  * replaced by their events, read from the log by the index, under a snapshot
  * taken after the lock. What is about to be folded as news, or is noted only,
- * is passed over: it is not in the sum. If the log has more or less events
+ * is passed over: it is not in the sum. As time goes from instant to instant,
+ * what leaves at the next one is opened, and what is left of it is summed
+ * again: so much time may pass at once. If the log has more or less events
  * there than the span, it is ahead of the state, or behind: the cell is
  * folded from the log as a whole, by the rules for that (refresh_fold.c).
  */
@@ -36,30 +38,31 @@ typedef struct Opening
 	int64	   found; /* so many of its events */
 } Opening;
 
-/* Those of a set. */
+/* What is opened for the instants after `from` up to `to`. */
 typedef struct Openings
 {
-	int		 n;
-	int		 max;
-	Opening *each;
+	TimestampTz from;
+	TimestampTz to;
+	bool		all; /* whatever time does */
+	int			n;
+	int			max;
+	Opening	   *each;
 } Openings;
 
 /* Takes the spans out of a cell that may not stay. */
 static void
-take_unclear(MaRun *run, MaContact *contact, int cell, Openings *openings)
+take_unclear(MaContact *contact, int cell, Openings *openings)
 {
 	const MaCellDef *def = &contact->set->definitions->cells[cell].def;
 	MaCell			*spanned = &contact->cells[cell];
-	TimestampTz		 from = Min(contact->as_of, contact->due_at - 1);
-	TimestampTz		 to = Max(contact->as_of, run->now);
 	int				 i = 0;
 
 	while (i < spanned->spans->n)
 	{
 		Opening *opening;
 
-		if (!run->whole)
-			i = ma_span_unclear(def, spanned, i, from, to);
+		if (!openings->all)
+			i = ma_span_unclear(def, spanned, i, openings->from, openings->to);
 		if (i < 0)
 			break;
 		openings->each = ma_run_grow(openings->each, openings->n,
@@ -73,18 +76,13 @@ take_unclear(MaRun *run, MaContact *contact, int cell, Openings *openings)
 	}
 }
 
-/* What is to be opened in a set. */
+/* What is to be opened of a contact. */
 static void
-find_openings(MaRun *run, MaContactSet *set, Openings *openings)
+find_openings(MaContact *contact, Openings *openings)
 {
-	for (int i = 0; i < set->n; i++)
-	{
-		MaContact *contact = set->contacts[i];
-
-		for (int j = 0; contact->summed && j < set->definitions->ncells; j++)
-			if (contact->cells[j].known && contact->cells[j].spans != NULL)
-				take_unclear(run, contact, j, openings);
-	}
+	for (int i = 0; i < contact->set->definitions->ncells; i++)
+		if (contact->cells[i].known && contact->cells[i].spans != NULL)
+			take_unclear(contact, i, openings);
 }
 
 /* The ranges of the log to read: contact, kind, first and last time. */
@@ -195,22 +193,93 @@ settle_opened(const Openings *openings)
 	}
 }
 
-/*
- * Opens the spans of loaded contacts that something leaves up to now; with
- * run->whole all of them. What does not agree with the log is not known any
- * more: ma_fold_from_log() has to follow.
- */
-void
-ma_open_spans(MaRun *run, MaContactSet *set)
+/* Opens what was found in a set. */
+static void
+open_found(MaRun *run, MaContactSet *set, const Openings *openings)
 {
-	Openings openings = {0};
-
-	find_openings(run, set, &openings);
-	if (openings.n == 0)
-		return;
 	PushActiveSnapshot(IsolationUsesXactSnapshot() ? GetTransactionSnapshot() :
 													 GetLatestSnapshot());
-	read_events(&openings, ma_replay_noted(run, set));
+	read_events(openings, ma_replay_noted(run, set));
 	PopActiveSnapshot();
-	settle_opened(&openings);
+	settle_opened(openings);
+}
+
+/* The instant before the first one that is looked at. */
+static TimestampTz
+looked_at(const MaContact *contact)
+{
+	return Min(contact->as_of, contact->due_at - 1);
+}
+
+/*
+ * Opens, before a run folds anything, the spans of contacts for whom steps
+ * in between are to be done as of instants of their own, and all that
+ * something leaves up to now; with run->whole all. What does not agree with
+ * the log is not known any more: ma_fold_from_log() has to follow.
+ */
+void
+ma_open_first(MaRun *run, MaContactSet *set)
+{
+	Openings openings = {.all = run->whole};
+
+	for (int i = 0; i < set->n; i++)
+	{
+		MaContact *contact = set->contacts[i];
+
+		if (!contact->summed ||
+			(!run->whole && !run->works[0].noted && contact->followed == NULL))
+			continue;
+		openings.from = looked_at(contact);
+		openings.to = Max(contact->as_of, run->now);
+		find_openings(contact, &openings);
+	}
+	if (openings.n > 0)
+		open_found(run, set, &openings);
+}
+
+/* Makes spans of what is many and leaves later; asked next at `now`. */
+static void
+compact(MaContact *contact, TimestampTz now)
+{
+	MaDefinitions *definitions = contact->set->definitions;
+	MemoryContext  old = MemoryContextSwitchTo(contact->set->cxt);
+
+	for (int i = 0; i < definitions->ncells; i++)
+	{
+		MaCell *cell = &contact->cells[i];
+
+		if (!cell->known || definitions->cells[i].def.nedges == 0)
+			continue;
+		ma_cell_prune(&definitions->cells[i].def, cell, now);
+		contact->summed |= cell->spans != NULL;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Opens the spans of a contact that something leaves after `from` up to `to`,
+ * which is the next instant at which it is asked. Nothing of the run is
+ * folded yet, but what was read anew.
+ */
+void
+ma_open_next(MaRun *run, MaContact *contact, TimestampTz from, TimestampTz to)
+{
+	Openings	 openings = {.from = from, .to = to};
+	MaContactSet one = *contact->set;
+
+	if (run->whole)
+		return;
+	if (!contact->summed)
+	{
+		compact(contact, to);
+		return;
+	}
+	find_openings(contact, &openings);
+	if (openings.n == 0)
+		return;
+	one.n = 1;
+	one.contacts = &contact;
+	open_found(run, &one, &openings);
+	ma_fold_from_log(run, &one);
+	compact(contact, to);
 }

@@ -147,7 +147,9 @@ extern void ma_adopt_blank(MaContactSet *set);
 extern bool ma_adopt_missing(MaContactSet *set, MaWork *works, int n);
 
 /* refresh_open.c */
-extern void ma_open_spans(MaRun *run, MaContactSet *set);
+extern void ma_open_first(MaRun *run, MaContactSet *set);
+extern void ma_open_next(MaRun *run, MaContact *contact, TimestampTz from,
+						 TimestampTz to);
 
 /* refresh_fold.c */
 extern bool ma_fold_again(MaContact *contact, int cell, MaEvent *event);

@@ -246,7 +246,7 @@ ma_span_leaves(const MaCell *cell, const MaWindow *window, TimestampTz now)
 		TimestampTz	  at = ma_window_end(window, span->first);
 
 		if (earliest != DT_NOEND && at >= earliest &&
-			at - earliest >= window->disorder)
+			(at == DT_NOEND || at - earliest >= window->disorder))
 			break; /* nor does any that follows */
 		if (at <= now)
 			continue;
@@ -287,7 +287,7 @@ mark_next(const MaCell *cell, const MaWindow *window, TimestampTz now,
 
 		if (at <= now)
 			continue;
-		if (at > limit && at - limit > window->disorder)
+		if (at > limit && (at == DT_NOEND || at - limit > window->disorder))
 			break; /* so do all that follow */
 		leaving[found].at = at;
 		leaving[found++].index = i;
