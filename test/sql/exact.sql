@@ -186,10 +186,13 @@ select count(mautomate.create_list(name, predicate)) from (values
   ('edge first', 'sum(''mu'', ''x'') >= 5'),
   ('edge first min', 'min(''mu'', ''x'', within => ''10 days'') <= 9'),
   ('edge max', 'max(''mu'', ''x'') >= 20'),
+  ('edge user', 'in_list(''edge first'') and never(''mu never'')'),
   ('edge avg', 'avg(''mu'', ''x'', within => ''10 days'') = 2'),
-  ('edge elapsed', 'elapsed(last_at(''mu'')) >= ''1 day'''),
+  ('edge elapsed', 'elapsed(''mu'') >= ''1 day'''),
   ('edge apart', 'sum(''mu apart'', ''x'', within => ''10 days'') > 5')) v (name, predicate);
--- the first value of all
+-- the first value of all, of somebody who knows the lists already
+select mautomate.track('mia', 'mu other') > 0 as tracked;
+select count(*) > 0 as done from mautomate.run();
 select mautomate.track('mia', 'mu', '{"x": 7}') > 0 as tracked;
 select list from mautomate.list_members where external_id = 'mia' and list like 'edge%' order by 1;
 -- the greatest value is not the last one
