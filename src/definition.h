@@ -112,6 +112,21 @@ typedef struct MaCellUse
 	MaElapsed	  *elapsed; /* consumers to wake after so long a time */
 } MaCellUse;
 
+/* A cell for which nothing but counting is to be done, if a value is there. */
+typedef struct MaTally
+{
+	int		   place; /* the bound, see MaProperty */
+	int		   cell;
+	Bitmapset *any; /* the cell's; the same set is often the same pointer */
+} MaTally;
+
+/* Tallies, by place. */
+typedef struct MaTallies
+{
+	int		 n;
+	MaTally *tallies;
+} MaTallies;
+
 /*
  * A property of events as a type. Constants that filters compare it with are
  * in the order of ma_value_order(); number i of them is at place 2 * i + 1, a
@@ -119,20 +134,28 @@ typedef struct MaCellUse
  */
 typedef struct MaProperty
 {
-	char **path;
-	int	   npath;
-	Oid	   type;
-	int	   nconstants;
-	Datum *constants;
+	char	**path;
+	int		  npath;
+	Oid		  type;
+	int		  nconstants;
+	Datum	 *constants;
+	MaTallies from;	 /* values at this place and above count */
+	MaTallies up_to; /* at this place and below */
+	MaTallies at;	 /* at this place */
 } MaProperty;
+
+/* That a value which compares so with a constant counts. */
+#define MA_ACCEPTS(order)  (1 << ((order) + 1))
+#define MA_ACCEPTS_LESS	   MA_ACCEPTS(-1)
+#define MA_ACCEPTS_EQUAL   MA_ACCEPTS(0)
+#define MA_ACCEPTS_GREATER MA_ACCEPTS(1)
 
 /* Whether an event counts for a cell, as far as that is simple. */
 typedef struct MaCellTest
 {
 	int	  property; /* of the kind; -1: the cell's filter, if any, decides */
 	int	  at;		/* place of the constant, see MaProperty */
-	uint8 accepts;	/* bits: the value is less, equal, greater */
-	bool  tally;	/* to count it is all there is to do */
+	uint8 accepts;	/* MA_ACCEPTS_*, or them together */
 } MaCellTest;
 
 /* A kind of event and its cells. */
@@ -144,6 +167,8 @@ typedef struct MaKindDef
 	int			ncells;
 	int		   *cells;	 /* indexes into MaDefinitions.cells */
 	MaCellTest *tests;	 /* by cell */
+	int			nothers; /* cells that are no tallies of a property */
+	int		   *others;	 /* where they are in `cells` */
 	int			counter; /* the one that counts all events, or -1 */
 } MaKindDef;
 

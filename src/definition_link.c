@@ -17,7 +17,6 @@
 
 #include "definition_private.h"
 #include "sql.h"
-#include "value.h"
 
 static void link_expr(MaDefinitions *definitions, MaExpr *expr, int consumer);
 
@@ -483,125 +482,6 @@ compare_kinds(const void *a, const void *b)
 				  ((const MaKindDef *) b)->kind);
 }
 
-/* The number of a property as a type among those of a kind. */
-static int
-add_property(MaKindDef *kind, char **path, int npath, Oid type)
-{
-	MaProperty *property;
-
-	for (int i = 0; i < kind->nproperties; i++)
-	{
-		bool same;
-
-		property = &kind->properties[i];
-		same = property->type == type && property->npath == npath;
-		for (int j = 0; same && j < npath; j++)
-			same = strcmp(property->path[j], path[j]) == 0;
-		if (same)
-			return i;
-	}
-	kind->properties = kind->properties == NULL ?
-						   palloc(sizeof(MaProperty)) :
-						   repalloc(kind->properties, (kind->nproperties + 1) *
-														  sizeof(MaProperty));
-	property = &kind->properties[kind->nproperties];
-	property->path = path;
-	property->npath = npath;
-	property->type = type;
-	property->nconstants = 0;
-	property->constants = NULL;
-	return kind->nproperties++;
-}
-
-/*
- * The place of a value among the constants that a property is compared with:
- * one search serves all filters.
- */
-int
-ma_property_place(const MaProperty *property, Datum value)
-{
-	int low = 0;
-	int high = property->nconstants;
-
-	while (low < high)
-	{
-		int middle = (low + high) / 2;
-		int order =
-			ma_value_order(value, property->constants[middle], property->type);
-
-		if (order == 0)
-			return 2 * middle + 1;
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return 2 * low;
-}
-
-/* Adds a constant of a filter to those of its property. */
-static void
-add_constant(MaProperty *property, Datum constant)
-{
-	int place = ma_property_place(property, constant);
-	int at = place / 2;
-
-	if (place % 2 == 1)
-		return;
-	property->constants =
-		property->constants == NULL ?
-			palloc(sizeof(Datum)) :
-			repalloc(property->constants,
-					 (property->nconstants + 1) * sizeof(Datum));
-	memmove(property->constants + at + 1, property->constants + at,
-			(property->nconstants - at) * sizeof(Datum));
-	property->constants[at] = constant;
-	property->nconstants++;
-}
-
-/* Prepares for each cell of a kind whether events count for it. */
-static void
-link_tests(MaDefinitions *definitions, MaKindDef *kind)
-{
-	kind->tests = palloc0(kind->ncells * sizeof(MaCellTest));
-	for (int i = 0; i < kind->ncells; i++)
-	{
-		MaCellUse  *use = &definitions->cells[kind->cells[i]];
-		MaCellTest *test = &kind->tests[i];
-
-		test->property = use->simple_on;
-		test->tally =
-			use->def.plain && use->nboards == 0 && use->nelapsed == 0;
-		if (use->simple_on < 0)
-			continue;
-		test->at = ma_property_place(&kind->properties[use->simple_on],
-									 use->simple.constant);
-		for (int order = -1; order <= 1; order++)
-			if (ma_signal_test(use->simple.op, order))
-				test->accepts |= 1 << (order + 1);
-	}
-}
-
-/* Notes at which properties of its events a cell looks. */
-static void
-link_properties(MaKindDef *kind, MaCellUse *use)
-{
-	use->simple_on = use->value_of = -1;
-	if (use->filter != NULL && ma_expr_filter(use->filter, &use->simple))
-	{
-		use->simple_on = add_property(kind, use->simple.path,
-									  use->simple.npath, use->simple.type);
-		add_constant(&kind->properties[use->simple_on], use->simple.constant);
-	}
-	if (use->def.keeps == MA_KEEPS_TOTALS && use->def.property[0] != '\0')
-	{
-		char **path = palloc(sizeof(char *));
-
-		path[0] = pstrdup(use->def.property);
-		use->value_of = add_property(kind, path, 1, NUMERICOID);
-	}
-}
-
 /* Groups the used cells by kind and sorts the switchboards. */
 static void
 group_cells(MaDefinitions *definitions)
@@ -632,12 +512,12 @@ group_cells(MaDefinitions *definitions)
 			kind->counter = -1;
 		}
 		kind->cells[kind->ncells++] = i;
-		link_properties(kind, use);
+		ma_definition_look(kind, use);
 		if (use->def.filter[0] == '\0' && use->def.property[0] == '\0')
 			kind->counter = i;
 	}
 	for (int i = 0; i < definitions->nkinds; i++)
-		link_tests(definitions, &definitions->kinds[i]);
+		ma_definition_count(definitions, &definitions->kinds[i]);
 	qsort(definitions->kinds, definitions->nkinds, sizeof(MaKindDef),
 		  compare_kinds);
 }

@@ -23,4 +23,8 @@ extern void ma_definition_read_cells(MaDefinitions *definitions);
 extern void ma_definition_link(MaDefinitions *definitions);
 extern void ma_definition_order(MaDefinitions *definitions);
 
+/* definition_count.c */
+extern void ma_definition_look(MaKindDef *kind, MaCellUse *use);
+extern void ma_definition_count(MaDefinitions *definitions, MaKindDef *kind);
+
 #endif /* MA_DEFINITION_PRIVATE_H */

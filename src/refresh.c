@@ -155,6 +155,7 @@ load(MaRun *run, MaWork *works, int n, bool skip_locked)
 			ma_follow_load(set);
 			return set;
 		}
+		ma_state_close(set);
 		AcceptInvalidationMessages();
 		run->definitions = ma_definitions_reload();
 		if (newest > run->definitions->generation)
@@ -309,7 +310,10 @@ ma_refresh_run(MaWork *works, int n, bool silent, bool skip_locked)
 	run->nworks = n;
 	set = load(run, works, n, skip_locked);
 	if (set->nmissing > 0 && ma_adopt_missing(set, works, n))
+	{
+		ma_state_close(set);
 		set = load(run, works, n, skip_locked);
+	}
 	if (!silent)
 		run->entries = ma_entry_begin(run->definitions);
 	work_through(run, set);

@@ -123,7 +123,7 @@ counts(const MaCellUse *cells, MaKindDef *kind, int i, MaEvent *event,
 		if (property->isnull)
 			return false;
 		order = (property->place > test->at) - (property->place < test->at);
-		if ((test->accepts >> (order + 1) & 1) == 0)
+		if ((test->accepts & MA_ACCEPTS(order)) == 0)
 			return false;
 	}
 	else if (use->filter != NULL)
@@ -142,14 +142,14 @@ counts(const MaCellUse *cells, MaKindDef *kind, int i, MaEvent *event,
 
 /* Wakes those whom every change of a cell concerns. */
 static void
-wake_any(MaContact *contact, const MaCellUse *use)
+wake(MaContact *contact, Bitmapset *any)
 {
 	MemoryContext old;
 
-	if (bms_is_subset(use->any, contact->woken))
+	if (bms_is_subset(any, contact->woken))
 		return;
 	old = MemoryContextSwitchTo(contact->set->cxt);
-	contact->woken = bms_add_members(contact->woken, use->any);
+	contact->woken = bms_add_members(contact->woken, any);
 	MemoryContextSwitchTo(old);
 }
 
@@ -169,7 +169,7 @@ fold_event(MaContact *contact, const MaCellUse *use, MaCell *cell,
 	else
 		ma_seen_fold(&use->def, cell, event);
 	MemoryContextSwitchTo(old);
-	wake_any(contact, use);
+	wake(contact, use->any);
 }
 
 /* A switchboard while events are folded. */
@@ -304,6 +304,84 @@ fold_cell(MaContact *contact, MaKindDef *kind, int i, MaEvent **events, int n,
 	pfree(watched);
 }
 
+/* Is a cell to be passed over, since the log had these events already? */
+static bool
+had(const MaContact *contact, int cell)
+{
+	return contact->logged && bms_is_member(cell, contact->rebuilt);
+}
+
+/* Counts a value for some tallies that follow each other. */
+static void
+count_tallies(MaContact *contact, const MaTally *tally, int n,
+			  Bitmapset **woken)
+{
+	for (const MaTally *end = tally + n; tally < end; tally++)
+	{
+		if (had(contact, tally->cell))
+			continue;
+		contact->cells[tally->cell].count++;
+		if (tally->any != *woken)
+			wake(contact, *woken = tally->any);
+	}
+}
+
+/* How many of the tallies are below a place. */
+static int
+tallies_below(const MaTallies *tallies, int place)
+{
+	int low = 0;
+	int high = tallies->n;
+
+	while (low < high)
+	{
+		int middle = (low + high) / 2;
+
+		if (tallies->tallies[middle].place < place)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Counts an event where to count the values of a property is all there is. */
+static void
+fold_tallies(MaContact *contact, MaKindDef *kind, int index,
+			 const MaEvent *event, Found *found)
+{
+	const MaProperty *property = &kind->properties[index];
+	Bitmapset		 *woken = NULL;
+	int				  from;
+
+	if (property->from.n == 0 && property->up_to.n == 0 && property->at.n == 0)
+		return;
+	if (!found->known)
+		find_property(kind, index, event, found);
+	if (found->isnull)
+		return;
+	count_tallies(contact, property->from.tallies,
+				  tallies_below(&property->from, found->place + 1), &woken);
+	from = tallies_below(&property->up_to, found->place);
+	count_tallies(contact, property->up_to.tallies + from,
+				  property->up_to.n - from, &woken);
+	from = tallies_below(&property->at, found->place);
+	count_tallies(contact, property->at.tallies + from,
+				  tallies_below(&property->at, found->place + 1) - from,
+				  &woken);
+}
+
+/* Does any of these events count for cell number i, as far as that is simple? */
+static bool
+any_counts(const MaCellUse *cells, MaKindDef *kind, int i, MaEvent **events,
+		   int n, Found *found)
+{
+	for (int j = 0; j < n; j++, found += kind->nproperties)
+		if (counts(cells, kind, i, events[j], found))
+			return true;
+	return false;
+}
+
 /* Folds events of one kind into the cells of that kind. */
 static void
 fold_kind(MaContact *contact, MaKindDef *kind, MaEvent **events, int n)
@@ -311,23 +389,19 @@ fold_kind(MaContact *contact, MaKindDef *kind, MaEvent **events, int n)
 	MaCellUse *cells = contact->set->definitions->cells;
 	Found	  *found = palloc0((n * kind->nproperties + 1) * sizeof(Found));
 
-	for (int i = 0; i < kind->ncells; i++)
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j < kind->nproperties; j++)
+			fold_tallies(contact, kind, j, events[i],
+						 &found[i * kind->nproperties + j]);
+	for (int j = 0; j < kind->nothers; j++)
 	{
-		int	   counted = 0;
-		bool   simple = kind->tests[i].property >= 0;
-		Found *each = found;
+		int i = kind->others[j];
 
-		if (contact->logged && bms_is_member(kind->cells[i], contact->rebuilt))
-			continue; /* the log had them already */
-		for (int j = 0; j < n && simple; j++, each += kind->nproperties)
-			counted += counts(cells, kind, i, events[j], each);
-		if (!simple || (counted > 0 && !kind->tests[i].tally))
+		if (had(contact, kind->cells[i]))
+			continue;
+		if (kind->tests[i].property < 0 ||
+			any_counts(cells, kind, i, events, n, found))
 			fold_cell(contact, kind, i, events, n, found);
-		else if (counted > 0)
-		{
-			contact->cells[kind->cells[i]].count += counted;
-			wake_any(contact, &cells[kind->cells[i]]);
-		}
 	}
 	pfree(found);
 }

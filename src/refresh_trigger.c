@@ -257,6 +257,18 @@ stream_sorted(EventStream *stream, Tuplestorestate *rows, TupleTableSlot *slot,
 	flush_events(stream);
 }
 
+/* The rows of a statement, in memory of their own. */
+static void
+stream_many(EventStream *stream, Tuplestorestate *rows, TupleTableSlot *slot,
+			TupleDesc desc)
+{
+	stream->cxt = AllocSetContextCreate(
+		CurrentMemoryContext, "mautomate events", ALLOCSET_DEFAULT_SIZES);
+	if (!stream_in_memory(stream, rows, slot))
+		stream_sorted(stream, rows, slot, desc);
+	MemoryContextDelete(stream->cxt);
+}
+
 /*
  * Has the log been read between the statement that inserted these rows and
  * this trigger, by another trigger of the statement or by one that came
@@ -287,6 +299,24 @@ were_read(Tuplestorestate *rows, TupleTableSlot *slot)
 	return ma_fold_has_read_command(command);
 }
 
+/* The one row of a statement: the memory of the trigger will do. */
+static void
+stream_one(EventStream *stream, Tuplestorestate *rows, TupleTableSlot *slot)
+{
+	MaWork work = {.nevents = 1, .rebuild = stream->rebuild, .list_id = -1};
+
+	if (!tuplestore_gettupleslot(rows, true, false, slot))
+		return;
+	slot_getallattrs(slot);
+	if (!is_watched(stream, DatumGetTextPP(slot->tts_values[EVENT_KIND])))
+		return;
+	stream->cxt = CurrentMemoryContext;
+	add_event(stream, slot);
+	work.contact_id = stream->events->contact_id;
+	work.events = stream->events;
+	(void) ma_refresh_run(&work, 1, stream->silent, false);
+}
+
 /* Events were inserted. */
 static void
 events_inserted(TriggerData *trigdata)
@@ -298,12 +328,11 @@ events_inserted(TriggerData *trigdata)
 	stream.definitions = ma_definitions();
 	stream.silent = ma_refresh_is_silent();
 	stream.rebuild = were_read(trigdata->tg_newtable, slot);
-	stream.cxt = AllocSetContextCreate(
-		CurrentMemoryContext, "mautomate events", ALLOCSET_DEFAULT_SIZES);
-	if (!stream_in_memory(&stream, trigdata->tg_newtable, slot))
-		stream_sorted(&stream, trigdata->tg_newtable, slot, desc);
+	if (tuplestore_tuple_count(trigdata->tg_newtable) == 1)
+		stream_one(&stream, trigdata->tg_newtable, slot);
+	else
+		stream_many(&stream, trigdata->tg_newtable, slot, desc);
 	ExecDropSingleTupleTableSlot(slot);
-	MemoryContextDelete(stream.cxt);
 }
 
 /* The first column (contact_id) of all rows, appended to ids. */

@@ -99,6 +99,45 @@ ma_state_enter(void)
 }
 
 /*
+ * The snapshot under which rows are looked for, made the active one. Which
+ * version is locked then is the newest, but for a transaction that keeps to
+ * one snapshot.
+ */
+static void
+push_snapshot(MaLock lock)
+{
+	if (lock == MA_LOCK_NONE)
+		PushActiveSnapshot(GetActiveSnapshot());
+	else if (IsolationUsesXactSnapshot())
+		PushActiveSnapshot(GetTransactionSnapshot());
+	else
+		PushActiveSnapshot(GetLatestSnapshot());
+}
+
+/* Loads the states of any number of contacts. */
+static void
+load_all(MaContactSet *set, const int64 *ids, int n, MaLock lock)
+{
+	TupleTableSlot *slot = set->table->slot;
+	MaFetch		   *fetch;
+
+	push_snapshot(lock);
+	fetch = ma_fetch_begin(set->table, ids, n, lock);
+	for (int i = 0; i < n; i++)
+	{
+		MaFetched result = ma_fetch_row(fetch, i, slot);
+
+		if (result == MA_FETCHED)
+			set->contacts[set->n++] = read_contact(set, slot);
+		else if (result == MA_FETCHED_NOTHING || lock == MA_LOCK_WAIT)
+			set->missing[set->nmissing++] = ids[i];
+		ExecClearTuple(slot);
+	}
+	ma_fetch_end(fetch);
+	PopActiveSnapshot();
+}
+
+/*
  * Locks and loads the states of contacts, ids ascending and distinct. With
  * MA_LOCK_SKIP those that another transaction holds are left out, with
  * MA_LOCK_NONE they are only read and must not be stored. Ids without a state
@@ -108,35 +147,32 @@ MaContactSet *
 ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
 {
 	MaContactSet *set = palloc0(sizeof(MaContactSet));
-	MaTable		  table;
-	MaFetch		 *fetch;
 
-	ma_table_open(&table, &watch);
 	set->cxt = CurrentMemoryContext;
 	set->definitions = definitions;
 	set->contacts = palloc(n * sizeof(MaContact *));
 	set->missing = palloc(n * sizeof(int64));
-	if (lock == MA_LOCK_NONE)
-		PushActiveSnapshot(GetActiveSnapshot());
-	else if (IsolationUsesXactSnapshot())
-		PushActiveSnapshot(GetTransactionSnapshot());
-	else
-		PushActiveSnapshot(GetLatestSnapshot());
-	fetch = ma_fetch_begin(&table, ids, n, lock);
-	for (int i = 0; i < n; i++)
+	set->table = palloc(sizeof(MaTable));
+	ma_table_open(set->table, &watch);
+	if (n == 1 && lock == MA_LOCK_WAIT &&
+		ma_fetch_one(set->table, ids[0], set->table->slot))
 	{
-		MaFetched result = ma_fetch_row(fetch, i, table.slot);
-
-		if (result == MA_FETCHED)
-			set->contacts[set->n++] = read_contact(set, table.slot);
-		else if (result == MA_FETCHED_NOTHING || lock == MA_LOCK_WAIT)
-			set->missing[set->nmissing++] = ids[i];
-		ExecClearTuple(table.slot);
+		set->contacts[set->n++] = read_contact(set, set->table->slot);
+		ExecClearTuple(set->table->slot);
 	}
-	ma_fetch_end(fetch);
-	PopActiveSnapshot();
-	ma_table_close(&table);
+	else
+		load_all(set, ids, n, lock);
+	if (lock == MA_LOCK_NONE)
+		ma_state_close(set);
 	return set;
+}
+
+/* Done with the table of a set, which will not be stored any more. */
+void
+ma_state_close(MaContactSet *set)
+{
+	ma_table_close(set->table);
+	set->table = NULL;
 }
 
 /* Reads the row in the slot. */
@@ -181,29 +217,25 @@ store_one(MaContact *contact, MaTable *table, StringInfo buffer)
 }
 
 /*
- * Stores the changed contacts of a set. Later commands of the transaction
- * see what was stored.
+ * Stores the changed contacts of a set, once. Later commands of the
+ * transaction see what was stored.
  */
 void
 ma_state_store(MaContactSet *set)
 {
-	MaTable		   table;
-	StringInfoData buffer;
-	bool		   any = false;
+	StringInfoData buffer = {0};
 
-	for (int i = 0; i < set->n && !any; i++)
-		any = set->contacts[i]->changed;
-	if (!any)
-		return;
-	initStringInfo(&buffer);
-	ma_table_open(&table, &watch);
-	PushActiveSnapshot(GetTransactionSnapshot());
 	for (int i = 0; i < set->n; i++)
-		if (set->contacts[i]->changed)
-			store_one(set->contacts[i], &table, &buffer);
-	PopActiveSnapshot();
-	ma_table_close(&table);
-	CommandCounterIncrement();
+	{
+		if (!set->contacts[i]->changed)
+			continue;
+		if (buffer.data == NULL)
+			initStringInfo(&buffer);
+		store_one(set->contacts[i], set->table, &buffer);
+	}
+	if (buffer.data != NULL)
+		CommandCounterIncrement();
+	ma_state_close(set);
 }
 
 /* A contact of the set; NULL if it is not in it. */

@@ -81,18 +81,20 @@ typedef enum MaLock
 /* Some contacts, locked until the end of the transaction. */
 typedef struct MaContactSet
 {
-	MemoryContext  cxt;
-	MaDefinitions *definitions;
-	int			   n;
-	MaContact	 **contacts; /* by id */
-	int			   nmissing; /* ids that have no state */
-	int64		  *missing;
+	MemoryContext	cxt;
+	MaDefinitions  *definitions;
+	int				n;
+	MaContact	  **contacts; /* by id */
+	int				nmissing; /* ids that have no state */
+	int64		   *missing;
+	struct MaTable *table; /* the states, open until they are stored */
 } MaContactSet;
 
 extern void			 ma_state_enter(void);
 extern MaContactSet *ma_state_load(MaDefinitions *definitions,
 								   const int64 *ids, int n, MaLock lock);
 extern void			 ma_state_store(MaContactSet *set);
+extern void			 ma_state_close(MaContactSet *set);
 extern MaContact	*ma_contact_find(MaContactSet *set, int64 contact_id);
 extern void ma_state_override(MaContact *contact, const MaOverride *override);
 extern int	ma_state_list(const MaDefinitions *definitions, int list_id);

@@ -24,6 +24,28 @@
 #define OVERRIDE_ENTERED 1
 #define OVERRIDE_AFTER	 2
 
+/* Bytes that a cell which is a count takes, at most. */
+#define PLAIN_MAX 20
+
+/* The next number; almost all of them are a single byte. */
+static inline uint64
+get_number(const char **in, const char *end)
+{
+	if (likely(*in < end && (**in & 0x80) == 0))
+		return (uint8) * (*in)++;
+	return ma_varint_get(in, end);
+}
+
+/* Writes a number where there is room for it; returns what follows. */
+static inline char *
+put_number(char *at, uint64 value)
+{
+	for (; value >= 0x80; value >>= 7)
+		*at++ = (char) (value | 0x80);
+	*at++ = (char) value;
+	return at;
+}
+
 /* Index of a list by its id, -1 if it is gone; lists are in this order. */
 int
 ma_state_list(const MaDefinitions *definitions, int id)
@@ -181,41 +203,45 @@ ma_state_scores(const char *in, const char *end, MaStoredScore **scores)
 static void
 decode_cells(MaContact *contact, const char *in, const char *end)
 {
-	MaDefinitions *definitions = contact->set->definitions;
-	int			   id = 0;
-	int			   cell = 0;
-	int			   known = 0;
+	MaCellUse *use = contact->set->definitions->cells;
+	MaCellUse *last = use + contact->set->definitions->ncells;
+	MaCell	  *cell = contact->cells;
+	int		   id = 0;
+	int		   known = 0;
 
 	while (in < end)
 	{
-		uint64	   key = ma_varint_get(&in, end);
-		MaCellUse *use = NULL;
+		uint64 key = get_number(&in, end);
+		bool   counted;
 
 		id += (int) (key >> 1);
-		while (cell < definitions->ncells &&
-			   definitions->cells[cell].def.id < id)
+		for (; use < last && use->def.id < id; use++)
 			cell++;
-		if (cell < definitions->ncells &&
-			definitions->cells[cell].def.id == id &&
-			definitions->cells[cell].def.counted)
-			use = &definitions->cells[cell];
+		counted = use < last && use->def.id == id && use->def.counted;
 		if (key & 1)
 		{
-			uint64 count = ma_varint_get(&in, end);
+			int64 count = get_number(&in, end);
 
-			if (use != NULL)
-				ma_cell_set_count(&use->def, &contact->cells[cell], count);
+			if (!counted)
+				continue;
+			if (use->def.plain)
+			{
+				cell->count = count;
+				cell->known = true;
+			}
+			else
+				ma_cell_set_count(&use->def, cell, count);
 		}
-		else if (use != NULL)
+		else if (counted)
 		{
-			ma_cell_decode(&use->def, &contact->cells[cell], &in, end);
-			contact->summed |= contact->cells[cell].spans != NULL;
+			ma_cell_decode(&use->def, cell, &in, end);
+			contact->summed |= cell->spans != NULL;
 		}
 		else
 			ma_cell_skip(&in, end);
-		known += use != NULL && contact->cells[cell].known;
+		known += counted && cell->known;
 	}
-	contact->lacking = known < definitions->ncounted;
+	contact->lacking = known < contact->set->definitions->ncounted;
 }
 
 /* Reads an encoded state; an empty one says nothing. */
@@ -233,10 +259,10 @@ ma_state_decode(MaContact *contact, const char *in, const char *end)
 	if (contact->blank)
 		return; /* never folded, or by another version */
 	in++;
-	n = ma_varint_get(&in, end);
+	n = get_number(&in, end);
 	for (uint64 i = 0; i < n; i++)
 	{
-		int index = ma_state_list(definitions, id += ma_varint_get(&in, end));
+		int index = ma_state_list(definitions, id += get_number(&in, end));
 
 		if (index >= 0)
 			contact->member[index] = true;
@@ -319,26 +345,32 @@ encode_scores(const MaContact *contact, StringInfo out)
 static void
 encode_cells(MaContact *contact, StringInfo out)
 {
-	MaDefinitions *definitions = contact->set->definitions;
-	int			   id = 0;
+	const MaCellUse *use = contact->set->definitions->cells;
+	const MaCellUse *end = use + contact->set->definitions->ncells;
+	MaCell			*cell = contact->cells;
+	int				 id = 0;
 
-	for (int i = 0; i < definitions->ncells; i++)
+	for (; use < end; use++, cell++)
 	{
-		const MaCellDef *def = &definitions->cells[i].def;
-		MaCell			*cell = &contact->cells[i];
-		bool			 plain = def->plain || ma_cell_is_empty(cell);
+		const MaCellDef *def = &use->def;
+		bool			 plain;
+		char			*at;
 
 		if (!def->counted || !cell->known)
 			continue;
-		ma_varint_put(out, (uint64) (def->id - id) << 1 | plain);
+		if (out->len + PLAIN_MAX >= out->maxlen)
+			enlargeStringInfo(out, PLAIN_MAX);
+		plain = def->plain || ma_cell_is_empty(cell);
+		at = put_number(out->data + out->len,
+						(uint64) (def->id - id) << 1 | plain);
+		if (plain)
+			at = put_number(at, cell->count);
+		out->len = at - out->data;
 		id = def->id;
 		if (plain)
-			ma_varint_put(out, cell->count);
-		else
-		{
-			ma_cell_prune(def, cell, contact->as_of);
-			ma_cell_encode(def, cell, out);
-		}
+			continue;
+		ma_cell_prune(def, cell, contact->as_of);
+		ma_cell_encode(def, cell, out);
 	}
 }
 

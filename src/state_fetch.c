@@ -153,6 +153,22 @@ count_together(MaFetch *fetch)
 	pfree(places);
 }
 
+/* A fetch under the active snapshot, without room for what is found. */
+static MaFetch
+new_fetch(MaTable *table, const int64 *ids, int n, MaLock lock)
+{
+	return (MaFetch){.heap = table->heap,
+					 .key = ma_table_key(table),
+					 .snapshot = GetActiveSnapshot(),
+					 .lock = lock,
+					 .is_heap =
+						 table->heap->rd_tableam == GetHeapamTableAmRoutine(),
+					 .n = n,
+					 .ids = ids,
+					 .buffer = InvalidBuffer,
+					 .width = ROW_WIDTH};
+}
+
 /*
  * Starts to fetch the rows of ids, ascending and distinct, from the table,
  * as the active snapshot sees them.
@@ -160,23 +176,15 @@ count_together(MaFetch *fetch)
 MaFetch *
 ma_fetch_begin(MaTable *table, const int64 *ids, int n, MaLock lock)
 {
-	MaFetch *fetch = palloc0(sizeof(MaFetch));
+	MaFetch *fetch = palloc(sizeof(MaFetch));
 
 	for (int i = 1; i < n; i++)
 		if (ids[i] <= ids[i - 1])
 			elog(ERROR, "contact ids are not in ascending order");
-	fetch->heap = table->heap;
-	fetch->key = ma_table_key(table);
-	fetch->snapshot = GetActiveSnapshot();
-	fetch->lock = lock;
-	fetch->is_heap = table->heap->rd_tableam == GetHeapamTableAmRoutine();
-	fetch->n = n;
-	fetch->ids = ids;
+	*fetch = new_fetch(table, ids, n, lock);
 	fetch->entries = palloc0(n);
 	fetch->tids = palloc(n * sizeof(ItemPointerData));
 	fetch->together = palloc(n * sizeof(int));
-	fetch->buffer = InvalidBuffer;
-	fetch->width = ROW_WIDTH;
 	if (n > 1 && ids[n - 1] - ids[0] < (int64) n * DENSE_GAP)
 		find_range(fetch);
 	else
@@ -324,4 +332,34 @@ ma_fetch_row(MaFetch *fetch, int i, TupleTableSlot *slot)
 	else if (!lock_found(fetch, slot))
 		return fetch_slowly(fetch, i, slot);
 	return MA_FETCHED;
+}
+
+/*
+ * Fetches and locks the row of one id, if nobody changed it since the active
+ * snapshot was taken. Otherwise returns false, and nothing is locked: it has
+ * to be looked for under a newer one.
+ */
+bool
+ma_fetch_one(MaTable *table, int64 id, TupleTableSlot *slot)
+{
+	MaFetch			fetch;
+	char			entry = ENTRY_NONE;
+	ItemPointerData tid;
+	int				together = 1;
+	bool			locked;
+
+	if (IsolationUsesXactSnapshot())
+		return false;
+	fetch = new_fetch(table, &id, 1, MA_LOCK_WAIT);
+	if (!fetch.is_heap)
+		return false;
+	fetch.entries = &entry;
+	fetch.tids = &tid;
+	fetch.together = &together;
+	find_each(&fetch);
+	locked = entry == ENTRY_ONE && find_version(&fetch, 0) &&
+			 lock_found(&fetch, slot);
+	if (BufferIsValid(fetch.buffer))
+		ReleaseBuffer(fetch.buffer);
+	return locked;
 }
