@@ -43,6 +43,25 @@
 	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
+/*
+ * The search of a btree takes the table since 16, and no snapshot since 17,
+ * when the search key lost the mark of a search for a pivot and got that of
+ * a search backwards.
+ */
+#if PG_VERSION_NUM >= 170000
+#define ma_bt_search(index, heap, search, buffer) \
+	_bt_search(index, heap, search, buffer, BT_READ)
+#define ma_search_forward(search) ((search)->backward = false)
+#elif PG_VERSION_NUM >= 160000
+#define ma_bt_search(index, heap, search, buffer) \
+	_bt_search(index, heap, search, buffer, BT_READ, NULL)
+#define ma_search_forward(search) ((search)->pivotsearch = false)
+#else
+#define ma_bt_search(index, heap, search, buffer) \
+	_bt_search(index, search, buffer, BT_READ, NULL)
+#define ma_search_forward(search) ((search)->pivotsearch = false)
+#endif
+
 /* what an update tells about indexes is more than a boolean since 16 */
 #if PG_VERSION_NUM >= 160000
 #define MaUpdateIndexes					TU_UpdateIndexes

@@ -170,6 +170,7 @@ typedef struct MaKindDef
 	int			nothers; /* cells that are no tallies of a property */
 	int		   *others;	 /* where they are in `cells` */
 	int			counter; /* the one that counts all events, or -1 */
+	bool		quick;	 /* most events only count; see refresh_quick.c */
 } MaKindDef;
 
 /* An attribute that consumers read. */
@@ -205,6 +206,7 @@ typedef struct MaDefinitions
 	Bitmapset	 *timed;	   /* consumers that time alone can change, but */
 	int			  ncountdowns; /* for those of these */
 	MaCountdown	 *countdowns;
+	Bitmapset	 *tallied; /* scores of counts that nobody reads by name */
 	int			  ncells;
 	int			  ncounted; /* cells that somebody asks for */
 	MaCellUse	 *cells;

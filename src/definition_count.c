@@ -216,10 +216,27 @@ link_tests(MaDefinitions *definitions, MaKindDef *kind)
 	}
 }
 
+/* Does nothing follow from most events of a kind, and nothing fail? */
+static bool
+is_quick(const MaDefinitions *definitions, const MaKindDef *kind)
+{
+	for (int i = 0; i < kind->ncells; i++)
+	{
+		const MaCellUse *use = &definitions->cells[kind->cells[i]];
+
+		if (!bms_is_subset(use->any, definitions->tallied) ||
+			(kind->tests[i].property < 0 && use->filter != NULL &&
+			 ma_expr_can_raise(use->filter)))
+			return false;
+	}
+	return true;
+}
+
 /* Prepares the cells of a kind, all of which have been looked at. */
 void
 ma_definition_count(MaDefinitions *definitions, MaKindDef *kind)
 {
 	link_tests(definitions, kind);
 	link_tallies(definitions, kind);
+	kind->quick = is_quick(definitions, kind);
 }

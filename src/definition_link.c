@@ -536,6 +536,23 @@ count_cell(const MaRuleDef *rule)
 			   -1;
 }
 
+/* Finds the scores that follow from counts alone and wake nobody. */
+static void
+find_tallied(MaDefinitions *definitions)
+{
+	for (int i = 0; i < definitions->nscores; i++)
+	{
+		const MaScoreDef *score = &definitions->scores[i];
+		bool			  tallied = definitions->score_users[i] == NULL;
+
+		for (int j = 0; j < score->nrules; j++)
+			tallied = tallied && score->rules[j].cell >= 0;
+		if (tallied)
+			definitions->tallied =
+				bms_add_member(definitions->tallied, definitions->nlists + i);
+	}
+}
+
 /* Links everything that was loaded. */
 void
 ma_definition_link(MaDefinitions *definitions)
@@ -565,6 +582,7 @@ ma_definition_link(MaDefinitions *definitions)
 		link_expr(definitions, definitions->exprs[i].expr, -1);
 		link_nth(definitions, &definitions->exprs[i]);
 	}
+	find_tallied(definitions);
 	group_cells(definitions);
 	ma_definition_order(definitions);
 	MemoryContextSwitchTo(old);

@@ -109,6 +109,9 @@ extern MaContactSet *ma_refresh_run(MaWork *works, int n, bool silent,
 									bool skip_locked);
 extern int			 ma_refresh_chunks(MaWork *works, int n, bool silent);
 
+/* refresh_quick.c */
+extern bool ma_refresh_quick(MaEvent *event, bool silent);
+
 struct TriggerData;
 
 /* refresh_restore.c */

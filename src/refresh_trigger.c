@@ -312,6 +312,8 @@ stream_one(EventStream *stream, Tuplestorestate *rows, TupleTableSlot *slot)
 		return;
 	stream->cxt = CurrentMemoryContext;
 	add_event(stream, slot);
+	if (!stream->rebuild && ma_refresh_quick(stream->events, stream->silent))
+		return;
 	work.contact_id = stream->events->contact_id;
 	work.events = stream->events;
 	(void) ma_refresh_run(&work, 1, stream->silent, false);

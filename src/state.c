@@ -137,14 +137,9 @@ load_all(MaContactSet *set, const int64 *ids, int n, MaLock lock)
 	PopActiveSnapshot();
 }
 
-/*
- * Locks and loads the states of contacts, ids ascending and distinct. With
- * MA_LOCK_SKIP those that another transaction holds are left out, with
- * MA_LOCK_NONE they are only read and must not be stored. Ids without a state
- * are listed in the set as missing. The set lives in the current context.
- */
-MaContactSet *
-ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
+/* An empty set with room for n contacts, in the current context. */
+static MaContactSet *
+new_set(MaDefinitions *definitions, int n)
 {
 	MaContactSet *set = palloc0(sizeof(MaContactSet));
 
@@ -154,17 +149,55 @@ ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
 	set->missing = palloc(n * sizeof(int64));
 	set->table = palloc(sizeof(MaTable));
 	ma_table_open(set->table, &watch);
-	if (n == 1 && lock == MA_LOCK_WAIT &&
-		ma_fetch_one(set->table, ids[0], set->table->slot))
-	{
-		set->contacts[set->n++] = read_contact(set, set->table->slot);
-		ExecClearTuple(set->table->slot);
-	}
-	else
+	return set;
+}
+
+/* Loads the state of one contact, if the active snapshot shows the newest. */
+static bool
+load_one(MaContactSet *set, int64 id, MaLock lock)
+{
+	TupleTableSlot *slot = set->table->slot;
+
+	if (!ma_fetch_one(set->table, id, lock, slot))
+		return false;
+	set->contacts[set->n++] = read_contact(set, slot);
+	ExecClearTuple(slot);
+	return true;
+}
+
+/*
+ * Locks and loads the states of contacts, ids ascending and distinct. With
+ * MA_LOCK_SKIP those that another transaction holds are left out, with
+ * MA_LOCK_NONE they are only read and must not be stored. Ids without a state
+ * are listed in the set as missing. The set lives in the current context.
+ */
+MaContactSet *
+ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
+{
+	MaContactSet *set = new_set(definitions, n);
+	bool		  single =
+		n == 1 && lock == MA_LOCK_WAIT && !IsolationUsesXactSnapshot();
+
+	if (!single || !load_one(set, ids[0], lock))
 		load_all(set, ids, n, lock);
 	if (lock == MA_LOCK_NONE)
 		ma_state_close(set);
 	return set;
+}
+
+/*
+ * Reads the state of one contact as the active snapshot shows it, without a
+ * lock, for ma_state_replace(). NULL if there is none.
+ */
+MaContact *
+ma_state_look(MaDefinitions *definitions, int64 id)
+{
+	MaContactSet *set = new_set(definitions, 1);
+
+	if (load_one(set, id, MA_LOCK_NONE))
+		return set->contacts[0];
+	ma_state_close(set);
+	return NULL;
 }
 
 /* Done with the table of a set, which will not be stored any more. */
@@ -195,12 +228,10 @@ read_contact(MaContactSet *set, TupleTableSlot *slot)
 	return contact;
 }
 
-/* Updates the row of one contact. */
+/* Puts the row of a contact into the slot. */
 static void
-store_one(MaContact *contact, MaTable *table, StringInfo buffer)
+put_row(MaContact *contact, TupleTableSlot *slot, StringInfo buffer)
 {
-	TupleTableSlot *slot = table->slot;
-
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, false, STATE_COLUMNS * sizeof(bool));
 	slot->tts_values[STATE_CONTACT_ID] = Int64GetDatum(contact->id);
@@ -210,10 +241,24 @@ store_one(MaContact *contact, MaTable *table, StringInfo buffer)
 	ma_state_encode(contact, buffer);
 	slot->tts_values[STATE_STATE] = PointerGetDatum(buffer->data);
 	ExecStoreVirtualTuple(slot);
-	if (!ma_table_update(table, &contact->tid))
-		elog(ERROR, "contact state changed although it was locked");
-	contact->tid = slot->tts_tid;
-	contact->changed = false;
+}
+
+/*
+ * Stores a contact that was read without a lock. False, and nothing is done,
+ * if its state was changed since, or another transaction holds it.
+ */
+bool
+ma_state_replace(MaContact *contact)
+{
+	MaTable		  *table = contact->set->table;
+	StringInfoData buffer;
+
+	initStringInfo(&buffer);
+	put_row(contact, table->slot, &buffer);
+	if (!ma_table_try_update(table, &contact->tid))
+		return false;
+	CommandCounterIncrement();
+	return true;
 }
 
 /*
@@ -231,7 +276,10 @@ ma_state_store(MaContactSet *set)
 			continue;
 		if (buffer.data == NULL)
 			initStringInfo(&buffer);
-		store_one(set->contacts[i], set->table, &buffer);
+		put_row(set->contacts[i], set->table->slot, &buffer);
+		if (!ma_table_update(set->table, &set->contacts[i]->tid))
+			elog(ERROR, "contact state changed although it was locked");
+		set->contacts[i]->changed = false;
 	}
 	if (buffer.data != NULL)
 		CommandCounterIncrement();

@@ -94,6 +94,8 @@ extern void			 ma_state_enter(void);
 extern MaContactSet *ma_state_load(MaDefinitions *definitions,
 								   const int64 *ids, int n, MaLock lock);
 extern void			 ma_state_store(MaContactSet *set);
+extern MaContact	*ma_state_look(MaDefinitions *definitions, int64 id);
+extern bool			 ma_state_replace(MaContact *contact);
 extern void			 ma_state_close(MaContactSet *set);
 extern MaContact	*ma_contact_find(MaContactSet *set, int64 contact_id);
 extern void ma_state_override(MaContact *contact, const MaOverride *override);

@@ -24,6 +24,7 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "index.h"
 #include "state_private.h"
 
 /*
@@ -270,6 +271,16 @@ lock_newest(MaFetch *fetch, TupleTableSlot *slot)
 	return true;
 }
 
+/* The version that was found, where the slot has room for it. */
+static HeapTuple
+keep_found(MaFetch *fetch, TupleTableSlot *slot)
+{
+	HeapTuple tuple = &((BufferHeapTupleTableSlot *) slot)->base.tupdata;
+
+	*tuple = fetch->tuple;
+	return tuple;
+}
+
 /*
  * Locks the version that was found, if nobody changed it since; it goes into
  * the slot.
@@ -289,7 +300,7 @@ lock_found(MaFetch *fetch, TupleTableSlot *slot)
 		ReleaseBuffer(buffer);
 		return false;
 	}
-	ExecStorePinnedBufferHeapTuple(&fetch->tuple, slot, buffer);
+	ExecStorePinnedBufferHeapTuple(keep_found(fetch, slot), slot, buffer);
 	return true;
 }
 
@@ -328,38 +339,35 @@ ma_fetch_row(MaFetch *fetch, int i, TupleTableSlot *slot)
 		return MA_FETCHED_NOTHING;
 	fetch->width = fetch->tuple.t_len;
 	if (fetch->lock == MA_LOCK_NONE)
-		ExecStoreBufferHeapTuple(&fetch->tuple, slot, fetch->buffer);
+		ExecStoreBufferHeapTuple(keep_found(fetch, slot), slot, fetch->buffer);
 	else if (!lock_found(fetch, slot))
 		return fetch_slowly(fetch, i, slot);
 	return MA_FETCHED;
 }
 
 /*
- * Fetches and locks the row of one id, if nobody changed it since the active
- * snapshot was taken. Otherwise returns false, and nothing is locked: it has
- * to be looked for under a newer one.
+ * Fetches the row of one id as the active snapshot shows it; with
+ * MA_LOCK_WAIT it is locked. False, and nothing is locked, if there is none or
+ * it was changed since: then it has to be looked for under a newer snapshot.
  */
 bool
-ma_fetch_one(MaTable *table, int64 id, TupleTableSlot *slot)
+ma_fetch_one(MaTable *table, int64 id, MaLock lock, TupleTableSlot *slot)
 {
-	MaFetch			fetch;
-	char			entry = ENTRY_NONE;
+	MaFetch			fetch = new_fetch(table, &id, 1, lock);
 	ItemPointerData tid;
 	int				together = 1;
-	bool			locked;
+	bool			found;
 
-	if (IsolationUsesXactSnapshot())
+	if (!fetch.is_heap ||
+		ma_index_find(fetch.heap, fetch.key, id, &tid) != MA_INDEXED_ONCE)
 		return false;
-	fetch = new_fetch(table, &id, 1, MA_LOCK_WAIT);
-	if (!fetch.is_heap)
-		return false;
-	fetch.entries = &entry;
 	fetch.tids = &tid;
 	fetch.together = &together;
-	find_each(&fetch);
-	locked = entry == ENTRY_ONE && find_version(&fetch, 0) &&
-			 lock_found(&fetch, slot);
-	if (BufferIsValid(fetch.buffer))
-		ReleaseBuffer(fetch.buffer);
-	return locked;
+	found = find_version(&fetch, 0);
+	if (found && lock == MA_LOCK_NONE)
+		ExecStoreBufferHeapTuple(keep_found(&fetch, slot), slot, fetch.buffer);
+	else if (found)
+		found = lock_found(&fetch, slot);
+	ReleaseBuffer(fetch.buffer);
+	return found;
 }

@@ -26,7 +26,8 @@ extern MaFetch	*ma_fetch_begin(MaTable *table, const int64 *ids, int n,
 								MaLock lock);
 extern MaFetched ma_fetch_row(MaFetch *fetch, int i, TupleTableSlot *slot);
 extern void		 ma_fetch_end(MaFetch *fetch);
-extern bool		 ma_fetch_one(MaTable *table, int64 id, TupleTableSlot *slot);
+extern bool		 ma_fetch_one(MaTable *table, int64 id, MaLock lock,
+							  TupleTableSlot *slot);
 
 /* state_code.c */
 

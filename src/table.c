@@ -144,12 +144,9 @@ is_done(MaTable *table, TM_Result result)
 	return false;
 }
 
-/*
- * Puts the slot in place of the row at tid, which the active snapshot sees;
- * false if the row is gone.
- */
-bool
-ma_table_update(MaTable *table, ItemPointer tid)
+/* Puts the slot in place of the row at tid, if that can be done. */
+static TM_Result
+update(MaTable *table, ItemPointer tid, bool wait)
 {
 	TM_FailureData	failure;
 	TM_Result		result;
@@ -158,12 +155,30 @@ ma_table_update(MaTable *table, ItemPointer tid)
 
 	result = table_tuple_update(
 		table->heap, tid, table->slot, GetCurrentCommandId(true),
-		GetActiveSnapshot(), InvalidSnapshot, true, &failure, &mode, &indexes);
-	if (!is_done(table, result))
-		return false;
-	if (ma_needs_index_entries(indexes))
+		GetActiveSnapshot(), InvalidSnapshot, wait, &failure, &mode, &indexes);
+	if (result == TM_Ok && ma_needs_index_entries(indexes))
 		insert_index_entries(table);
-	return true;
+	return result;
+}
+
+/*
+ * Puts the slot in place of the row at tid, which the active snapshot sees;
+ * false if the row is gone.
+ */
+bool
+ma_table_update(MaTable *table, ItemPointer tid)
+{
+	return is_done(table, update(table, tid, true));
+}
+
+/*
+ * The same if the row is still the newest version and nobody else has it
+ * locked: nobody is waited for.
+ */
+bool
+ma_table_try_update(MaTable *table, ItemPointer tid)
+{
+	return update(table, tid, false) == TM_Ok;
 }
 
 /* Deletes the row at tid, which the active snapshot sees; false if gone. */

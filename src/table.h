@@ -30,6 +30,7 @@ extern void		ma_table_close(MaTable *table);
 extern bool		ma_table_find(MaTable *table, ScanKeyData *keys, int nkeys);
 extern bool		ma_table_next(MaTable *table);
 extern bool		ma_table_update(MaTable *table, ItemPointer tid);
+extern bool		ma_table_try_update(MaTable *table, ItemPointer tid);
 extern bool		ma_table_delete(MaTable *table, ItemPointer tid);
 extern bool		ma_table_try_delete(MaTable *table, ItemPointer tid);
 extern void		ma_table_insert(MaTable *table);
