@@ -30,6 +30,7 @@
 #include "clock.h"
 #include "refresh_private.h"
 #include "sql.h"
+#include "table.h"
 
 /* Contacts loaded, locked and written together: they fit a core's cache. */
 #define CHUNK 250
@@ -143,7 +144,7 @@ load(MaRun *run, MaWork *works, int n, bool skip_locked)
 	for (;;)
 	{
 		MaContactSet *set =
-			ma_state_load(run->definitions, ids, n,
+			ma_state_load(run->states, run->definitions, ids, n,
 						  skip_locked ? MA_LOCK_SKIP : MA_LOCK_WAIT);
 		int64 newest = 0;
 
@@ -155,7 +156,6 @@ load(MaRun *run, MaWork *works, int n, bool skip_locked)
 			ma_follow_load(set);
 			return set;
 		}
-		ma_state_close(set);
 		AcceptInvalidationMessages();
 		run->definitions = ma_definitions_reload();
 		if (newest > run->definitions->generation)
@@ -301,7 +301,7 @@ ma_refresh_run(MaWork *works, int n, bool silent, bool skip_locked)
 	/* what the statement that called us wrote is to be seen */
 	CommandCounterIncrement();
 	/* who changes definitions of everybody is waited for, and then known */
-	ma_state_enter();
+	run->states = ma_state_open();
 	run->definitions = ma_definitions();
 	run->cxt = CurrentMemoryContext;
 	run->silent = silent;
@@ -310,14 +310,12 @@ ma_refresh_run(MaWork *works, int n, bool silent, bool skip_locked)
 	run->nworks = n;
 	set = load(run, works, n, skip_locked);
 	if (set->nmissing > 0 && ma_adopt_missing(set, works, n))
-	{
-		ma_state_close(set);
 		set = load(run, works, n, skip_locked);
-	}
 	if (!silent)
 		run->entries = ma_entry_begin(run->definitions);
 	work_through(run, set);
 	ma_apply(run, set);
+	ma_table_close(run->states);
 	return set;
 }
 
@@ -482,7 +480,10 @@ ma_refresh_peek(int64 contact_id)
 	if (run->works == NULL)
 		run->works = plain_works(&contact_id, 1);
 	run->works->rebuild = ma_replay_is_dirty(contact_id);
-	set = ma_state_load(run->definitions, &contact_id, 1, MA_LOCK_NONE);
+	run->states = ma_state_open();
+	set = ma_state_load(run->states, run->definitions, &contact_id, 1,
+						MA_LOCK_NONE);
+	ma_table_close(run->states);
 	PopActiveSnapshot();
 	if (set->n == 0)
 		return NULL;

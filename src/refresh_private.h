@@ -74,6 +74,7 @@ typedef struct MaTimer
 /* One chunk of contacts on its way through the engine. */
 typedef struct MaRun
 {
+	struct MaTable	 *states; /* open as long as the run lasts */
 	MaDefinitions	 *definitions;
 	MemoryContext	  cxt;	   /* of everything in the chunk */
 	TimestampTz		  now;	   /* read when all of them were locked */

@@ -19,6 +19,7 @@
 
 #include "clock.h"
 #include "refresh_private.h"
+#include "table.h"
 
 /* Is there anything to do for a contact besides folding what comes now? */
 static bool
@@ -48,25 +49,32 @@ fold(MaRun *run, MaContact *contact, MaEvent *event)
 	return run->nbuckets == 0 && run->nderived == 0;
 }
 
+/* Does nothing follow from most events of a kind under these definitions? */
+static bool
+is_quick(MaRun *run, const char *name)
+{
+	MaKindDef *kind = ma_definition_kind(run->definitions, name);
+
+	return kind != NULL && kind->quick && !run->definitions->other_zone &&
+		   (run->silent || !ma_entry_watches(run->definitions, name));
+}
+
 /* Does what there is to do for an event; false, and nothing, if it is much. */
 bool
 ma_refresh_quick(MaEvent *event, bool silent)
 {
-	MaDefinitions *definitions = ma_definitions();
-	MaKindDef	  *kind = ma_definition_kind(definitions, event->kind);
-	MaRun		   run = {.definitions = definitions, .silent = silent};
-	MaContact	  *contact;
-	bool		   done;
+	MaRun	   run = {.cxt = CurrentMemoryContext, .silent = silent};
+	MaContact *contact;
+	bool	   done;
 
-	if (kind == NULL || !kind->quick || definitions->other_zone ||
-		IsolationUsesXactSnapshot() ||
-		(!silent && ma_entry_watches(definitions, event->kind)))
+	if (IsolationUsesXactSnapshot())
 		return false;
-	run.cxt = CurrentMemoryContext;
-	contact = ma_state_look(definitions, event->contact_id);
-	if (contact == NULL)
-		return false;
-	done = fold(&run, contact, event) && ma_state_replace(contact);
-	ma_state_close(contact->set);
+	run.states = ma_state_open();
+	run.definitions = ma_definitions();
+	done = is_quick(&run, event->kind) &&
+		   (contact = ma_state_look(run.states, run.definitions,
+									event->contact_id)) != NULL &&
+		   fold(&run, contact, event) && ma_state_replace(contact);
+	ma_table_close(run.states);
 	return done;
 }

@@ -18,7 +18,6 @@
 
 #include "access/xact.h"
 #include "executor/executor.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -32,6 +31,9 @@
 #include "value.h"
 #include "vocabulary.h"
 
+/* So much memory is kept from one state to the next. */
+#define ENCODED_MAX (64 * 1024)
+
 /* Columns of contact_state. */
 enum
 {
@@ -44,6 +46,9 @@ enum
 };
 
 static MaWatch watch = {"contact_state"};
+
+/* An encoded state; kept, since every event needs one. */
+static StringInfoData encoded;
 
 static MaContact *read_contact(MaContactSet *set, TupleTableSlot *slot);
 
@@ -87,15 +92,16 @@ new_contact(MaContactSet *set, int64 id)
 }
 
 /*
- * Who is about to change states: waits for those who hold them all, since
- * they change definitions, which are to be looked at after this.
+ * Opens the states for reading and writing. Waits for those who hold them all,
+ * since they change definitions, which are to be looked at after this.
  */
-void
-ma_state_enter(void)
+MaTable *
+ma_state_open(void)
 {
-	if (!ma_inval_watch(&watch))
-		elog(ERROR, "table %s is missing", watch.relation);
-	LockRelationOid(watch.relid, RowExclusiveLock);
+	MaTable *states = palloc(sizeof(MaTable));
+
+	ma_table_open(states, &watch);
+	return states;
 }
 
 /*
@@ -118,11 +124,11 @@ push_snapshot(MaLock lock)
 static void
 load_all(MaContactSet *set, const int64 *ids, int n, MaLock lock)
 {
-	TupleTableSlot *slot = set->table->slot;
+	TupleTableSlot *slot = set->states->slot;
 	MaFetch		   *fetch;
 
 	push_snapshot(lock);
-	fetch = ma_fetch_begin(set->table, ids, n, lock);
+	fetch = ma_fetch_begin(set->states, ids, n, lock);
 	for (int i = 0; i < n; i++)
 	{
 		MaFetched result = ma_fetch_row(fetch, i, slot);
@@ -139,7 +145,7 @@ load_all(MaContactSet *set, const int64 *ids, int n, MaLock lock)
 
 /* An empty set with room for n contacts, in the current context. */
 static MaContactSet *
-new_set(MaDefinitions *definitions, int n)
+new_set(MaTable *states, MaDefinitions *definitions, int n)
 {
 	MaContactSet *set = palloc0(sizeof(MaContactSet));
 
@@ -147,8 +153,7 @@ new_set(MaDefinitions *definitions, int n)
 	set->definitions = definitions;
 	set->contacts = palloc(n * sizeof(MaContact *));
 	set->missing = palloc(n * sizeof(int64));
-	set->table = palloc(sizeof(MaTable));
-	ma_table_open(set->table, &watch);
+	set->states = states;
 	return set;
 }
 
@@ -156,9 +161,9 @@ new_set(MaDefinitions *definitions, int n)
 static bool
 load_one(MaContactSet *set, int64 id, MaLock lock)
 {
-	TupleTableSlot *slot = set->table->slot;
+	TupleTableSlot *slot = set->states->slot;
 
-	if (!ma_fetch_one(set->table, id, lock, slot))
+	if (!ma_fetch_one(set->states, id, lock, slot))
 		return false;
 	set->contacts[set->n++] = read_contact(set, slot);
 	ExecClearTuple(slot);
@@ -172,16 +177,15 @@ load_one(MaContactSet *set, int64 id, MaLock lock)
  * are listed in the set as missing. The set lives in the current context.
  */
 MaContactSet *
-ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
+ma_state_load(MaTable *states, MaDefinitions *definitions, const int64 *ids,
+			  int n, MaLock lock)
 {
-	MaContactSet *set = new_set(definitions, n);
+	MaContactSet *set = new_set(states, definitions, n);
 	bool		  single =
 		n == 1 && lock == MA_LOCK_WAIT && !IsolationUsesXactSnapshot();
 
 	if (!single || !load_one(set, ids[0], lock))
 		load_all(set, ids, n, lock);
-	if (lock == MA_LOCK_NONE)
-		ma_state_close(set);
 	return set;
 }
 
@@ -190,22 +194,11 @@ ma_state_load(MaDefinitions *definitions, const int64 *ids, int n, MaLock lock)
  * lock, for ma_state_replace(). NULL if there is none.
  */
 MaContact *
-ma_state_look(MaDefinitions *definitions, int64 id)
+ma_state_look(MaTable *states, MaDefinitions *definitions, int64 id)
 {
-	MaContactSet *set = new_set(definitions, 1);
+	MaContactSet *set = new_set(states, definitions, 1);
 
-	if (load_one(set, id, MA_LOCK_NONE))
-		return set->contacts[0];
-	ma_state_close(set);
-	return NULL;
-}
-
-/* Done with the table of a set, which will not be stored any more. */
-void
-ma_state_close(MaContactSet *set)
-{
-	ma_table_close(set->table);
-	set->table = NULL;
+	return load_one(set, id, MA_LOCK_NONE) ? set->contacts[0] : NULL;
 }
 
 /* Reads the row in the slot. */
@@ -228,18 +221,30 @@ read_contact(MaContactSet *set, TupleTableSlot *slot)
 	return contact;
 }
 
-/* Puts the row of a contact into the slot. */
+/* Puts the row of a contact into the slot; it stays there until the next. */
 static void
-put_row(MaContact *contact, TupleTableSlot *slot, StringInfo buffer)
+put_row(MaContact *contact, TupleTableSlot *slot)
 {
+	if (encoded.maxlen > ENCODED_MAX)
+	{
+		pfree(encoded.data);
+		encoded.data = NULL;
+	}
+	if (encoded.data == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		initStringInfo(&encoded);
+		MemoryContextSwitchTo(old);
+	}
+	ma_state_encode(contact, &encoded);
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, false, STATE_COLUMNS * sizeof(bool));
 	slot->tts_values[STATE_CONTACT_ID] = Int64GetDatum(contact->id);
 	slot->tts_values[STATE_AS_OF] = TimestampTzGetDatum(contact->as_of);
 	slot->tts_values[STATE_DUE_AT] = TimestampTzGetDatum(contact->due_at);
 	slot->tts_values[STATE_GENERATION] = Int64GetDatum(contact->generation);
-	ma_state_encode(contact, buffer);
-	slot->tts_values[STATE_STATE] = PointerGetDatum(buffer->data);
+	slot->tts_values[STATE_STATE] = PointerGetDatum(encoded.data);
 	ExecStoreVirtualTuple(slot);
 }
 
@@ -250,40 +255,39 @@ put_row(MaContact *contact, TupleTableSlot *slot, StringInfo buffer)
 bool
 ma_state_replace(MaContact *contact)
 {
-	MaTable		  *table = contact->set->table;
-	StringInfoData buffer;
+	MaTable *states = contact->set->states;
 
-	initStringInfo(&buffer);
-	put_row(contact, table->slot, &buffer);
-	if (!ma_table_try_update(table, &contact->tid))
+	put_row(contact, states->slot);
+	if (!ma_table_try_update(states, &contact->tid))
 		return false;
 	CommandCounterIncrement();
 	return true;
 }
 
 /*
- * Stores the changed contacts of a set, once. Later commands of the
- * transaction see what was stored.
+ * Stores the changed contacts of a set. Later commands of the transaction
+ * see what was stored.
  */
 void
 ma_state_store(MaContactSet *set)
 {
-	StringInfoData buffer = {0};
+	bool any = false;
 
 	for (int i = 0; i < set->n; i++)
 	{
-		if (!set->contacts[i]->changed)
+		MaContact *contact = set->contacts[i];
+
+		if (!contact->changed)
 			continue;
-		if (buffer.data == NULL)
-			initStringInfo(&buffer);
-		put_row(set->contacts[i], set->table->slot, &buffer);
-		if (!ma_table_update(set->table, &set->contacts[i]->tid))
+		put_row(contact, set->states->slot);
+		if (!ma_table_update(set->states, &contact->tid))
 			elog(ERROR, "contact state changed although it was locked");
-		set->contacts[i]->changed = false;
+		contact->tid = set->states->slot->tts_tid;
+		contact->changed = false;
+		any = true;
 	}
-	if (buffer.data != NULL)
+	if (any)
 		CommandCounterIncrement();
-	ma_state_close(set);
 }
 
 /* A contact of the set; NULL if it is not in it. */

@@ -87,17 +87,18 @@ typedef struct MaContactSet
 	MaContact	  **contacts; /* by id */
 	int				nmissing; /* ids that have no state */
 	int64		   *missing;
-	struct MaTable *table; /* the states, open until they are stored */
+	struct MaTable *states; /* where they are from */
 } MaContactSet;
 
-extern void			 ma_state_enter(void);
-extern MaContactSet *ma_state_load(MaDefinitions *definitions,
-								   const int64 *ids, int n, MaLock lock);
-extern void			 ma_state_store(MaContactSet *set);
-extern MaContact	*ma_state_look(MaDefinitions *definitions, int64 id);
-extern bool			 ma_state_replace(MaContact *contact);
-extern void			 ma_state_close(MaContactSet *set);
-extern MaContact	*ma_contact_find(MaContactSet *set, int64 contact_id);
+extern struct MaTable *ma_state_open(void);
+extern MaContactSet	  *ma_state_load(struct MaTable *states,
+									 MaDefinitions	*definitions,
+									 const int64 *ids, int n, MaLock lock);
+extern void			   ma_state_store(MaContactSet *set);
+extern MaContact	  *ma_state_look(struct MaTable *states,
+									 MaDefinitions *definitions, int64 id);
+extern bool			   ma_state_replace(MaContact *contact);
+extern MaContact	  *ma_contact_find(MaContactSet *set, int64 contact_id);
 extern void ma_state_override(MaContact *contact, const MaOverride *override);
 extern int	ma_state_list(const MaDefinitions *definitions, int list_id);
 extern int	ma_state_scores(const char *in, const char *end,
