@@ -59,11 +59,12 @@ typedef struct MaScoreDef
 	MaTierDef  *tiers; /* ascending */
 } MaScoreDef;
 
-/* A constant that an answer is compared with, and by whom. */
+/* A constant that an answer is compared with, how, and by whom. */
 typedef struct MaSwitch
 {
-	Datum constant;
-	int	  consumer;
+	Datum	   constant;
+	MaOperator op;
+	int		   consumer;
 } MaSwitch;
 
 /* Comparisons of one answer, a number, with constants. */

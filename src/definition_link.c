@@ -135,7 +135,8 @@ add_switch(MaDefinitions *definitions, MaSlot *slot, int consumer)
 							  palloc(sizeof(MaSwitch)) :
 							  repalloc(board->switches, 2 * board->nswitches *
 															sizeof(MaSwitch));
-	board->switches[board->nswitches].constant = DatumGetInt64(slot->constant);
+	board->switches[board->nswitches].constant = slot->constant;
+	board->switches[board->nswitches].op = slot->op;
 	board->switches[board->nswitches++].consumer = consumer;
 }
 

@@ -51,7 +51,9 @@ ma_inval_watch(MaWatch *watch)
 	}
 	if (watch->stale || watch->relid == InvalidOid)
 	{
-		Oid schema = get_namespace_oid("mautomate_internal", true);
+		Oid schema = get_namespace_oid(
+			watch->schema != NULL ? watch->schema : "mautomate_internal",
+			true);
 
 		watch->relid = OidIsValid(schema) ?
 						   get_relname_relid(watch->relation, schema) :

@@ -5,7 +5,7 @@
 #ifndef MA_INVAL_H
 #define MA_INVAL_H
 
-/* A table of mautomate_internal whose changes somebody caches. */
+/* A table of ours whose changes somebody caches. */
 typedef struct MaWatch
 {
 	const char	   *relation;	/* its name */
@@ -13,6 +13,7 @@ typedef struct MaWatch
 	bool			registered; /* known to the callback */
 	volatile bool	stale;		/* changed since the owner cleared this */
 	struct MaWatch *next;		/* list of all, private to inval.c */
+	const char	   *schema;		/* NULL: mautomate_internal */
 } MaWatch;
 
 extern bool ma_inval_watch(MaWatch *watch);

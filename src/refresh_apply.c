@@ -9,12 +9,15 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type_d.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/reltrigger.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -22,6 +25,10 @@
 #include "sql.h"
 #include "table.h"
 #include "wake.h"
+
+/* The columns of the log, and how many checks are on it. */
+#define LOG_COLUMNS 5
+#define LOG_CHECKS	3
 
 /* The most columns a set of rows has here. */
 #define COLUMNS_MAX 6
@@ -308,9 +315,49 @@ write_timers(MaContactSet *set)
 	ma_wake_scheduler_at_commit();
 }
 
-/* Events that the engine derived; they are folded already. */
+/*
+ * Is the log as we made it, so that a row concerns nothing but its indexes?
+ * Others may have put triggers on it, and more.
+ */
+static bool
+is_plain_log(Relation log)
+{
+	TupleDesc	 desc = RelationGetDescr(log);
+	TriggerDesc *triggers = log->trigdesc;
+
+	if (desc->natts != LOG_COLUMNS || log->rd_rules != NULL ||
+		log->rd_rel->relkind != RELKIND_RELATION ||
+		log->rd_rel->relrowsecurity ||
+		(desc->constr != NULL && (desc->constr->num_check > LOG_CHECKS ||
+								  desc->constr->has_generated_stored)))
+		return false;
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+		if (TRIGGER_FOR_INSERT(triggers->triggers[i].tgtype) &&
+			strcmp(triggers->triggers[i].tgname, "mautomate_insert") != 0)
+			return false;
+	return true;
+}
+
+/* Puts an event into the log. */
 static void
-write_derived(MaRun *run)
+write_event(MaTable *log, const MaEvent *event)
+{
+	TupleTableSlot *slot = log->slot;
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, false, LOG_COLUMNS * sizeof(bool));
+	slot->tts_values[0] = Int64GetDatum(event->contact_id);
+	slot->tts_values[1] = CStringGetTextDatum(event->kind);
+	slot->tts_values[2] = TimestampTzGetDatum(event->occurred_at);
+	slot->tts_values[3] = Int64GetDatum(event->event_id);
+	slot->tts_values[4] = JsonbPGetDatum(event->properties);
+	ExecStoreVirtualTuple(slot);
+	ma_table_insert(log);
+}
+
+/* The same by a statement, for all that may hang on it. */
+static void
+insert_events(const MaEvent *events, int n)
 {
 	static MaStatement stmt = {
 		"insert into mautomate.event"
@@ -323,16 +370,16 @@ write_derived(MaRun *run)
 								JSONBOID};
 	Rows			 rows;
 
-	rows_begin(&rows, 5, types, run->nderived);
-	for (int i = 0; i < run->nderived; i++, rows.n++)
+	rows_begin(&rows, 5, types, n);
+	for (; rows.n < n; rows.n++)
 	{
-		MaEvent *event = &run->derived[i];
+		const MaEvent *event = &events[rows.n];
 
-		rows.columns[0][i] = Int64GetDatum(event->contact_id);
-		rows.columns[1][i] = CStringGetTextDatum(event->kind);
-		rows.columns[2][i] = TimestampTzGetDatum(event->occurred_at);
-		rows.columns[3][i] = Int64GetDatum(event->event_id);
-		rows.columns[4][i] = JsonbPGetDatum(event->properties);
+		rows.columns[0][rows.n] = Int64GetDatum(event->contact_id);
+		rows.columns[1][rows.n] = CStringGetTextDatum(event->kind);
+		rows.columns[2][rows.n] = TimestampTzGetDatum(event->occurred_at);
+		rows.columns[3][rows.n] = Int64GetDatum(event->event_id);
+		rows.columns[4][rows.n] = JsonbPGetDatum(event->properties);
 	}
 	inserting = true;
 	PG_TRY();
@@ -344,6 +391,27 @@ write_derived(MaRun *run)
 		inserting = false;
 	}
 	PG_END_TRY();
+}
+
+/* Events that the engine derived; they are folded already. */
+static void
+write_derived(MaRun *run)
+{
+	static MaWatch watch = {.relation = "event", .schema = "mautomate"};
+	MaTable		   log;
+	bool		   plain;
+
+	if (run->nderived == 0)
+		return;
+	ma_table_open(&log, &watch);
+	plain = is_plain_log(log.heap);
+	for (int i = 0; i < run->nderived && plain; i++)
+		write_event(&log, &run->derived[i]);
+	ma_table_close(&log);
+	if (plain)
+		CommandCounterIncrement();
+	else
+		insert_events(run->derived, run->nderived);
 }
 
 /* Contacts to be looked at again by the sweep. */

@@ -42,6 +42,9 @@
 static LocalTransactionId read_in = InvalidLocalTransactionId;
 static CommandId		  read_before;
 
+/* Switchboards of a cell that need no memory. */
+#define FEW_BOARDS 8
+
 /* A filter to ask, for the guard. */
 typedef struct Question
 {
@@ -201,51 +204,84 @@ may_reach(const MaSwitchboard *board, const MaCell *cell, int n)
 		   most >= DatumGetInt64(board->switches[0].constant);
 }
 
+/* Does `value <op> constant` hold, as a switch says? */
+static bool
+is_on(const MaSignal *signal, const MaSwitch *one, Datum value)
+{
+	return ma_signal_test(one->op,
+						  ma_signal_order(signal, value, one->constant));
+}
+
+/* The first switch of a board whose constant is not below a value. */
+static int
+first_switch(const MaSwitchboard *board, Datum value)
+{
+	int low = 0;
+	int high = board->nswitches;
+
+	while (low < high)
+	{
+		int middle = (low + high) / 2;
+
+		if (ma_signal_order(board->signal, board->switches[middle].constant,
+							value) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Wakes all whose constants an answer is compared with. */
+static void
+wake_board(MaContact *contact, const MaSwitchboard *board)
+{
+	MemoryContext old = MemoryContextSwitchTo(contact->set->cxt);
+
+	for (int i = 0; i < board->nswitches; i++)
+		contact->woken =
+			bms_add_member(contact->woken, board->switches[i].consumer);
+	MemoryContextSwitchTo(old);
+}
+
 /*
- * Wakes those whose constant an answer reached or left on its way from one
- * value to another; all, if there was none or is none.
+ * Wakes those who compare an answer with a constant that it reached, left or
+ * passed on its way from one value to another, and for whom that made a
+ * difference; all, if there was none or is none.
  */
 static void
 wake_crossed(MaContact *contact, const MaSwitchboard *board,
 			 const MaAnswer *before, const MaAnswer *after)
 {
-	bool		  all = before->isnull || after->isnull;
-	int			  order = 0;
-	Datum		  low = before->value;
-	Datum		  high = after->value;
-	int			  start = 0;
-	int			  end = board->nswitches;
-	MemoryContext old;
+	const MaSignal *signal = board->signal;
+	Datum			low = before->value;
+	Datum			high = after->value;
+	int				order;
+	MemoryContext	old;
 
-	if (before->isnull && after->isnull)
+	if (before->isnull || after->isnull)
+	{
+		if (before->isnull != after->isnull)
+			wake_board(contact, board);
 		return;
-	if (!all)
-		order = ma_signal_order(board->signal, before->value, after->value);
-	if (!all && order == 0)
+	}
+	order = ma_signal_order(signal, low, high);
+	if (order == 0)
 		return;
 	if (order > 0)
 	{
 		low = after->value;
 		high = before->value;
 	}
-	while (!all && start < end)
-	{
-		int middle = (start + end) / 2;
-
-		if (ma_signal_order(board->signal, board->switches[middle].constant,
-							low) < 0)
-			start = middle + 1;
-		else
-			end = middle;
-	}
 	old = MemoryContextSwitchTo(contact->set->cxt);
-	for (int i = start; i < board->nswitches; i++)
+	for (int i = first_switch(board, low); i < board->nswitches; i++)
 	{
-		MaSwitch *one = &board->switches[i];
+		const MaSwitch *one = &board->switches[i];
 
-		if (!all && ma_signal_order(board->signal, one->constant, high) > 0)
+		if (ma_signal_order(signal, one->constant, high) > 0)
 			break;
-		contact->woken = bms_add_member(contact->woken, one->consumer);
+		if (is_on(signal, one, low) != is_on(signal, one, high))
+			contact->woken = bms_add_member(contact->woken, one->consumer);
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -280,7 +316,10 @@ fold_cell(MaContact *contact, MaKindDef *kind, int i, MaEvent **events, int n,
 	MaCellUse  *use = &cells[kind->cells[i]];
 	MaCell	   *cell = &contact->cells[kind->cells[i]];
 	TimestampTz last = last_time(cell);
-	Watched	   *watched = palloc((use->nboards + 1) * sizeof(Watched));
+	Watched		few[FEW_BOARDS];
+	Watched	   *watched = use->nboards <= FEW_BOARDS ?
+							  few :
+							  palloc(use->nboards * sizeof(Watched));
 
 	for (int j = 0; j < use->nboards; j++)
 	{
@@ -301,7 +340,8 @@ fold_cell(MaContact *contact, MaKindDef *kind, int i, MaEvent **events, int n,
 		}
 	if (last_time(cell) != last)
 		wake_elapsed(contact, use, last);
-	pfree(watched);
+	if (watched != few)
+		pfree(watched);
 }
 
 /* Is a cell to be passed over, since the log had these events already? */
