@@ -342,16 +342,14 @@ is_plain_log(Relation log)
 static void
 write_event(MaTable *log, const MaEvent *event)
 {
-	TupleTableSlot *slot = log->slot;
+	Datum *values = begin_row(log->slot);
 
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, false, LOG_COLUMNS * sizeof(bool));
-	slot->tts_values[0] = Int64GetDatum(event->contact_id);
-	slot->tts_values[1] = CStringGetTextDatum(event->kind);
-	slot->tts_values[2] = TimestampTzGetDatum(event->occurred_at);
-	slot->tts_values[3] = Int64GetDatum(event->event_id);
-	slot->tts_values[4] = JsonbPGetDatum(event->properties);
-	ExecStoreVirtualTuple(slot);
+	values[0] = Int64GetDatum(event->contact_id);
+	values[1] = CStringGetTextDatum(event->kind);
+	values[2] = TimestampTzGetDatum(event->occurred_at);
+	values[3] = Int64GetDatum(event->event_id);
+	values[4] = JsonbPGetDatum(event->properties);
+	ExecStoreVirtualTuple(log->slot);
 	ma_table_insert(log);
 }
 
@@ -368,8 +366,10 @@ insert_events(const MaEvent *events, int n)
 		 JSONBARRAYOID}};
 	static const Oid types[] = {INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID,
 								JSONBOID};
+	MaSqlScope		 scope;
 	Rows			 rows;
 
+	ma_sql_begin(&scope);
 	rows_begin(&rows, 5, types, n);
 	for (; rows.n < n; rows.n++)
 	{
@@ -391,6 +391,7 @@ insert_events(const MaEvent *events, int n)
 		inserting = false;
 	}
 	PG_END_TRY();
+	ma_sql_end(&scope);
 }
 
 /* Events that the engine derived; they are folded already. */
@@ -446,11 +447,11 @@ ma_apply(MaRun *run, MaContactSet *set)
 	write_buckets(run);
 	write_lists(run);
 	write_timers(set);
-	if (run->nderived == 0 && run->ndirty == 0 && run->noverrides == 0)
+	write_derived(run);
+	if (run->ndirty == 0 && run->noverrides == 0)
 		return;
 	ma_sql_begin(&scope);
 	write_overrides(run);
-	write_derived(run);
 	write_dirty(run);
 	ma_sql_end(&scope);
 }

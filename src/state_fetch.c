@@ -346,6 +346,20 @@ ma_fetch_row(MaFetch *fetch, int i, TupleTableSlot *slot)
 }
 
 /*
+ * Is there a newer version, of this transaction or another, or about to be?
+ * Who changes a row has to ask: heap_update() does not expect that the version
+ * which a snapshot shows was replaced by a later command of the same
+ * transaction, as by a trigger of somebody else's.
+ */
+static bool
+is_replaced(const HeapTupleData *tuple)
+{
+	uint16 mask = tuple->t_data->t_infomask;
+
+	return (mask & HEAP_XMAX_INVALID) == 0 && !HEAP_XMAX_IS_LOCKED_ONLY(mask);
+}
+
+/*
  * Fetches the row of one id as the active snapshot shows it; with
  * MA_LOCK_WAIT it is locked. False, and nothing is locked, if there is none or
  * it was changed since: then it has to be looked for under a newer snapshot.
@@ -363,7 +377,7 @@ ma_fetch_one(MaTable *table, int64 id, MaLock lock, TupleTableSlot *slot)
 		return false;
 	fetch.tids = &tid;
 	fetch.together = &together;
-	found = find_version(&fetch, 0);
+	found = find_version(&fetch, 0) && !is_replaced(&fetch.tuple);
 	if (found && lock == MA_LOCK_NONE)
 		ExecStoreBufferHeapTuple(keep_found(&fetch, slot), slot, fetch.buffer);
 	else if (found)

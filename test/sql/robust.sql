@@ -244,5 +244,49 @@ select mautomate.attach_events('late', 'late', 'who');
 select 'no transaction block' as state;
 drop trigger refuse on mautomate.event;
 drop table late;
+
+-- triggers of others that write events, about a single row that only counts
+select mautomate.identify('carl') as carl, mautomate.identify('dora') as dora \gset
+select mautomate.create_list(kind, format('count(%L) > 100', kind)) from unnest(array['press', 'buy']) kind;
+create function pg_temp.again() returns trigger language plpgsql as $$
+begin
+  if pg_trigger_depth() = 1 then
+    perform mautomate.track('carl', 'buy');
+  end if;
+  return null;
+end $$;
+create trigger aaa after insert on mautomate.event for each row execute function pg_temp.again();
+create trigger bbb after insert on mautomate.event for each statement execute function pg_temp.again();
+create trigger zzz after insert on mautomate.event for each statement execute function pg_temp.again();
+insert into mautomate.event (contact_id, kind) values (:carl, 'press');
+begin;
+insert into mautomate.event (contact_id, kind) values (:carl, 'press');
+savepoint s;
+insert into mautomate.event (contact_id, kind) values (:carl, 'press');
+rollback to s;
+insert into mautomate.event (contact_id, kind) values (:carl, 'press');
+commit;
+drop trigger aaa on mautomate.event;
+drop trigger bbb on mautomate.event;
+drop trigger zzz on mautomate.event;
+select kind, count(*) from mautomate.event where contact_id = :carl group by 1 order by 1;
+select * from mautomate.verify();
+
+-- triggers of others see what we derive
+create temp table seen (kind text, list text);
+create function pg_temp.see() returns trigger language plpgsql
+  security definer as $$
+begin
+  insert into seen values (new.kind, new.properties ->> 'list');
+  return null;
+end $$;
+select mautomate.create_list('ten', 'count(''press'') >= 10');
+create trigger see after insert on mautomate.event for each row execute function pg_temp.see();
+insert into mautomate.event (contact_id, kind) select :carl, 'press' from generate_series(1, 10);
+drop trigger see on mautomate.event;
+select kind, list, count(*) from seen group by 1, 2 order by 1, 2;
+insert into mautomate.event (contact_id, kind) select :dora, 'press' from generate_series(1, 10);
+select contact_id = :carl as carl, count(*) from mautomate.event where kind = 'list_entered' and properties ->> 'list' = 'ten' group by 1 order by 1;
+select mautomate.drop_list(name) from unnest(array['ten', 'press', 'buy']) name;
 select * from mautomate.verify();
 drop extension mautomate cascade;
