@@ -27,7 +27,7 @@ is_up_to_date(const MaContact *contact, TimestampTz now)
 {
 	MaDefinitions *definitions = contact->set->definitions;
 
-	return !contact->blank && !contact->lacking &&
+	return !contact->blank && !contact->lacking && !contact->summed &&
 		   contact->as_of != DT_NOBEGIN && contact->due_at > now &&
 		   contact->generation == definitions->consumers_at &&
 		   contact->generation >= definitions->rebuild_at &&
