@@ -309,7 +309,7 @@ select mautomate.create_list('h_float', $$(1.0::float8 / 3)::text = '0.333333333
        mautomate.create_list('h_null_in', $$'{null}'::text[] = array[null::text] is not true$$),
        mautomate.create_list('h_zone', $$contact.h_born::timestamptz < '1990-05-06 00:00 EST'$$),
        mautomate.create_list('h_hex', $$decode(contact.h_hex, 'hex')::text = '\x6e6f77'$$);
-select list, external_id from mautomate.list_members where list like 'h\_%' order by 1;
+select list, external_id from mautomate.list_members where list like 'h\_%' order by 1, 2;
 -- nor what our own SQL means, and how we tell it
 set standard_conforming_strings = off;
 set backslash_quote = off;
@@ -331,7 +331,7 @@ reset quote_all_identifiers;
 reset array_nulls;
 reset timezone_abbreviations;
 reset bytea_output;
-select list, external_id from mautomate.list_members where list like 'h\_%' order by 1;
+select list, external_id from mautomate.list_members where list like 'h\_%' order by 1, 2;
 select * from mautomate.verify();
 select * from h_evil.log;
 
