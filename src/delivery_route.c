@@ -17,6 +17,9 @@
 /* How many messages of a log channel are claimed at once. */
 #define LOG_BATCH 1000
 
+/* Others are claimed when there is room for one to so many connections. */
+#define ROOM_SHARE 4
+
 /* A relay that cannot be reached is left alone so long, by the real clock. */
 #define REST_FIRST (1 * USECS_PER_SEC)
 #define REST_MOST  (60 * USECS_PER_SEC)
@@ -234,18 +237,24 @@ ma_delivery_room(const MaRoute *route, int max)
 		return 0;
 	if (route->kind == MA_CHANNEL_LOG)
 		return Min(max, LOG_BATCH);
-	if (route->transport == NULL || !ma_transport_alive(route->transport))
+	if (route->transport == NULL || !ma_transport_alive(route->transport) ||
+		ma_delivery_full(route))
 		return 0;
 	return Min(max, ma_transport_room(route->transport));
 }
 
-/* Has its transport no room until something comes back? */
+/*
+ * Is nothing claimed for its transport until something comes back? There are
+ * messages enough then for its connections, and it costs less to claim some
+ * at once than each by itself.
+ */
 bool
 ma_delivery_full(const MaRoute *route)
 {
 	return route->transport != NULL &&
 		   ma_transport_pending(route->transport) > 0 &&
-		   ma_transport_room(route->transport) == 0;
+		   ma_transport_room(route->transport) <
+			   Max(route->connections / ROOM_SHARE, 1);
 }
 
 /* Is its relay left alone for now? */
