@@ -75,13 +75,28 @@
 	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL)
 #endif
 
-/* a range table comes with permissions since 16, with unpruned ids since 18 */
+/*
+ * A range table comes with permissions since 16, and an entry without them
+ * cannot be updated; with unpruned ids since 18.
+ */
 #if PG_VERSION_NUM >= 180000
-#define ma_init_range_table(estate, rte) \
-	ExecInitRangeTable(estate, list_make1(rte), NIL, bms_make_singleton(1))
+#define ma_start_range_table(estate, rte, permissions)       \
+	ExecInitRangeTable(estate, list_make1(rte), permissions, \
+					   bms_make_singleton(1))
 #elif PG_VERSION_NUM >= 160000
-#define ma_init_range_table(estate, rte) \
-	ExecInitRangeTable(estate, list_make1(rte), NIL)
+#define ma_start_range_table(estate, rte, permissions) \
+	ExecInitRangeTable(estate, list_make1(rte), permissions)
+#endif
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+#define ma_init_range_table(estate, rte)                 \
+	do                                                   \
+	{                                                    \
+		List *permissions_ = NIL;                        \
+                                                         \
+		addRTEPermissionInfo(&permissions_, rte);        \
+		ma_start_range_table(estate, rte, permissions_); \
+	} while (0)
 #else
 #define ma_init_range_table(estate, rte) \
 	ExecInitRangeTable(estate, list_make1(rte))
