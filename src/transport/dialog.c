@@ -25,6 +25,9 @@
 #include "clock.h"
 #include "dialog.h"
 
+/* Ends the data; its room is counted with the NUL that comes with it. */
+#define LAST_LINE ".\r\n"
+
 static const char not_asked[] = "the server answers what was not asked";
 
 static DialogNext finish(Dialog *dialog);
@@ -216,10 +219,10 @@ put_command(Dialog *dialog, Stage stage)
 	else if (stage == STAGE_RCPT)
 		len = snprintf(to, room, "RCPT TO:<%s>\r\n", mail->recipient);
 	else
-		len = snprintf(to, room, "%s\r\n",
-					   stage == STAGE_RESET ? "RSET" :
-					   stage == STAGE_DATA	? "DATA" :
-											  ".");
+		len = snprintf(to, room, "%s",
+					   stage == STAGE_RESET ? "RSET\r\n" :
+					   stage == STAGE_DATA	? "DATA\r\n" :
+											  LAST_LINE);
 	dialog->out_len += (size_t) len;
 	dialog->asked = stage;
 }
@@ -233,7 +236,7 @@ static void
 put_body(Dialog *dialog)
 {
 	const Mail *mail = dialog->mail;
-	size_t		max = sizeof(dialog->out) - 3;
+	size_t		max = sizeof(dialog->out) - sizeof(LAST_LINE);
 
 	while (dialog->offset < mail->body_len && dialog->out_len + 2 <= max)
 	{

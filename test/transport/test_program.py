@@ -103,6 +103,8 @@ def delivers_bytes_as_they_are():
         b"\r\n" * 9,
         bytes(range(32, 256)) + b"\r\n",
         (b"m" * 74 + b"\r\n") * 330000,
+        # where the last line of what is written at once fits, or does not
+        *(b"z" * (n - 2) + b"\r\n" for n in range(16378, 16387)),
     ]
     with Sink("--out", out) as sink:
         with Transport(port=sink.port) as transport:
