@@ -285,9 +285,12 @@ answer(Connection *connection, const Result *result)
 
 	connection->job = NULL;
 	free_job(job);
-	/* the ACK can only come after the result, but then at once */
-	frame_add_result(STDOUT_FILENO, connection->id, result);
+	/*
+	 * The ACK can only come after the result, but then at once: another
+	 * thread may write what this one has only added.
+	 */
 	connection->state = ANSWERED;
+	frame_add_result(STDOUT_FILENO, connection->id, result);
 }
 
 /* Sees to it that we hear of the socket and of the deadline. */
