@@ -106,16 +106,6 @@ handle_wait(Handle *handle, int ms)
 	handle->deadline = clock_ms() + ms;
 }
 
-/* Is there a connection, as far as we know? */
-bool
-handle_is_open(const Handle *handle)
-{
-	for (int i = 0; i < HANDLE_SOCKETS; i++)
-		if (handle->sockets[i] >= 0)
-			return true;
-	return false;
-}
-
 /* Ends what is open; what was written still goes out. */
 static void
 shut(Handle *handle)

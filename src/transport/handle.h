@@ -32,7 +32,6 @@ extern bool		   handle_init(Handle *handle, const Config *config,
 extern void		   handle_trust(Handle *handle, const Relay *relay);
 extern void		   handle_begin(Handle *handle);
 extern void		   handle_wait(Handle *handle, int ms);
-extern bool		   handle_is_open(const Handle *handle);
 extern const char *handle_reason(Handle *handle, CURLcode rc);
 extern void		   handle_free(Handle *handle);
 

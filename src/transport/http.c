@@ -427,13 +427,6 @@ on_response(char *data, size_t size, size_t count, void *arg)
 	return len;
 }
 
-/* Is there a connection, as far as we know? */
-bool
-http_is_open(const Http *http)
-{
-	return handle_is_open(&http->handle);
-}
-
 /* Closes the connection, if there is one. */
 void
 http_close(Http *http)

@@ -13,7 +13,6 @@ typedef struct Http Http;
 
 extern Http *http_new(const Config *config);
 extern void	 http_send(Http *http, Request *request, Result *result);
-extern bool	 http_is_open(const Http *http);
 extern void	 http_close(Http *http);
 extern void	 http_free(Http *http);
 
