@@ -66,13 +66,14 @@
 #if PG_VERSION_NUM >= 160000
 #define MaUpdateIndexes					TU_UpdateIndexes
 #define ma_needs_index_entries(indexes) ((indexes) != TU_None)
-#define ma_insert_index_tuples(info, slot, estate) \
-	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL, false)
+#define ma_insert_index_tuples(info, slot, estate, update)              \
+	ExecInsertIndexTuples(info, slot, estate, update, false, NULL, NIL, \
+						  false)
 #else
 #define MaUpdateIndexes					bool
 #define ma_needs_index_entries(indexes) (indexes)
-#define ma_insert_index_tuples(info, slot, estate) \
-	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL)
+#define ma_insert_index_tuples(info, slot, estate, update) \
+	ExecInsertIndexTuples(info, slot, estate, update, false, NULL, NIL)
 #endif
 
 /*

@@ -105,9 +105,12 @@ ma_table_next(MaTable *table)
 	return index_getnext_slot(table->scan, ForwardScanDirection, table->slot);
 }
 
-/* Adds the row in the slot to the indexes. */
+/*
+ * Adds the row in the slot to the indexes. Of an update they are told that its
+ * keys are those of the row before.
+ */
 static void
-insert_index_entries(MaTable *table)
+insert_index_entries(MaTable *table, bool update)
 {
 	if (table->estate == NULL)
 	{
@@ -123,7 +126,7 @@ insert_index_entries(MaTable *table)
 		InitResultRelInfo(table->info, table->heap, 1, NULL, 0);
 		ExecOpenIndices(table->info, false);
 	}
-	ma_insert_index_tuples(table->info, table->slot, table->estate);
+	ma_insert_index_tuples(table->info, table->slot, table->estate, update);
 	ResetPerTupleExprContext(table->estate);
 }
 
@@ -157,7 +160,7 @@ update(MaTable *table, ItemPointer tid, bool wait)
 		table->heap, tid, table->slot, GetCurrentCommandId(true),
 		GetActiveSnapshot(), InvalidSnapshot, wait, &failure, &mode, &indexes);
 	if (result == TM_Ok && ma_needs_index_entries(indexes))
-		insert_index_entries(table);
+		insert_index_entries(table, true);
 	return result;
 }
 
@@ -213,5 +216,5 @@ ma_table_insert(MaTable *table)
 {
 	table_tuple_insert(table->heap, table->slot, GetCurrentCommandId(true), 0,
 					   NULL);
-	insert_index_entries(table);
+	insert_index_entries(table, false);
 }
