@@ -160,8 +160,8 @@ ma_evaluate_until(MaContact *contact, TimestampTz until)
 }
 
 /* Wakes those who use something. */
-void
-ma_evaluate_wake(MaContact *contact, Bitmapset *users)
+static void
+wake_users(MaContact *contact, Bitmapset *users)
 {
 	MemoryContext old;
 
@@ -283,7 +283,7 @@ ma_change_list(MaRun *run, MaContact *contact, int list, TimestampTz at,
 	change->by_hand = by_hand;
 	contact->member[list] = entered;
 	contact->changed = true;
-	ma_evaluate_wake(contact, run->definitions->list_users[list]);
+	wake_users(contact, run->definitions->list_users[list]);
 	if (!run->definitions->lists[list].building)
 		derive(run, contact, entered ? "list_entered" : "list_left", at, pairs,
 			   1);
@@ -405,7 +405,7 @@ change_score(MaRun *run, MaContact *contact, int index, double value,
 		return;
 	state->value = value;
 	contact->changed = true;
-	ma_evaluate_wake(contact, run->definitions->score_users[index]);
+	wake_users(contact, run->definitions->score_users[index]);
 	if (bucket != state->bucket)
 	{
 		change_bucket(run, contact->id, index, bucket);

@@ -64,13 +64,6 @@ typedef struct MaBucketChange
 	int	  bucket;
 } MaBucketChange;
 
-/* A timer to write. */
-typedef struct MaTimer
-{
-	int64		contact_id;
-	TimestampTz due_at;
-} MaTimer;
-
 /* One chunk of contacts on its way through the engine. */
 typedef struct MaRun
 {
@@ -91,9 +84,6 @@ typedef struct MaRun
 	int				  nbuckets;
 	int				  maxbuckets;
 	MaBucketChange	 *buckets;
-	int				  ntimers;
-	int				  maxtimers;
-	MaTimer			 *timers;
 	int				  nderived; /* events the engine derived itself */
 	int				  maxderived;
 	MaEvent			 *derived;
@@ -171,7 +161,6 @@ extern void ma_evaluate_time(MaRun *run, MaContact *contact, TimestampTz now);
 extern void ma_evaluate_list(MaRun *run, MaContact *contact, int list,
 							 TimestampTz at);
 extern void ma_evaluate_until(MaContact *contact, TimestampTz until);
-extern void ma_evaluate_wake(MaContact *contact, Bitmapset *users);
 extern void ma_change_list(MaRun *run, MaContact *contact, int list,
 						   TimestampTz at, bool entered, bool by_hand);
 extern void ma_change_hand(MaRun *run, MaContact *contact, int list,
