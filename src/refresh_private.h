@@ -106,7 +106,7 @@ extern bool ma_refresh_quick(MaEvent *event, bool silent);
 struct TriggerData;
 
 /* refresh_restore.c */
-extern bool ma_restore_is_under_way(void);
+extern bool ma_restore_is_under_way(const struct TriggerData *trigdata);
 extern void ma_restore_note(struct TriggerData *trigdata, bool events);
 
 /* refresh_note.c */

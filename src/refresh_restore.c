@@ -11,18 +11,27 @@
 
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
+#include "utils/rel.h"
 #include "utils/rls.h"
 
 #include "refresh_private.h"
 #include "sql.h"
 #include "wake.h"
 
-/* Does pg_restore, or psql with a dump, write? Nobody else sets both. */
+/*
+ * Does pg_restore, or psql with a dump, write? It sets both, and so may
+ * anybody: who does not own the table does not restore it, nor does a function
+ * that became another user, as ours do.
+ */
 bool
-ma_restore_is_under_way(void)
+ma_restore_is_under_way(const TriggerData *trigdata)
 {
-	return !check_function_bodies && !row_security;
+	return !check_function_bodies && !row_security && !InLocalUserIdChange() &&
+		   has_privs_of_role(GetUserId(),
+							 trigdata->tg_relation->rd_rel->relowner);
 }
 
 /* Marks the contacts of inserted contacts or (events) events. */

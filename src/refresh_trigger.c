@@ -401,7 +401,7 @@ mautomate_event_changed(PG_FUNCTION_ARGS)
 		ma_evaluate_forget_errors(); /* a statement of its own */
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 	{
-		if (ma_restore_is_under_way() && !ma_apply_is_inserting())
+		if (ma_restore_is_under_way(trigdata))
 			ma_restore_note(trigdata, true);
 		else if (!is_deferred())
 			events_inserted(trigdata);
@@ -674,7 +674,7 @@ mautomate_contact_changed(PG_FUNCTION_ARGS)
 	if (!ma_apply_is_inserting())
 		ma_evaluate_forget_errors(); /* a statement of its own */
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) &&
-		ma_restore_is_under_way())
+		ma_restore_is_under_way(trigdata))
 		ma_restore_note(trigdata, false);
 	else if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 		contacts_inserted(trigdata);
