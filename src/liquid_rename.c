@@ -14,23 +14,15 @@
 
 #include <ctype.h>
 
+#include "edit.h"
 #include "liquid.h"
 #include "template.h"
-
-/* A piece of the source and what stands there instead. */
-typedef struct Edit
-{
-	const char *from;
-	const char *to;
-	const char *text;
-} Edit;
 
 /* A source that is looked through. */
 typedef struct Walk
 {
 	const MaRename *rename;
-	const char	   *source;
-	List		   *edits;	/* of Edit */
+	MaEdits			edits;	/* of the source */
 	List		   *doubts; /* of places, char * */
 	bool			own;	/* contact is a variable of the template */
 } Walk;
@@ -93,12 +85,9 @@ is_plain(const char *name)
 static void
 edit(Walk *w, const char *from, const char *to, const char *text)
 {
-	Edit *e = palloc(sizeof(Edit));
+	const char *source = w->edits.text;
 
-	e->from = from;
-	e->to = to;
-	e->text = text;
-	w->edits = lappend(w->edits, e);
+	ma_edit_replace(&w->edits, from - source, to - source, text);
 }
 
 /* A string that is the old name, with its quotes. */
@@ -287,39 +276,6 @@ sets_contact(const LqBlock *block)
 	return false;
 }
 
-static int
-compare_edits(const ListCell *a, const ListCell *b)
-{
-	const Edit *x = lfirst(a);
-	const Edit *y = lfirst(b);
-
-	return (x->from > y->from) - (x->from < y->from);
-}
-
-/* The source with the edits done; NULL if there are none. */
-static char *
-edited(Walk *w)
-{
-	StringInfoData s;
-	const char	  *rest = w->source;
-	ListCell	  *lc;
-
-	if (w->edits == NIL)
-		return NULL;
-	list_sort(w->edits, compare_edits);
-	initStringInfo(&s);
-	foreach (lc, w->edits)
-	{
-		Edit *e = lfirst(lc);
-
-		appendBinaryStringInfo(&s, rest, e->from - rest);
-		appendStringInfoString(&s, e->text);
-		rest = e->to;
-	}
-	appendStringInfoString(&s, rest);
-	return s.data;
-}
-
 /*
  * A source after something it names got another name; NULL if it does not
  * name it. Adds what may mean it, as it is written from there on, to doubts.
@@ -329,10 +285,10 @@ char *
 ma_template_rename(const char *source, const MaRename *rename, List **doubts)
 {
 	LqBlock body = ma_liquid_parse(source, strlen(source));
-	Walk	w = {.rename = rename, .source = source};
+	Walk	w = {.rename = rename, .edits = {source}};
 
 	w.own = rename->what == MA_NAMED_ATTRIBUTE && sets_contact(&body);
 	walk_block(&w, &body);
 	*doubts = list_concat(*doubts, w.doubts);
-	return edited(&w);
+	return ma_edit_result(&w.edits);
 }

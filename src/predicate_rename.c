@@ -17,15 +17,8 @@
 #include "parser/scanner.h"
 #include "utils/builtins.h"
 
+#include "edit.h"
 #include "predicate_private.h"
-
-/* A piece of the text and what stands there instead. */
-typedef struct Edit
-{
-	int			from;
-	int			to;
-	const char *text;
-} Edit;
 
 /* A token of the text. */
 typedef struct Token
@@ -43,7 +36,7 @@ typedef struct Walk
 	bool				filter; /* within that of a call */
 	int					ntokens;
 	Token			   *tokens;
-	List			   *edits;	/* of Edit */
+	MaEdits				edits;
 	List			   *doubts; /* of positions */
 	char			   *result;
 } Walk;
@@ -98,12 +91,8 @@ token_at(const Walk *w, int position)
 static void
 edit(Walk *w, int first, int last, const char *text)
 {
-	Edit *e = palloc(sizeof(Edit));
-
-	e->from = w->tokens[first].from;
-	e->to = w->tokens[last].to;
-	e->text = text;
-	w->edits = lappend(w->edits, e);
+	ma_edit_replace(&w->edits, w->tokens[first].from, w->tokens[last].to,
+					text);
 }
 
 /* The string at a position is the name. */
@@ -348,36 +337,6 @@ walk(Node *node, Walk *w)
 	return false;
 }
 
-static int
-compare_edits(const ListCell *a, const ListCell *b)
-{
-	return ((Edit *) lfirst(a))->from - ((Edit *) lfirst(b))->from;
-}
-
-/* The text with the edits done; NULL if there are none. */
-static char *
-edited(Walk *w)
-{
-	StringInfoData s;
-	int			   done = 0;
-	ListCell	  *lc;
-
-	if (w->edits == NIL)
-		return NULL;
-	list_sort(w->edits, compare_edits);
-	initStringInfo(&s);
-	foreach (lc, w->edits)
-	{
-		Edit *e = lfirst(lc);
-
-		appendBinaryStringInfo(&s, w->source->text + done, e->from - done);
-		appendStringInfoString(&s, e->text);
-		done = e->to;
-	}
-	appendStringInfoString(&s, w->source->text + done);
-	return s.data;
-}
-
 /* ma_expr_rename() under pinned settings. */
 static void
 rename_pinned(void *arg)
@@ -389,7 +348,7 @@ rename_pinned(void *arg)
 	scan(w);
 	foreach (lc, targets)
 		walk(lfirst_node(ResTarget, lc)->val, w);
-	w->result = edited(w);
+	w->result = ma_edit_result(&w->edits);
 }
 
 /*
@@ -400,7 +359,10 @@ char *
 ma_expr_rename(const MaExprSource *source, const MaExprRename *rename,
 			   List **doubts)
 {
-	Walk w = {.source = source, .rename = rename, .kind = source->event_kind};
+	Walk w = {.source = source,
+			  .rename = rename,
+			  .kind = source->event_kind,
+			  .edits = {source->text}};
 
 	ma_expr_pinned(source->text, rename_pinned, &w);
 	*doubts = list_concat(*doubts, w.doubts);
@@ -442,7 +404,7 @@ rename_target_pinned(void *arg)
 						  w->tokens[last].to - w->tokens[last].from,
 						  w->source->text + w->tokens[last].from, new_name));
 	}
-	w->result = edited(w);
+	w->result = ma_edit_result(&w->edits);
 }
 
 /*
@@ -454,7 +416,7 @@ ma_expr_rename_target(const char *text, const MaRename *rename)
 {
 	MaExprSource source = {.text = text, .select_list = true};
 	MaExprRename names = {.rename = *rename};
-	Walk		 w = {.source = &source, .rename = &names};
+	Walk		 w = {.source = &source, .rename = &names, .edits = {text}};
 
 	ma_expr_pinned(text, rename_target_pinned, &w);
 	return w.result;
