@@ -41,6 +41,17 @@ typedef struct MaDocKey
 	bool		required;
 } MaDocKey;
 
+/*
+ * What to put into a copy of a document; each returns NULL for what stays. The
+ * object is the one that a value is right in, or NULL.
+ */
+typedef struct MaDocCopy
+{
+	const char *(*text)(const MaNode *node, const MaNode *object, void *arg);
+	const char *(*key)(const MaNode *node, const char *key, void *arg);
+	void *arg; /* handed to both */
+} MaDocCopy;
+
 extern void	  ma_doc_init(MaDocument *doc);
 extern MaNode ma_doc_root(Jsonb *json);
 extern void	  ma_doc_refuse(MaDocument *doc, const char *path,
@@ -61,5 +72,8 @@ extern int		 ma_doc_whole(MaDocument *doc, const MaNode *node, int least,
 							  int most);
 extern int		 ma_doc_choice(MaDocument *doc, const MaNode *node,
 							   const char *const *choices);
+
+/* document_copy.c */
+extern Jsonb *ma_doc_copy(Jsonb *json, const MaDocCopy *how);
 
 #endif /* MA_DOCUMENT_H */

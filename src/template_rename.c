@@ -12,7 +12,6 @@
 #include "utils/builtins.h"
 
 #include "document.h"
-#include "json.h"
 #include "sql.h"
 #include "template_store.h"
 
@@ -28,19 +27,17 @@ typedef struct Variant
 	bool			changed;
 } Variant;
 
-/* The text of a source afterwards; its own if nothing changes. */
+/* The text of a source afterwards; NULL if nothing changes. */
 static char *
-rename_source(Variant *variant, char *source)
+rename_source(Variant *variant, const char *source)
 {
 	char *text = ma_template_rename(source, variant->rename, &variant->doubts);
 
-	if (text == NULL)
-		return source;
-	variant->changed = true;
+	variant->changed |= text != NULL;
 	return text;
 }
 
-/* The path of a value, {"=": "contact.x"}, afterwards. */
+/* The path of a value, {"=": "contact.x"}, afterwards; NULL likewise. */
 static char *
 rename_path(Variant *variant, char *path)
 {
@@ -50,11 +47,11 @@ rename_path(Variant *variant, char *path)
 
 	if (rename->what != MA_NAMED_ATTRIBUTE ||
 		strncmp(path, "contact.", strlen("contact.")) != 0)
-		return path;
+		return NULL;
 	len = strcspn(name, ".");
 	if (len != strlen(rename->old_name) ||
 		strncmp(name, rename->old_name, len) != 0)
-		return path;
+		return NULL;
 	if (strchr(rename->new_name, '.') != NULL)
 		ereport(
 			ERROR,
@@ -66,65 +63,29 @@ rename_path(Variant *variant, char *path)
 	return psprintf("contact.%s%s", rename->new_name, name + len);
 }
 
-/* Copies JSON whose texts are Liquid. */
-static JsonbValue *
-rename_json(Variant *variant, JsonbParseState **state,
-			JsonbIteratorToken token, const MaNode *node, bool is_path)
+/* A string of JSON whose texts are Liquid, but for paths. */
+static const char *
+rename_text(const MaNode *node, const MaNode *object, void *arg)
 {
-	MaNode	   child;
-	JsonbValue v = node->value;
-	char	 **keys;
-	int		   n;
+	MaNode value;
 
-	if (ma_doc_type(node) == MA_DOC_ARRAY)
-	{
-		pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
-		for (int i = 0; i < ma_doc_length(node); i++)
-		{
-			child = ma_doc_item(node, i);
-			rename_json(variant, state, WJB_ELEM, &child, false);
-		}
-		return pushJsonbValue(state, WJB_END_ARRAY, NULL);
-	}
-	if (ma_doc_type(node) != MA_DOC_OBJECT)
-	{
-		if (ma_doc_type(node) == MA_DOC_TEXT)
-		{
-			v.val.string.val = is_path ?
-								   rename_path(variant, ma_doc_text(node)) :
-								   rename_source(variant, ma_doc_text(node));
-			v.val.string.len = strlen(v.val.string.val);
-		}
-		return pushJsonbValue(state, token, &v);
-	}
-	keys = ma_doc_keys(node, &n);
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	for (int i = 0; i < n; i++)
-	{
-		(void) ma_doc_get(node, keys[i], &child);
-		ma_json_key(state, keys[i]);
-		rename_json(variant, state, WJB_VALUE, &child,
-					n == 1 && strcmp(keys[i], "=") == 0);
-	}
-	return pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	if (object != NULL && ma_doc_length(object) == 1 &&
+		ma_doc_get(object, "=", &value))
+		return rename_path(arg, ma_doc_text(node));
+	return rename_source(arg, ma_doc_text(node));
 }
 
 /* A column of a variant afterwards. */
 static Datum
 rename_column(Variant *variant, Datum value, bool is_json)
 {
-	JsonbParseState *state = NULL;
-	MaNode			 root;
+	MaDocCopy how = {.text = rename_text, .arg = variant};
+	char	 *source;
 
-	if (!is_json)
-		return CStringGetTextDatum(
-			rename_source(variant, TextDatumGetCString(value)));
-	root = ma_doc_root(DatumGetJsonbPCopy(value));
-	if (ma_doc_type(&root) != MA_DOC_OBJECT &&
-		ma_doc_type(&root) != MA_DOC_ARRAY)
-		return value;
-	return JsonbPGetDatum(JsonbValueToJsonb(
-		rename_json(variant, &state, WJB_VALUE, &root, false)));
+	if (is_json)
+		return JsonbPGetDatum(ma_doc_copy(DatumGetJsonbPCopy(value), &how));
+	source = rename_source(variant, TextDatumGetCString(value));
+	return source ? CStringGetTextDatum(source) : value;
 }
 
 /* Tells of what is left as it is. */

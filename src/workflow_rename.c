@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "json.h"
 #include "workflow_private.h"
 
 /* A place of the document and what stands there afterwards. */
@@ -115,47 +114,26 @@ noted(const List *edits, const char *path, bool is_key)
 	return NULL;
 }
 
-/* Copies a value, with the edits in it. */
-static JsonbValue *
-copy(JsonbParseState **state, JsonbIteratorToken token, const MaNode *node,
-	 const List *edits)
+/* They are for a copy of the document. */
+static const char *
+noted_text(const MaNode *node, const MaNode *object, void *edits)
 {
-	MaNode		child;
-	JsonbValue	v = node->value;
-	const char *text;
-	char	  **keys;
-	int			n;
+	return noted(edits, node->path, false);
+}
 
-	if (ma_doc_type(node) == MA_DOC_ARRAY)
-	{
-		pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
-		for (int i = 0; i < ma_doc_length(node); i++)
-		{
-			child = ma_doc_item(node, i);
-			copy(state, WJB_ELEM, &child, edits);
-		}
-		return pushJsonbValue(state, WJB_END_ARRAY, NULL);
-	}
-	if (ma_doc_type(node) != MA_DOC_OBJECT)
-	{
-		text = noted(edits, node->path, false);
-		if (text != NULL)
-		{
-			v.val.string.val = unconstify(char *, text);
-			v.val.string.len = strlen(text);
-		}
-		return pushJsonbValue(state, token, &v);
-	}
-	keys = ma_doc_keys(node, &n);
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	for (int i = 0; i < n; i++)
-	{
-		(void) ma_doc_get(node, keys[i], &child);
-		text = noted(edits, child.path, true);
-		ma_json_key(state, text ? text : keys[i]);
-		copy(state, WJB_VALUE, &child, edits);
-	}
-	return pushJsonbValue(state, WJB_END_OBJECT, NULL);
+static const char *
+noted_key(const MaNode *node, const char *key, void *edits)
+{
+	return noted(edits, node->path, true);
+}
+
+/* A copy of a document with edits in it. */
+static Jsonb *
+with_edits(Jsonb *json, List *edits)
+{
+	MaDocCopy how = {noted_text, noted_key, edits};
+
+	return ma_doc_copy(json, &how);
 }
 
 /* Nothing is looked up: what a stored document names was there. */
@@ -174,31 +152,27 @@ ma_workflow_rename(Jsonb *definition, const MaRename *rename)
 {
 	static const MaNames names = {any_object, NULL};
 	struct MaDocRename	 renamer = {.rename = {.rename = *rename}};
-	MaNode				 root = ma_doc_root(definition);
-	JsonbParseState		*state = NULL;
 
 	ma_workflow_walk(&names, definition, &renamer);
 	if (renamer.edits == NIL)
 		return NULL;
-	return JsonbValueToJsonb(copy(&state, WJB_VALUE, &root, renamer.edits));
+	return with_edits(definition, renamer.edits);
 }
 
 /* An object with another name for a key, or for the text under one. */
 static Jsonb *
 renamed_pair(Jsonb *object, const char *key, const MaRename *rename)
 {
-	MaNode			 root = ma_doc_root(object);
-	MaNode			 value;
-	Edit			 edit = {.text = rename->new_name, .is_key = key == NULL};
-	JsonbParseState *state = NULL;
+	MaNode root = ma_doc_root(object);
+	MaNode value;
+	Edit   edit = {.text = rename->new_name, .is_key = key == NULL};
 
 	if (!ma_doc_get(&root, key ? key : rename->old_name, &value) ||
 		(key != NULL && (ma_doc_type(&value) != MA_DOC_TEXT ||
 						 strcmp(ma_doc_text(&value), rename->old_name) != 0)))
 		return object;
 	edit.path = value.path;
-	return JsonbValueToJsonb(
-		copy(&state, WJB_VALUE, &root, list_make1(&edit)));
+	return with_edits(object, list_make1(&edit));
 }
 
 /* An event that a program waits for. */
