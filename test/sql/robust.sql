@@ -100,14 +100,14 @@ insert into mautomate.event as e (contact_id, kind, occurred_at, event_id)
 select mautomate.create_list('three', 'count(''buy'') >= 3');
 select * from pg_temp.members;
 select * from mautomate.verify();
-create function pg_temp.before() returns trigger language plpgsql as $$
+create function r_writes() returns trigger language plpgsql as $$
 begin
   if pg_trigger_depth() = 1 then
-    perform mautomate.track('ann', 'press');
+    perform mautomate.track(tg_argv[0], tg_argv[1]);
   end if;
-  return null;
+  return new;
 end $$;
-create trigger aaa after insert on mautomate.event for each statement execute function pg_temp.before();
+create trigger aaa after insert on mautomate.event for each statement execute function r_writes('ann', 'press');
 select mautomate.create_list('press', 'ever(''press'')');
 select mautomate.create_list('exactly', format('count(''buy'') = %s', 1 + count(*))) as exactly
   from mautomate.event where contact_id = 1 and kind = 'buy';
@@ -120,16 +120,9 @@ delete from mautomate.event where contact_id = 1;
 select mautomate.drop_list(name) from unnest(array['three', 'press', 'exactly']) name;
 
 -- triggers of others, before and after ours, that write events themselves
-create function pg_temp.echo() returns trigger language plpgsql as $$
-begin
-  if pg_trigger_depth() = 1 then
-    perform mautomate.track('ann', 'buy');
-  end if;
-  return new;
-end $$;
-create trigger aaa before insert on mautomate.event for each row execute function pg_temp.echo();
-create trigger bbb after insert on mautomate.event for each row execute function pg_temp.echo();
-create trigger ccc after insert on mautomate.event for each statement execute function pg_temp.echo();
+create trigger aaa before insert on mautomate.event for each row execute function r_writes('ann', 'buy');
+create trigger bbb after insert on mautomate.event for each row execute function r_writes('ann', 'buy');
+create trigger ccc after insert on mautomate.event for each statement execute function r_writes('ann', 'buy');
 insert into mautomate.event (contact_id, kind) values (1, 'press'), (2, 'press');
 drop trigger aaa on mautomate.event;
 drop trigger bbb on mautomate.event;
@@ -248,16 +241,9 @@ drop table late;
 -- triggers of others that write events, about a single row that only counts
 select mautomate.identify('carl') as carl, mautomate.identify('dora') as dora \gset
 select mautomate.create_list(kind, format('count(%L) > 100', kind)) from unnest(array['press', 'buy']) kind;
-create function pg_temp.again() returns trigger language plpgsql as $$
-begin
-  if pg_trigger_depth() = 1 then
-    perform mautomate.track('carl', 'buy');
-  end if;
-  return null;
-end $$;
-create trigger aaa after insert on mautomate.event for each row execute function pg_temp.again();
-create trigger bbb after insert on mautomate.event for each statement execute function pg_temp.again();
-create trigger zzz after insert on mautomate.event for each statement execute function pg_temp.again();
+create trigger aaa after insert on mautomate.event for each row execute function r_writes('carl', 'buy');
+create trigger bbb after insert on mautomate.event for each statement execute function r_writes('carl', 'buy');
+create trigger zzz after insert on mautomate.event for each statement execute function r_writes('carl', 'buy');
 insert into mautomate.event (contact_id, kind) values (:carl, 'press');
 begin;
 insert into mautomate.event (contact_id, kind) values (:carl, 'press');
@@ -269,6 +255,7 @@ commit;
 drop trigger aaa on mautomate.event;
 drop trigger bbb on mautomate.event;
 drop trigger zzz on mautomate.event;
+drop function r_writes();
 select kind, count(*) from mautomate.event where contact_id = :carl group by 1 order by 1;
 select * from mautomate.verify();
 

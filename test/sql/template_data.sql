@@ -97,6 +97,9 @@ table d_became;
 
 -- who is told to stop while a function runs puts back what is not sent, and
 -- does not try the same one first the next time
+create view d_left as
+  select template, state, attempts, reason, due_at > mautomate.clock() as later
+  from mautomate.messages order by message_id;
 create or replace function d_shop.slow(text) returns int language sql stable
   as 'select count(*)::int from generate_series(1, 1000000) a, generate_series(1, 1000000) b';
 select mautomate.create_channel('d_mail', 'smtp', '{"host": "127.0.0.1", "port": 1, "tls": "none", "from": "shop@example.com"}');
@@ -107,7 +110,7 @@ select count(mautomate.send('d_ann', t)) from unnest('{d_x, d_slow, d_x}'::text[
 set statement_timeout = '1s';
 call mautomate.deliver();
 reset statement_timeout;
-select template, state, attempts, reason, due_at > mautomate.clock() as later from mautomate.messages order by message_id;
+table d_left;
 call mautomate.deliver();
 select template, state, attempts from mautomate.messages where template = 'd_x' order by message_id;
 delete from mautomate_internal.message;
@@ -116,12 +119,12 @@ select count(mautomate.send('d_ann', t)) from unnest('{d_mail, d_slow_mail, d_ma
 set statement_timeout = '1s';
 call mautomate.deliver();
 reset statement_timeout;
-select template, state, attempts, reason, due_at > mautomate.clock() as later from mautomate.messages order by message_id;
+table d_left;
 delete from mautomate_internal.outbox;
 select mautomate.set_clock(null);
 select mautomate.disarm();
 delete from mautomate_internal.message;
-drop view d_became, d_bought, d_said;
+drop view d_became, d_left, d_bought, d_said;
 select count(mautomate.drop_template(t)) from unnest('{d_slow, d_wrong, d_large, d_x, d_mine, d_items, d_deep, d_mail, d_slow_mail}'::text[]) t;
 select mautomate.drop_channel('d_log'), mautomate.drop_channel('d_mail');
 set client_min_messages = warning;
