@@ -14,16 +14,13 @@
  */
 #include "postgres.h"
 
-#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
 #include "compat.h"
+#include "number.h"
 #include "signal_seen.h"
 #include "signal_span.h"
-
-static Numeric add(Numeric a, Numeric b);
-static int	   compare(Numeric a, Numeric b);
 
 /* Has nothing of what a cell is about ever happened? */
 bool
@@ -196,11 +193,25 @@ ma_cell_append(MaCell *cell, TimestampTz t, Numeric value)
 		append_time(cell, t);
 }
 
+/* How many entries there are: times, or pairs where values are kept. */
+int
+ma_cell_entries(const MaCell *cell)
+{
+	return cell->pairs ? cell->npairs : cell->ntimes;
+}
+
+/* The time of entry i. */
+TimestampTz
+ma_cell_time(const MaCell *cell, int i)
+{
+	return cell->pairs ? cell->pairs[i].at : cell->times[i];
+}
+
 /* How many events a cell has anything of. */
 int64
 ma_cell_kept(const MaCell *cell)
 {
-	int64 entries = cell->pairs ? cell->npairs : cell->ntimes;
+	int64 entries = ma_cell_entries(cell);
 
 	return cell->spans == NULL ? entries : entries + ma_span_count(cell);
 }
@@ -281,10 +292,10 @@ ma_cell_fold(const MaCellDef *def, MaCell *cell, TimestampTz occurred_at,
 	{
 		if (value == NULL)
 			return;
-		cell->sum = cell->sum ? add(cell->sum, value) : value;
-		if (cell->min == NULL || compare(value, cell->min) < 0)
+		cell->sum = cell->sum ? ma_number_add(cell->sum, value) : value;
+		if (cell->min == NULL || ma_number_order(value, cell->min) < 0)
 			cell->min = value;
-		if (cell->max == NULL || compare(value, cell->max) > 0)
+		if (cell->max == NULL || ma_number_order(value, cell->max) > 0)
 			cell->max = value;
 	}
 	if (def->keep_pairs || def->keep_times)
@@ -328,18 +339,4 @@ ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now)
 	}
 	ma_span_prune(cell, floor);
 	ma_span_compact(def, cell, now);
-}
-
-static Numeric
-add(Numeric a, Numeric b)
-{
-	return DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(a),
-											   NumericGetDatum(b)));
-}
-
-static int
-compare(Numeric a, Numeric b)
-{
-	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(a),
-											 NumericGetDatum(b)));
 }

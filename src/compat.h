@@ -66,9 +66,8 @@
 #if PG_VERSION_NUM >= 160000
 #define MaUpdateIndexes					TU_UpdateIndexes
 #define ma_needs_index_entries(indexes) ((indexes) != TU_None)
-#define ma_insert_index_tuples(info, slot, estate, update)              \
-	ExecInsertIndexTuples(info, slot, estate, update, false, NULL, NIL, \
-						  false)
+#define ma_insert_index_tuples(info, slot, estate, update) \
+	ExecInsertIndexTuples(info, slot, estate, update, false, NULL, NIL, false)
 #else
 #define MaUpdateIndexes					bool
 #define ma_needs_index_entries(indexes) (indexes)

@@ -17,6 +17,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "liquid.h"
+#include "number.h"
 
 static bool	   is_kind_list(LqKind kind);
 static bool	   empty_like(const LqValue *word, const LqValue *value);
@@ -228,9 +229,8 @@ ma_liquid_equal(LqRender *r, const LqValue *a, const LqValue *b)
 	if ((a->kind == LQ_INTEGER && b->kind == LQ_DECIMAL) ||
 		(a->kind == LQ_DECIMAL && b->kind == LQ_INTEGER) ||
 		(a->kind == LQ_DECIMAL && b->kind == LQ_DECIMAL))
-		return DatumGetBool(DirectFunctionCall2(
-			numeric_eq, NumericGetDatum(ma_liquid_numeric(a)),
-			NumericGetDatum(ma_liquid_numeric(b))));
+		return ma_number_order(ma_liquid_numeric(a), ma_liquid_numeric(b)) ==
+			   0;
 	if (a->kind != b->kind)
 		return false;
 
@@ -301,9 +301,7 @@ ma_liquid_compare(LqRender *r, const LqValue *a, const LqValue *b, int *result)
 	if (a->kind == LQ_INTEGER && b->kind == LQ_INTEGER)
 		*result = (a->integer > b->integer) - (a->integer < b->integer);
 	else if (a_number && b_number)
-		*result = DatumGetInt32(DirectFunctionCall2(
-			numeric_cmp, NumericGetDatum(ma_liquid_numeric(a)),
-			NumericGetDatum(ma_liquid_numeric(b))));
+		*result = ma_number_order(ma_liquid_numeric(a), ma_liquid_numeric(b));
 	else if (a->kind == LQ_STRING && b->kind == LQ_STRING)
 	{
 		*result = memcmp(a->string.data, b->string.data,

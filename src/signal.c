@@ -20,10 +20,10 @@
 #include "catalog/pg_type_d.h"
 #include "common/hashfn.h"
 #include "common/int.h"
-#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "number.h"
 #include "signal_seen.h"
 #include "signal_span.h"
 
@@ -32,13 +32,6 @@
 
 /* The longest interval, about as long as all time that there is. */
 #define LENGTH_MAX (PG_INT64_MAX / 2)
-
-/* When an entry of a cell leaves a window. */
-typedef struct Expiry
-{
-	TimestampTz at;
-	int			index; /* of the entry */
-} Expiry;
 
 /*
  * The length of an interval in microseconds, if its months have so many days;
@@ -200,19 +193,6 @@ ma_signal_test(MaOperator op, int comparison)
 	return false; /* not reached */
 }
 
-/* The time of entry i of a cell, whatever it keeps. */
-static TimestampTz
-entry_time(const MaCell *cell, int i)
-{
-	return cell->pairs ? cell->pairs[i].at : cell->times[i];
-}
-
-static int
-entry_count(const MaCell *cell)
-{
-	return cell->pairs ? cell->npairs : cell->ntimes;
-}
-
 /* t + span; an event in the year 294276 leaves no window. */
 static TimestampTz
 later(TimestampTz t, int64 span)
@@ -249,12 +229,12 @@ window_start(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 {
 	bool ordered = disorder(&signal->within) == 0;
 	int	 low = 0;
-	int	 high = entry_count(cell);
+	int	 high = ma_cell_entries(cell);
 
 	while (low < high)
 	{
 		int			middle = (low + high) / 2;
-		TimestampTz t = entry_time(cell, middle);
+		TimestampTz t = ma_cell_time(cell, middle);
 
 		if (ordered ? !in_window(signal, t, now) :
 					  later(t, signal->within_max) <= now)
@@ -296,7 +276,7 @@ static int64
 window_count(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 {
 	bool  ordered = disorder(&signal->within) == 0;
-	int	  n = entry_count(cell);
+	int	  n = ma_cell_entries(cell);
 	int64 inside = 0;
 	int	  passed = 0;
 	int	  i;
@@ -306,7 +286,7 @@ window_count(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 		inside += span->count;
 	for (i = window_start(signal, cell, now); i < n && !ordered; i++)
 	{
-		TimestampTz t = entry_time(cell, i);
+		TimestampTz t = ma_cell_time(cell, i);
 
 		if (later(t, signal->within_min) > now)
 			break;
@@ -316,28 +296,19 @@ window_count(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 	return inside + n - i;
 }
 
-static int
-compare_expiries(const void *a, const void *b)
-{
-	const Expiry *x = a;
-	const Expiry *y = b;
-
-	return (x->at > y->at) - (x->at < y->at);
-}
-
 /* The expiries of all entries in the window, in order; returns how many. */
 static int
 sorted_expiries(const MaSignal *signal, const MaCell *cell, TimestampTz now,
-				Expiry **expiries)
+				MaLeaving **expiries)
 {
-	int		start = window_start(signal, cell, now);
-	int		n = entry_count(cell);
-	int		found = 0;
-	Expiry *all = palloc(Max(n - start, 1) * sizeof(Expiry));
+	int		   start = window_start(signal, cell, now);
+	int		   n = ma_cell_entries(cell);
+	int		   found = 0;
+	MaLeaving *all = palloc(Max(n - start, 1) * sizeof(MaLeaving));
 
 	for (int i = start; i < n; i++)
 	{
-		TimestampTz at = expiry(signal, entry_time(cell, i));
+		TimestampTz at = expiry(signal, ma_cell_time(cell, i));
 
 		if (at <= now)
 			continue;
@@ -345,7 +316,7 @@ sorted_expiries(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 		all[found++].index = i;
 	}
 	if (disorder(&signal->within) > 0)
-		qsort(all, found, sizeof(Expiry), compare_expiries);
+		ma_window_sort(all, found);
 	*expiries = all;
 	return found;
 }
@@ -355,18 +326,18 @@ static TimestampTz
 nth_of(const MaSignal *signal, const MaCell *cell, TimestampTz now, int i,
 	   int end, int nth)
 {
-	Expiry	   *some = palloc(Max(end - i, 1) * sizeof(Expiry));
+	MaLeaving  *some = palloc(Max(end - i, 1) * sizeof(MaLeaving));
 	int			found = 0;
 	TimestampTz at;
 
 	for (; i < end; i++)
 	{
-		some[found].at = expiry(signal, entry_time(cell, i));
+		some[found].at = expiry(signal, ma_cell_time(cell, i));
 		found += some[found].at > now;
 	}
 	if (nth > found)
 		return DT_NOEND;
-	qsort(some, found, sizeof(Expiry), compare_expiries);
+	ma_window_sort(some, found);
 	at = some[nth - 1].at;
 	pfree(some);
 	return at;
@@ -382,7 +353,7 @@ nth_entry_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 				 int nth)
 {
 	int64		apart = disorder(&signal->within);
-	int			n = entry_count(cell);
+	int			n = ma_cell_entries(cell);
 	int			start = window_start(signal, cell, now);
 	int			inside = 0;
 	int			i;
@@ -391,12 +362,12 @@ nth_entry_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 
 	if (apart == 0)
 		return start + nth <= n ?
-				   expiry(signal, entry_time(cell, start + nth - 1)) :
+				   expiry(signal, ma_cell_time(cell, start + nth - 1)) :
 				   DT_NOEND;
 	/* the nth by time, passing over those that left */
 	for (i = start; i < n; i++)
 	{
-		t = entry_time(cell, i);
+		t = ma_cell_time(cell, i);
 		if (later(t, signal->within_min) > now)
 		{
 			i += nth - inside - 1; /* all from here on are inside */
@@ -407,20 +378,20 @@ nth_entry_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 	}
 	if (i >= n)
 		return DT_NOEND;
-	t = entry_time(cell, i);
-	for (end = i + 1; end < n && entry_time(cell, end) < t + apart;)
+	t = ma_cell_time(cell, i);
+	for (end = i + 1; end < n && ma_cell_time(cell, end) < t + apart;)
 		end++;
-	for (; i > start && entry_time(cell, i - 1) > t - apart; i--)
+	for (; i > start && ma_cell_time(cell, i - 1) > t - apart; i--)
 		;
 	/* those before i that are inside leave before it */
 	for (int j = start; j < i; j++)
 	{
-		if (later(entry_time(cell, j), signal->within_min) > now)
+		if (later(ma_cell_time(cell, j), signal->within_min) > now)
 		{
 			nth -= i - j;
 			break;
 		}
-		if (expiry(signal, entry_time(cell, j)) > now)
+		if (expiry(signal, ma_cell_time(cell, j)) > now)
 			nth--;
 	}
 	return nth_of(signal, cell, now, i, end, nth);
@@ -442,13 +413,13 @@ static bool
 window_first(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 			 TimestampTz *first, TimestampTz *until)
 {
-	int			  n = entry_count(cell);
+	int			  n = ma_cell_entries(cell);
 	int			  passed = 0;
 	const MaSpan *span = next_span(signal, cell, now, &passed);
 
 	for (int i = window_start(signal, cell, now); i < n; i++)
 	{
-		*first = entry_time(cell, i);
+		*first = ma_cell_time(cell, i);
 		if (span != NULL && span->first < *first)
 			break;
 		*until = expiry(signal, *first);
@@ -467,9 +438,9 @@ static bool
 window_last(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 			TimestampTz *last, TimestampTz *until)
 {
-	for (int i = entry_count(cell) - 1; i >= 0; i--)
+	for (int i = ma_cell_entries(cell) - 1; i >= 0; i--)
 	{
-		*last = entry_time(cell, i);
+		*last = ma_cell_time(cell, i);
 		if (later(*last, signal->within_max) <= now)
 			return false;
 		*until = expiry(signal, *last);
@@ -485,16 +456,16 @@ window_empty_at(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 				TimestampTz *until)
 {
 	int64		apart = disorder(&signal->within);
-	int			i = entry_count(cell) - 1;
+	int			i = ma_cell_entries(cell) - 1;
 	TimestampTz last;
 
 	if (i < 0)
 		return false;
-	last = entry_time(cell, i);
+	last = ma_cell_time(cell, i);
 	*until = expiry(signal, last);
-	while (--i >= 0 && entry_time(cell, i) > last - apart)
+	while (--i >= 0 && ma_cell_time(cell, i) > last - apart)
 	{
-		TimestampTz at = expiry(signal, entry_time(cell, i));
+		TimestampTz at = expiry(signal, ma_cell_time(cell, i));
 
 		*until = Max(*until, at);
 	}
@@ -528,20 +499,6 @@ answer_time(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 												  TimestampTzGetDatum(at);
 }
 
-static Numeric
-numeric_binary(PGFunction function, Numeric a, Numeric b)
-{
-	return DatumGetNumeric(
-		DirectFunctionCall2(function, NumericGetDatum(a), NumericGetDatum(b)));
-}
-
-static int
-numeric_order(Numeric a, Numeric b)
-{
-	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(a),
-											 NumericGetDatum(b)));
-}
-
 /* One more value of an aggregate; total is NULL before the first. */
 static Numeric
 accumulate(MaSignalFunction function, Numeric total, Numeric value)
@@ -549,10 +506,10 @@ accumulate(MaSignalFunction function, Numeric total, Numeric value)
 	if (total == NULL)
 		return value;
 	if (function == MA_MIN)
-		return numeric_order(value, total) < 0 ? value : total;
+		return ma_number_order(value, total) < 0 ? value : total;
 	if (function == MA_MAX)
-		return numeric_order(value, total) > 0 ? value : total;
-	return numeric_binary(numeric_add, total, value);
+		return ma_number_order(value, total) > 0 ? value : total;
+	return ma_number_add(total, value);
 }
 
 /* The aggregate of total over n values as an answer. */
@@ -563,7 +520,7 @@ set_total(MaSignalFunction function, Numeric total, int64 n, MaAnswer *answer)
 	if (total == NULL)
 		return;
 	if (function == MA_AVG)
-		total = numeric_binary(numeric_div, total, int64_to_numeric(n));
+		total = ma_number_divide(total, int64_to_numeric(n));
 	answer->value = NumericGetDatum(total);
 }
 
@@ -662,8 +619,8 @@ int
 ma_signal_order(const MaSignal *signal, Datum value, Datum constant)
 {
 	if (signal->type == NUMERICOID)
-		return numeric_order(DatumGetNumeric(value),
-							 DatumGetNumeric(constant));
+		return ma_number_order(DatumGetNumeric(value),
+							   DatumGetNumeric(constant));
 	return (DatumGetInt64(value) > DatumGetInt64(constant)) -
 		   (DatumGetInt64(value) < DatumGetInt64(constant));
 }
@@ -692,7 +649,7 @@ value_flips_at(const MaSignal *signal, const MaCell *cell, MaOperator op,
 			   Datum constant, TimestampTz now, const MaAnswer *current)
 {
 	TimestampTz limit = spans_leave(signal, cell, now);
-	Expiry	   *expiries;
+	MaLeaving  *expiries;
 	int			n = sorted_expiries(signal, cell, now, &expiries);
 	Numeric	   *rest = palloc0((n + 1) * sizeof(Numeric));
 	int64		summed = span_total(signal, cell, now, &rest[n]);

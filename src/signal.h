@@ -202,8 +202,10 @@ extern void ma_cell_set_count(const MaCellDef *def, MaCell *cell, int64 count);
 extern void ma_cell_fold(const MaCellDef *def, MaCell *cell,
 						 TimestampTz occurred_at, Numeric value);
 extern void ma_cell_append(MaCell *cell, TimestampTz t, Numeric value);
-extern int64 ma_cell_kept(const MaCell *cell);
-extern void	 ma_cell_settle(const MaCellDef *def, MaCell *cell);
+extern int	ma_cell_entries(const MaCell *cell);
+extern TimestampTz ma_cell_time(const MaCell *cell, int i);
+extern int64	   ma_cell_kept(const MaCell *cell);
+extern void		   ma_cell_settle(const MaCellDef *def, MaCell *cell);
 extern void ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now);
 extern void ma_cell_encode(const MaCellDef *def, const MaCell *cell,
 						   StringInfo out);

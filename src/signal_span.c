@@ -26,24 +26,17 @@
  */
 #include "postgres.h"
 
-#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 #include "signal_span.h"
 #include "guc.h"
+#include "number.h"
 
 /* So much of what leaves before it may be in a span. */
 #define AHEAD_SHARE 4
 
 /* So much of the longest window may be in a span that has left all. */
 #define LEFT_SHARE 32
-
-/* When an entry leaves a window. */
-typedef struct Leaving
-{
-	TimestampTz at;
-	int			index;
-} Leaving;
 
 /* A walk over the spans and entries of a cell, from old to new. */
 typedef struct Walk
@@ -55,43 +48,16 @@ typedef struct Walk
 	int64			*ahead; /* by edge: how many passed are in the window */
 } Walk;
 
-/* The time of entry i. */
-static TimestampTz
-entry_time(const MaCell *cell, int i)
-{
-	return cell->pairs ? cell->pairs[i].at : cell->times[i];
-}
-
-static int
-entry_count(const MaCell *cell)
-{
-	return cell->pairs ? cell->npairs : cell->ntimes;
-}
-
-static Numeric
-add(Numeric a, Numeric b)
-{
-	return DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(a),
-											   NumericGetDatum(b)));
-}
-
-static int
-compare(Numeric a, Numeric b)
-{
-	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(a),
-											 NumericGetDatum(b)));
-}
-
 /* Adds what is in another span to a span; the times stay. */
 static void
 add_span(MaSpan *span, const MaSpan *other)
 {
 	if (other->sum != NULL && span->count > 0)
 	{
-		span->sum = add(span->sum, other->sum);
-		if (compare(other->min, span->min) < 0)
+		span->sum = ma_number_add(span->sum, other->sum);
+		if (ma_number_order(other->min, span->min) < 0)
 			span->min = other->min;
-		if (compare(other->max, span->max) > 0)
+		if (ma_number_order(other->max, span->max) > 0)
 			span->max = other->max;
 	}
 	else
@@ -257,15 +223,6 @@ ma_span_leaves(const MaCell *cell, const MaWindow *window, TimestampTz now)
 	return earliest;
 }
 
-static int
-compare_leavings(const void *a, const void *b)
-{
-	const Leaving *x = a;
-	const Leaving *y = b;
-
-	return (x->at > y->at) - (x->at < y->at);
-}
-
 /*
  * Marks about `room` entries that leave a window next, before any span does.
  * Those of the same time are marked all, or none if they are too many.
@@ -274,16 +231,16 @@ static void
 mark_next(const MaCell *cell, const MaWindow *window, TimestampTz now,
 		  int room, bool *keep)
 {
-	int		 n = entry_count(cell);
-	Leaving *leaving = palloc(n * sizeof(Leaving));
-	int		 found = 0;
-	int		 end = 0;
-	int64	 latest = now;
-	int64	 limit = ma_span_leaves(cell, window, now);
+	int			n = ma_cell_entries(cell);
+	MaLeaving  *leaving = palloc(n * sizeof(MaLeaving));
+	int			found = 0;
+	int			end = 0;
+	TimestampTz latest = now;
+	TimestampTz limit = ma_span_leaves(cell, window, now);
 
 	for (int i = 0; i < n; i++)
 	{
-		TimestampTz at = ma_window_end(window, entry_time(cell, i));
+		TimestampTz at = ma_window_end(window, ma_cell_time(cell, i));
 
 		if (at <= now)
 			continue;
@@ -295,7 +252,7 @@ mark_next(const MaCell *cell, const MaWindow *window, TimestampTz now,
 		if (found == room)
 			limit = Min(limit, latest);
 	}
-	qsort(leaving, found, sizeof(Leaving), compare_leavings);
+	ma_window_sort(leaving, found);
 	while (end < found &&
 		   (end < room || leaving[end].at == leaving[end - 1].at))
 		end++;
@@ -323,7 +280,7 @@ is_apart(const MaCell *cell, TimestampTz t, TimestampTz later)
 static int
 last_alike(const MaCell *cell, int i, int n)
 {
-	while (i + 1 < n && entry_time(cell, i + 1) == entry_time(cell, i))
+	while (i + 1 < n && ma_cell_time(cell, i + 1) == ma_cell_time(cell, i))
 		i++;
 	return i;
 }
@@ -336,15 +293,15 @@ static void
 make_spans(const MaCellDef *def, MaCell *cell, MaCell *made, int i, int n,
 		   TimestampTz now)
 {
-	TimestampTz first = entry_time(cell, i);
-	TimestampTz last = entry_time(cell, n - 1);
+	TimestampTz first = ma_cell_time(cell, i);
+	TimestampTz last = ma_cell_time(cell, n - 1);
 	MaSpan		span = {first, last};
 	int			middle = i + (n - i) / 2;
 
 	if (!is_clear(def, first, last, now, now))
 	{
 		while (middle > i &&
-			   entry_time(cell, middle) == entry_time(cell, middle - 1))
+			   ma_cell_time(cell, middle) == ma_cell_time(cell, middle - 1))
 			middle--;
 		if (middle == i)
 			middle = last_alike(cell, i, n) + 1;
@@ -354,7 +311,7 @@ make_spans(const MaCellDef *def, MaCell *cell, MaCell *made, int i, int n,
 	}
 	for (; i < n; i++)
 	{
-		MaSpan one = span_of(entry_time(cell, i),
+		MaSpan one = span_of(ma_cell_time(cell, i),
 							 cell->pairs ? cell->pairs[i].value : NULL);
 
 		add_span(&span, &one);
@@ -368,7 +325,7 @@ make_all_spans(const MaCellDef *def, MaCell *cell, const bool *keep, int room,
 			   TimestampTz now)
 {
 	MaCell made = {.spans = NULL};
-	int	   n = entry_count(cell);
+	int	   n = ma_cell_entries(cell);
 	int	   left = 0;
 	int	   end;
 
@@ -377,11 +334,11 @@ make_all_spans(const MaCellDef *def, MaCell *cell, const bool *keep, int room,
 		end = i + 1;
 		if (keep[i])
 			continue;
-		while (
-			end < n && !keep[end] &&
-			(end - i < room ||
-			 entry_time(cell, end) == entry_time(cell, end - 1)) &&
-			!is_apart(cell, entry_time(cell, end - 1), entry_time(cell, end)))
+		while (end < n && !keep[end] &&
+			   (end - i < room ||
+				ma_cell_time(cell, end) == ma_cell_time(cell, end - 1)) &&
+			   !is_apart(cell, ma_cell_time(cell, end - 1),
+						 ma_cell_time(cell, end)))
 			end++;
 		make_spans(def, cell, &made, i, end, now);
 	}
@@ -412,10 +369,10 @@ pass_entries(Walk *walk, const MaSpan *span)
 {
 	int before = walk->entry;
 
-	while (walk->entry < entry_count(walk->cell) &&
-		   entry_time(walk->cell, walk->entry) < span->first)
+	while (walk->entry < ma_cell_entries(walk->cell) &&
+		   ma_cell_time(walk->cell, walk->entry) < span->first)
 	{
-		TimestampTz t = entry_time(walk->cell, walk->entry++);
+		TimestampTz t = ma_cell_time(walk->cell, walk->entry++);
 
 		for (int i = 0; i < walk->def->nedges; i++)
 			walk->ahead[i] += is_inside(&walk->def->edges[i], t, walk->now);
@@ -487,7 +444,7 @@ join_spans(const MaCellDef *def, MaCell *cell, int room, TimestampTz now)
 void
 ma_span_compact(const MaCellDef *def, MaCell *cell, TimestampTz now)
 {
-	int	  n = entry_count(cell);
+	int	  n = ma_cell_entries(cell);
 	int	  room;
 	bool *keep;
 

@@ -50,6 +50,22 @@ ma_window_end(const MaWindow *window, TimestampTz t)
 	return ma_time_add(t, &window->within, 1, ma_timezone());
 }
 
+static int
+compare_leavings(const void *a, const void *b)
+{
+	const MaLeaving *x = a;
+	const MaLeaving *y = b;
+
+	return (x->at > y->at) - (x->at < y->at);
+}
+
+/* Brings them in the order in which they leave. */
+void
+ma_window_sort(MaLeaving *leavings, int n)
+{
+	qsort(leavings, n, sizeof(MaLeaving), compare_leavings);
+}
+
 /* t + span, or the end of all times. */
 static TimestampTz
 later(TimestampTz t, int64 span)

@@ -15,6 +15,13 @@ typedef struct MaWindow
 						* come in the other order */
 } MaWindow;
 
+/* When something of many leaves a window. */
+typedef struct MaLeaving
+{
+	TimestampTz at;
+	int			index; /* which of them */
+} MaLeaving;
+
 extern void		   ma_window_set(MaWindow *window, const Interval *within);
 extern TimestampTz ma_window_end(const MaWindow *window, TimestampTz t);
 extern bool ma_window_is_clear(const MaWindow *window, TimestampTz first,
@@ -22,5 +29,6 @@ extern bool ma_window_is_clear(const MaWindow *window, TimestampTz first,
 							   TimestampTz to);
 extern TimestampTz ma_window_earliest(const MaWindow *window,
 									  TimestampTz first, TimestampTz last);
+extern void		   ma_window_sort(MaLeaving *leavings, int n);
 
 #endif /* MA_WINDOW_H */
