@@ -369,9 +369,5 @@ ma_event_check_kind(const char *kind)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("the kind of an event must not be empty")));
 	if (ma_vocabulary_reserved(kind))
-		ereport(ERROR,
-				(errcode(ERRCODE_RESERVED_NAME),
-				 errmsg("event kind \"%s\" is reserved", kind),
-				 errdetail("mautomate itself writes such events when they "
-						   "happen.")));
+		ma_vocabulary_refuse(kind);
 }

@@ -49,7 +49,7 @@ read_event(TupleTableSlot *slot, MaNote *note)
 	note->kind_length = VARSIZE_ANY_EXHDR(kind);
 }
 
-/* Events were inserted. */
+/* Events were inserted; reserved kinds are refused as ever. */
 void
 ma_note_events(TriggerData *trigdata)
 {
@@ -63,6 +63,7 @@ ma_note_events(TriggerData *trigdata)
 	while (tuplestore_gettupleslot(trigdata->tg_newtable, true, false, slot))
 	{
 		read_event(slot, &note);
+		ma_reserved_check(trigdata->tg_relation, note.kind, note.kind_length);
 		if (!begun)
 		{
 			head.statement = note.event_id;

@@ -109,6 +109,12 @@ struct TriggerData;
 extern bool ma_restore_is_under_way(const struct TriggerData *trigdata);
 extern void ma_restore_note(struct TriggerData *trigdata, bool events);
 
+/* refresh_reserved.c */
+struct RelationData;
+extern void ma_reserved_check(struct RelationData *log, const char *kind,
+							  int length);
+extern void ma_reserved_check_update(struct TriggerData *trigdata);
+
 /* refresh_note.c */
 extern void ma_note_events(struct TriggerData *trigdata);
 extern void ma_note_contacts(const MaWork *works, int n);

@@ -56,6 +56,7 @@ enum
 typedef struct EventStream
 {
 	MaDefinitions *definitions;
+	Relation	   log; /* mautomate.event */
 	MemoryContext  cxt; /* of the chunk under way */
 	bool		   silent;
 	bool		   rebuild; /* they may have been folded already */
@@ -95,7 +96,10 @@ refresh_or_note(MaWork *works, int n)
 		ma_refresh_chunks(works, n, ma_refresh_is_silent());
 }
 
-/* Does any definition ask about events of this kind? */
+/*
+ * Does any definition ask about events of this kind? Refuses it where it is
+ * reserved, and not for this user.
+ */
 static bool
 is_watched(EventStream *stream, text *kind)
 {
@@ -110,8 +114,10 @@ is_watched(EventStream *stream, text *kind)
 		stream->watched =
 			ma_definition_kind(stream->definitions, name) != NULL ||
 			(!stream->silent && ma_entry_watches(stream->definitions, name));
-		if (ma_apply_is_inserting() && ma_vocabulary_reserved(name))
-			stream->watched = false;
+		if (ma_apply_is_inserting())
+			stream->watched = stream->watched && !ma_vocabulary_reserved(name);
+		else
+			ma_reserved_check(stream->log, name, length);
 		strlcpy(stream->kind, length < NAMEDATALEN ? name : "", NAMEDATALEN);
 		pfree(name);
 	}
@@ -325,7 +331,7 @@ events_inserted(TriggerData *trigdata)
 {
 	TupleDesc		desc = RelationGetDescr(trigdata->tg_relation);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	EventStream		stream = {0};
+	EventStream		stream = {.log = trigdata->tg_relation};
 
 	stream.definitions = ma_definitions();
 	stream.silent = ma_refresh_is_silent();
@@ -386,6 +392,7 @@ events_deferred(TriggerData *trigdata)
  * Statement trigger on mautomate.event. Inserted rows are folded; after an
  * UPDATE or DELETE the contacts concerned are folded anew from the log, after
  * a TRUNCATE all of them, under the rule of silence. Or all that is noted.
+ * Events of reserved kinds are refused from ordinary users.
  */
 Datum
 mautomate_event_changed(PG_FUNCTION_ARGS)
@@ -418,6 +425,8 @@ mautomate_event_changed(PG_FUNCTION_ARGS)
 	}
 	else
 	{
+		if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+			ma_reserved_check_update(trigdata);
 		n = collect_ids(trigdata->tg_oldtable, desc, &ids, 0);
 		n = collect_ids(trigdata->tg_newtable, desc, &ids, n);
 		n = ma_batch_sort_ids(ids, n);

@@ -2,8 +2,8 @@
  * vocabulary.c
  *	  What attributes and event properties are declared as.
  *
- * Also which names are ours. Asked when an expression is compiled, which is rare: each question is a
- * query under the latest snapshot.
+ * Asked when an expression is compiled, which is rare: each question is a
+ * query under the latest snapshot. Also which names are ours.
  */
 #include "postgres.h"
 
@@ -30,18 +30,47 @@ ma_vocabulary_column(const char *name)
 	return -1;
 }
 
-/* Is this the kind of events that only the engine writes? */
+/* Is this piece of text the kind of events that only the engine writes? */
+bool
+ma_vocabulary_reserved_piece(const char *kind, int length)
+{
+#define KIND(name)             \
+	{                          \
+		name, sizeof(name) - 1 \
+	}
+	static const struct
+	{
+		const char *name;
+		int			length;
+	} kinds[] = {KIND("attribute_changed"), KIND("list_entered"),
+				 KIND("list_left"), KIND("stage_changed"),
+				 KIND("tier_changed")};
+#undef KIND
+
+	for (int i = 0; i < lengthof(kinds); i++)
+		if (length == kinds[i].length &&
+			memcmp(kind, kinds[i].name, length) == 0)
+			return true;
+	return false;
+}
+
+/* Is this the kind of such events? */
 bool
 ma_vocabulary_reserved(const char *kind)
 {
-	static const char *const kinds[] = {"attribute_changed", "list_entered",
-										"list_left", "stage_changed",
-										"tier_changed"};
+	return ma_vocabulary_reserved_piece(kind, strlen(kind));
+}
 
-	for (int i = 0; i < lengthof(kinds); i++)
-		if (strcmp(kind, kinds[i]) == 0)
-			return true;
-	return false;
+/* Raises that a kind is ours. */
+void
+ma_vocabulary_refuse(const char *kind)
+{
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_RESERVED_NAME),
+		 errmsg("event kind \"%s\" is reserved", kind),
+		 errdetail("mautomate itself writes such events when they happen."),
+		 errhint("Take another kind.")));
 }
 
 /* One type by two texts; InvalidOid if the query finds none. */

@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 
 #include "json.h"
+#include "vocabulary.h"
 #include "workflow_private.h"
 
 /* A verb of the language. */
@@ -604,6 +605,13 @@ compile_emit(MaCompiler *c, const MaNode *step, const MaNode *value, int op)
 	(void) ma_doc_get(value, "event", &node);
 	ma_workflow_names(c, &node, MA_NAMED_KIND);
 	ma_workflow_op(c, op)->text = ma_doc_text(&node);
+	if (node.value.val.string.len == 0)
+		ma_doc_refuse(&c->doc, node.path, "must not be empty");
+	else if (ma_vocabulary_reserved(ma_doc_text(&node)))
+		ma_doc_refuse(&c->doc, node.path,
+					  "\"%s\" is reserved: mautomate itself writes such "
+					  "events when they happen",
+					  ma_doc_text(&node));
 	if (ma_doc_get(value, "properties", &node))
 		ma_workflow_op(c, op)->values = compile_values(c, &node);
 }

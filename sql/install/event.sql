@@ -15,7 +15,7 @@ create table mautomate.event (
 );
 alter sequence mautomate.event_event_id_seq owned by mautomate.event.event_id;
 comment on table mautomate.event is
-  'the log: insert or copy (contact_id, kind, occurred_at, properties), and lists, scores and workflows follow in the same transaction';
+  'the log: insert or copy (contact_id, kind, occurred_at, properties), and lists, scores and workflows follow in the same transaction; kinds that the engine writes (attribute_changed, list_entered, list_left, stage_changed, tier_changed) are refused, 42939, but from who has the rights of mautomate_owner, as a restore has';
 
 create table mautomate_internal.event_kind (
   kind text primary key,

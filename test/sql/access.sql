@@ -61,6 +61,39 @@ select count(*) > 0 as swept from mautomate.run();
 select external_id from mautomate.list_members where list = 'a_list' order by 1;
 select c.external_id, e.kind from mautomate.event e join mautomate.contact c using (contact_id)
   where external_id in ('a_bob', 'a_cid', 'a_dan') order by 1, event_id;
+-- events that only the engine writes: from nobody else, whatever the way; but
+-- who owns the log may put them back
+set role a_app;
+select contact_id as bob from mautomate.contact where external_id = 'a_bob' \gset
+insert into mautomate.event (contact_id, kind, properties) values (:bob, 'list_entered', '{"list": "a_list"}');
+insert into mautomate.event (contact_id, kind) values (:bob, 'a_visit'), (:bob, 'a_visit'), (:bob, 'tier_changed');
+insert into mautomate.event (contact_id, kind) select :bob, case n when 20000 then 'stage_changed' else 'a_many' end from generate_series(1, 20000) n;
+copy mautomate.event (contact_id, kind) from stdin (delimiter ',', header);
+contact_id,kind
+1,a_visit
+1,list_left
+\.
+set mautomate.refresh = deferred;
+insert into mautomate.event (contact_id, kind) values (:bob, 'a_visit'), (:bob, 'attribute_changed');
+reset mautomate.refresh;
+select mautomate.track_batch('[{"who": "a_bob", "kind": "a_visit"}, {"who": "a_bob", "kind": "list_left"}]');
+insert into mautomate.event (contact_id, kind) values (:bob, 'list_enter'), (:bob, 'list_entered_');
+reset role;
+grant select, update on mautomate.event to a_app;
+set role a_app;
+update mautomate.event set kind = 'list_left' where contact_id = :bob and kind = 'list_enter';
+insert into mautomate.event as e select * from mautomate.event where contact_id = :bob and kind = 'list_enter'
+  on conflict (contact_id, kind, occurred_at, event_id) do update set kind = 'list_left';
+update mautomate.event set properties = properties || '{"seen": true}' where contact_id = :bob and kind in ('list_entered', 'list_enter');
+set mautomate.refresh = deferred;
+update mautomate.event set kind = 'list_left' where contact_id = :bob and kind = 'list_enter';
+reset mautomate.refresh;
+reset role;
+revoke update on mautomate.event from a_app;
+insert into mautomate.event (contact_id, kind, properties) values (:bob, 'list_entered', '{"list": "a_gone"}');
+update mautomate.event set kind = 'list_left' where contact_id = :bob and kind = 'list_entered' and properties ->> 'list' = 'a_gone';
+select kind, properties from mautomate.event where contact_id = :bob order by event_id;
+select * from mautomate.verify();
 set role a_admin;
 select mautomate.create_channel('a_log', 'log');
 select mautomate.drop_channel('a_log');

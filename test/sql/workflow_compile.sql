@@ -93,7 +93,7 @@ select create_workflow('wc_bad', '{"steps": [
   {"add_to_list": "wc_rule"}, {"remove_from_list": "wc_none"},
   {"enroll": "wc_none"}, {"unenroll": 1},
   {"set": {}}, {"set": {"email": "x", "wc_size": {"=": "contact."}}},
-  {"stage": 3}, {"emit": {"properties": {}}}, {"emit": {"event": "x", "properties": 1}}]}');
+  {"stage": 3}, {"emit": {"properties": {}}}, {"emit": {"event": "x", "properties": 1}}, {"emit": {"event": ""}}, {"emit": {"event": "tier_changed"}}]}');
 
 -- waits of no length, and circles without a wait
 select create_workflow('wc_bad', '{"steps": [
