@@ -244,9 +244,10 @@ ma_delivery_room(const MaRoute *route, int max)
 }
 
 /*
- * Is nothing claimed for its transport until something comes back? There are
- * messages enough then for its connections, and it costs less to claim some
- * at once than each by itself.
+ * Is nothing claimed for its transport until something comes back? It costs
+ * less to claim some at once than each by itself. Nothing waits for that:
+ * as long as a connection is free no message is ahead, and what is under way
+ * leaves more room than this.
  */
 bool
 ma_delivery_full(const MaRoute *route)

@@ -63,6 +63,8 @@ static bool take_frame(MaTransport *t, char type, const char *payload, int len,
 					   MaTransportResult *result);
 static bool take_result(MaTransport *t, const char *payload, int len,
 						MaTransportResult *result);
+static void answer(MaTransport *t, MaPending *pending,
+				   MaTransportResult *result);
 static bool next_owed(MaTransport *t, MaTransportResult *result);
 
 /*
@@ -368,10 +370,18 @@ take_frame(MaTransport *t, char type, const char *payload, int len,
 		child_gone(t, "it wrote a frame that makes no sense");
 		return false;
 	}
+	answer(t, pending, result);
+	return true;
+}
+
+/* A message has its result. */
+static void
+answer(MaTransport *t, MaPending *pending, MaTransportResult *result)
+{
 	pending->answered = true;
 	t->nanswered++;
+	t->bytes -= pending->bytes;
 	result->id = pending->id;
-	return true;
 }
 
 /* Understands what stands behind the id of a result; false: it is none. */
@@ -414,9 +424,7 @@ next_owed(MaTransport *t, MaTransportResult *result)
 
 		if (pending->answered)
 			continue;
-		pending->answered = true;
-		t->nanswered++;
-		result->id = pending->id;
+		answer(t, pending, result);
 		result->outcome = pending->ending			? MA_OUTCOME_IN_DOUBT :
 						  pending->end > t->written ? MA_OUTCOME_UNTRIED :
 													  MA_OUTCOME_NOT_REACHED;

@@ -122,9 +122,10 @@ typedef struct MaTransportResult
 extern MaTransport *ma_transport_start(const MaTransportConfig *config);
 
 /*
- * How many more messages it takes now: as many as connections are free and,
- * so that no connection idles between a result and the next message, as many
- * again ahead. 0 when draining or dead.
+ * How many more messages it takes as soon as the results it gave are
+ * acknowledged: as many as connections are free then and, so that no
+ * connection idles between a result and the next message, as many as it has
+ * ahead. 0 when draining or dead.
  */
 extern int	ma_transport_room(MaTransport *t);
 extern void ma_transport_send(MaTransport *t, const MaMail *mail);

@@ -35,7 +35,7 @@ struct MaTransport
 	StringInfoData in;			/* read; cursor: parsed so far */
 	uint64		   queued;		/* stream position of the end of out */
 	uint64		   written;		/* and of its cursor */
-	size_t		   bytes;		/* sum of pending bytes */
+	size_t		   bytes;		/* sum of those without a result */
 	int			   npending;
 	int			   nanswered; /* of them with a result */
 	int			   maxpending;

@@ -13,7 +13,7 @@
 
 #include "transport_private.h"
 
-/* Bytes of messages given to the child and not acknowledged, at most. */
+/* Bytes of messages given to the child and not answered, at most. */
 #define ROOM_BYTES (128 * 1024 * 1024)
 
 /* So much is collected before it is written without being asked for. */
@@ -154,7 +154,7 @@ ma_transport_room(MaTransport *t)
 {
 	if (t->fd < 0 || t->draining || t->bytes >= ROOM_BYTES)
 		return 0;
-	return t->maxpending - t->npending;
+	return t->maxpending - ma_transport_pending(t);
 }
 
 /* Begins the frame of a job; the caller has seen that there is room. */
@@ -220,7 +220,6 @@ ma_transport_ack(MaTransport *t, int64 id)
 	if (pending == NULL || !pending->answered)
 		elog(ERROR, "message " INT64_FORMAT " has no result to acknowledge",
 			 id);
-	t->bytes -= pending->bytes;
 	t->nanswered--;
 	*pending = t->pending[--t->npending];
 	if (t->fd >= 0 && !t->draining)

@@ -31,8 +31,9 @@ sub server
 # The channel leads to this server, with these limits.
 sub use_server
 {
-	my ($server, $limits) = @_;
-	value(qq[select mautomate.create_channel('mail', 'smtp',
+	my ($server, $limits, $channel) = @_;
+	$channel //= 'mail';
+	value(qq[select mautomate.create_channel('$channel', 'smtp',
 		'{"host": "127.0.0.1", "port": $server->{port}, "tls": "none",
 		  "from": "shop\@example.com", "connections": 8, $limits}')]);
 }
@@ -40,8 +41,9 @@ sub use_server
 # Asks for n messages to somebody; their keys begin with this name.
 sub ask
 {
-	my ($name, $who, $n) = @_;
-	value(qq[select count(mautomate.send('$who', 'hello',
+	my ($name, $who, $n, $template) = @_;
+	$template //= 'hello';
+	value(qq[select count(mautomate.send('$who', '$template',
 		idempotency_key => '$name' || i)) from generate_series(1, $n) i]);
 }
 
@@ -107,6 +109,41 @@ cmp_ok(value("select extract(epoch from max(at) - min(at)) $gaps"), '>=', 0.9,
 	'one after the other');
 cmp_ok(value("select extract(epoch from max(at) - min(at)) $gaps"), '<', 4,
 	'and without delay');
+
+# A server that does not answer keeps seven of eight connections, and all that
+# one domain may have. Whoever else is written to gets it over the eighth, and
+# other channels go on; so it is at each of several times, without a delay.
+my $mute = server('--fault', 'rcpt=mute*7');
+use_server($mute, '"domains": {"slow.example": {"connections": 2}}');
+use_server($server, '"idle_timeout": "1 min"', 'second');
+value(q[select mautomate.create_template('second', 'second', subject => 'Hi',
+	body => 'Hi', transactional => true)]);
+my $stuck = q[select count(*) from mautomate.messages where state = 'sending'];
+ask('mute_slow', 'slow', 2);
+$node->poll_query_until('postgres', "select ($stuck) = 2");
+ask('mute_fast', 'fast', 5);
+$node->poll_query_until('postgres', "select ($stuck) = 7");
+ask('more_slow', 'slow', 10);
+for my $round (1 .. 3)
+{
+	ask("beside$round.", 'fast', 50);
+	ask("second$round.", 'fast', 50, 'second');
+	ok(wait_for("beside$round.", 50) && wait_for("second$round.", 50),
+		'who is stuck keeps nobody else waiting');
+}
+cmp_ok(value(q[select extract(epoch from max(sent_at) - min(sent_at))
+	from mautomate.messages where idempotency_key like 'beside%']), '<', 20,
+	'nor for long');
+is(value($stuck), 7, 'they are stuck all the time');
+is(value(q[select count(*) from mautomate.messages
+	where idempotency_key like 'more_slow%' and state = 'sent']), 0,
+	'and with them those whose domain has no more connections');
+$mute->{harness}->kill_kill;
+use_server($server, '"domains": {}');
+ok(wait_for('more_slow', 10), 'which go when it has');
+$node->poll_query_until('postgres', "select ($stuck) = 0");
+value(q[select count(mautomate.cancel_message(message_id))
+	from mautomate.messages where idempotency_key like 'mute%']);
 
 # paused: they wait, and go on at once
 value(q[select mautomate.pause_channel('mail', 'moving')]);

@@ -127,10 +127,16 @@ is(session("select probe_start($port, 2)", 'select probe_send(1, 3, 100)',
 		'select probe_results(1)', 'select probe_ack(2)',
 		'select probe_ack(3)', 'select probe_state()',
 		'select probe_stop()'),
-	"\n1\nt\nalive, owes 1, room 1\n\n3 1 250 2.0.0 taken\n\n\n\n"
+	"\n1\nt\nalive, owes 1, room 3\n\n3 1 250 2.0.0 taken\n\n\n\n"
 	. "alive, owes 0, room 4\n",
 	'messages go out and results come back, one for each connection unless'
 	. ' acknowledged');
+
+like(session('select probe_start(1, 4)', 'select probe_send(1, 3, 45000000)',
+		'select probe_results(3) like \'1 4 0 %2 4 0 %3 4 0 %\'',
+		'select probe_state()'),
+	qr/^\n0\nt\nalive, owes 0, room 8$/m,
+	'what is big leaves no room, until it has a result');
 
 is(session("select probe_start($port, 2)", 'select probe_send(1, 1, 100)',
 		'select probe_results(1)',
