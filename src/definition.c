@@ -106,16 +106,12 @@ ma_definition_generation(void)
 		" returning value",
 		1,
 		{TEXTOID}};
-	MaSqlScope scope;
-	bool	   isnull;
-	int64	   generation;
-	Datum	   zone = CStringGetTextDatum(ma_guc_timezone);
+	Datum zone = CStringGetTextDatum(ma_guc_timezone);
+	Datum generation;
 
-	ma_sql_begin(&scope);
-	ma_sql_exec(&stmt, &zone, NULL, 1);
-	generation = DatumGetInt64(ma_sql_datum(0, 1, &isnull));
-	ma_sql_end(&scope);
-	return generation;
+	if (!ma_sql_one(&stmt, &zone, &generation))
+		elog(ERROR, "there is no generation");
+	return DatumGetInt64(generation);
 }
 
 /*

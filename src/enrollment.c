@@ -148,17 +148,11 @@ ma_enrollment_existing(int workflow_id, bool enter)
 static int64
 find_number(MaStatement *stmt, text *name)
 {
-	MaSqlScope scope;
-	Datum	   values[1];
-	int64	   number;
-	bool	   isnull;
+	Datum value = PointerGetDatum(name);
+	Datum number;
 
-	ma_sql_begin(&scope);
-	values[0] = PointerGetDatum(name);
-	ma_sql_exec(stmt, values, NULL, 1);
-	number = DatumGetInt64(ma_sql_datum(0, 1, &isnull));
-	ma_sql_end(&scope);
-	return number;
+	(void) ma_sql_one(stmt, &value, &number);
+	return DatumGetInt64(number);
 }
 
 /* The contact somebody names; unknown is an error. */
@@ -190,18 +184,11 @@ newest_enrollment(int64 contact_id, int workflow_id)
 		" where contact_id = $1 and workflow_id = $2 and ended_at is null",
 		2,
 		{INT8OID, INT4OID}};
-	MaSqlScope scope;
-	Datum	   values[2];
-	Datum	   value;
-	bool	   isnull;
+	Datum values[2] = {Int64GetDatum(contact_id), Int32GetDatum(workflow_id)};
+	Datum newest;
 
-	ma_sql_begin(&scope);
-	values[0] = Int64GetDatum(contact_id);
-	values[1] = Int32GetDatum(workflow_id);
-	ma_sql_exec(&stmt, values, NULL, 1);
-	value = ma_sql_datum(0, 1, &isnull);
-	ma_sql_end(&scope);
-	return isnull ? 0 : DatumGetInt64(value);
+	(void) ma_sql_one(&stmt, values, &newest);
+	return DatumGetInt64(newest);
 }
 
 /* enroll(workflow, who, context) -> bigint */
@@ -252,20 +239,15 @@ ma_enrollment_end(int64 contact_id, int workflow_id, const char *reason)
 		" select count(*) from ended",
 		4,
 		{INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID}};
-	MaSqlScope scope;
-	Datum	   values[4];
-	uint64	   ended;
-	bool	   isnull;
+	Datum values[4];
+	Datum ended;
 
-	ma_sql_begin(&scope);
 	values[0] = Int64GetDatum(contact_id);
 	values[1] = Int32GetDatum(workflow_id);
 	values[2] = CStringGetTextDatum(reason);
 	values[3] = TimestampTzGetDatum(ma_now());
-	ma_sql_exec(&stmt, values, NULL, 1);
-	ended = DatumGetInt64(ma_sql_datum(0, 1, &isnull));
-	ma_sql_end(&scope);
-	return ended;
+	(void) ma_sql_one(&stmt, values, &ended);
+	return DatumGetInt64(ended);
 }
 
 /* unenroll(workflow, who) -> bigint */

@@ -346,11 +346,6 @@ TimestampTz
 ma_contact_erase_due(void)
 {
 	static MaStatement look = {"select from mautomate_internal.erased", 0};
-	MaSqlScope		   scope;
-	bool			   any;
 
-	ma_sql_begin(&scope);
-	any = ma_sql_exec(&look, NULL, NULL, 1) > 0;
-	ma_sql_end(&scope);
-	return any ? ma_now() + USECS_PER_SEC : DT_NOEND;
+	return ma_sql_one(&look, NULL, NULL) ? ma_now() + USECS_PER_SEC : DT_NOEND;
 }

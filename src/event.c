@@ -348,17 +348,12 @@ ma_event_first(const MaEventRow *row)
 							   2,
 							   {INT8OID, TEXTOID}};
 	Datum			   values[2];
-	MaSqlScope		   scope;
-	int64			   event_id = 0;
-	bool			   isnull;
+	Datum			   event_id;
 
 	values[0] = Int64GetDatum(row->contact_id);
 	values[1] = CStringGetTextDatum(row->dedupe_key);
-	ma_sql_begin(&scope);
-	if (ma_sql_exec(&stmt, values, NULL, 1) == 1)
-		event_id = DatumGetInt64(ma_sql_datum(0, 1, &isnull));
-	ma_sql_end(&scope);
-	return event_id;
+	(void) ma_sql_one(&stmt, values, &event_id);
+	return DatumGetInt64(event_id);
 }
 
 /* Refuses what cannot be the kind of an event that somebody else writes. */

@@ -31,7 +31,6 @@ PG_FUNCTION_INFO_V1(mautomate_rename_event);
 
 static void rename_declared(const MaRename *rename, MaStatement *known,
 							MaStatement *stmt, const char *noun);
-static bool is_declared(MaStatement *stmt, Datum name);
 static void refuse_undeclared(const char *noun, const char *name);
 static void drop_declared(MaStatement *stmt, Datum name, const char *noun);
 static void change_silently(MaStatement *stmt, Datum *values);
@@ -127,27 +126,14 @@ rename_declared(const MaRename *rename, MaStatement *known, MaStatement *stmt,
 					   CStringGetTextDatum(rename->new_name)};
 
 	ma_definition_lock();
-	if (!is_declared(known, values[0]))
+	if (!ma_sql_one(known, &values[0], NULL))
 		refuse_undeclared(noun, rename->old_name);
 	if (strcmp(rename->old_name, rename->new_name) != 0 &&
-		is_declared(known, values[1]))
+		ma_sql_one(known, &values[1], NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("%s \"%s\" already exists", noun, rename->new_name)));
 	ma_use_rename(rename, stmt, values);
-}
-
-/* Is there a declaration of that name? */
-static bool
-is_declared(MaStatement *stmt, Datum name)
-{
-	MaSqlScope scope;
-	bool	   found;
-
-	ma_sql_begin(&scope);
-	found = ma_sql_exec(stmt, &name, NULL, 1) > 0;
-	ma_sql_end(&scope);
-	return found;
 }
 
 /* Raises that nothing is declared under a name. */

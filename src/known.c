@@ -81,14 +81,9 @@ nearest_of(MaStatement *stmt, Datum *values, const char *name)
 static bool
 finds(MaStatement *stmt, const char *name)
 {
-	MaSqlScope scope;
-	Datum	   value = CStringGetTextDatum(name);
-	bool	   found;
+	Datum value = CStringGetTextDatum(name);
 
-	ma_sql_begin(&scope);
-	found = ma_sql_exec(stmt, &value, NULL, 1) > 0;
-	ma_sql_end(&scope);
-	return found;
+	return ma_sql_one(stmt, &value, NULL);
 }
 
 /* A hint for an error or a notice, if a name is near. */

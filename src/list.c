@@ -89,17 +89,12 @@ ma_list_hold(const char *name)
 		" for key share",
 		1,
 		{TEXTOID}};
-	MaSqlScope scope;
-	Datum	   value = CStringGetTextDatum(name);
-	bool	   isnull;
-	int		   list_id;
+	Datum value = CStringGetTextDatum(name);
+	Datum list_id;
 
-	ma_sql_begin(&scope);
-	if (ma_sql_exec(&stmt, &value, NULL, 0) == 0)
+	if (!ma_sql_one(&stmt, &value, &list_id))
 		ma_known_refuse(MA_KNOWN_LIST, name);
-	list_id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
-	ma_sql_end(&scope);
-	return list_id;
+	return DatumGetInt32(list_id);
 }
 
 /*

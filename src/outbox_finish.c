@@ -39,14 +39,11 @@ ma_outbox_open_lease(void)
 	static MaStatement stmt = {
 		"insert into mautomate_internal.lease default values returning lease",
 		0};
-	MaSqlScope scope;
-	bool	   isnull;
-	int64	   lease;
+	Datum value;
+	int64 lease;
 
-	ma_sql_begin(&scope);
-	ma_sql_exec(&stmt, NULL, NULL, 0);
-	lease = DatumGetInt64(ma_sql_datum(0, 1, &isnull));
-	ma_sql_end(&scope);
+	(void) ma_sql_one(&stmt, NULL, &value);
+	lease = DatumGetInt64(value);
 	if (!ma_lease_take(MA_LEASE_SENDING, lease))
 		elog(ERROR, "lease " INT64_FORMAT " is held already", lease);
 	return lease;

@@ -145,13 +145,8 @@ static bool
 is_noted(void)
 {
 	static MaStatement stmt = {"select from mautomate_internal.deferred", 0};
-	MaSqlScope		   scope;
-	bool			   noted;
 
-	ma_sql_begin(&scope);
-	noted = ma_sql_exec(&stmt, NULL, NULL, 1) > 0;
-	ma_sql_end(&scope);
-	return noted;
+	return ma_sql_one(&stmt, NULL, NULL);
 }
 
 /*
@@ -287,22 +282,15 @@ ma_follow_check(MaContactSet *set)
 		"select from mautomate_internal.generation where value >= $1",
 		1,
 		{INT8OID}};
-	int64	   follow_at = set->definitions->follow_at;
-	Datum	   value = Int64GetDatum(follow_at);
-	bool	   older = false;
-	bool	   seen;
-	MaSqlScope scope;
+	int64 follow_at = set->definitions->follow_at;
+	Datum value = Int64GetDatum(follow_at);
+	bool  older = false;
 
 	if (!IsolationUsesXactSnapshot())
 		return;
 	for (int i = 0; i < set->n; i++)
 		older = older || set->contacts[i]->generation < follow_at;
-	if (!older)
-		return;
-	ma_sql_begin(&scope);
-	seen = ma_sql_exec(&stmt, &value, NULL, 1) > 0;
-	ma_sql_end(&scope);
-	if (!seen)
+	if (older && !ma_sql_one(&stmt, &value, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update"),

@@ -340,15 +340,10 @@ ma_refresh_next_due(void)
 		" from mautomate_internal.deferred limit 1),"
 		" 'infinity') end",
 		0};
-	MaSqlScope	scope;
-	bool		isnull;
-	TimestampTz due;
+	Datum due;
 
-	ma_sql_begin(&scope);
-	ma_sql_exec(&stmt, NULL, NULL, 1);
-	due = DatumGetTimestampTz(ma_sql_datum(0, 1, &isnull));
-	ma_sql_end(&scope);
-	return due;
+	(void) ma_sql_one(&stmt, NULL, &due);
+	return DatumGetTimestampTz(due);
 }
 
 /*

@@ -71,17 +71,12 @@ score_id(const char *name)
 		"select score_id from mautomate_internal.score where name = $1",
 		1,
 		{TEXTOID}};
-	MaSqlScope scope;
-	Datum	   value = CStringGetTextDatum(name);
-	bool	   isnull;
-	int		   id;
+	Datum value = CStringGetTextDatum(name);
+	Datum id;
 
-	ma_sql_begin(&scope);
-	if (ma_sql_exec(&stmt, &value, NULL, 1) == 0)
+	if (!ma_sql_one(&stmt, &value, &id))
 		ma_known_refuse(MA_KNOWN_SCORE, name);
-	id = DatumGetInt32(ma_sql_datum(0, 1, &isnull));
-	ma_sql_end(&scope);
-	return id;
+	return DatumGetInt32(id);
 }
 
 /* score_id(name) */
@@ -342,14 +337,9 @@ score_exists(const char *name)
 {
 	static MaStatement stmt = {
 		"select from mautomate_internal.score where name = $1", 1, {TEXTOID}};
-	Datum	   value = CStringGetTextDatum(name);
-	MaSqlScope scope;
-	bool	   found;
+	Datum value = CStringGetTextDatum(name);
 
-	ma_sql_begin(&scope);
-	found = ma_sql_exec(&stmt, &value, NULL, 1) > 0;
-	ma_sql_end(&scope);
-	return found;
+	return ma_sql_one(&stmt, &value, NULL);
 }
 
 /* rename_score(name, new_name): whoever uses it follows. */

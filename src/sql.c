@@ -100,6 +100,28 @@ ma_sql_read(MaStatement *stmt, Datum *values, const char *nulls, long count)
 	return execute(stmt, values, nulls, true, count);
 }
 
+/*
+ * Runs a statement that is all that is to be done, up to its first row: in a
+ * stretch of its own. False if there is no row; else value, unless it is NULL,
+ * is the first column, of a type that is passed by value; 0 for null.
+ */
+bool
+ma_sql_one(MaStatement *stmt, Datum *values, Datum *value)
+{
+	MaSqlScope scope;
+	bool	   found;
+	bool	   isnull = true;
+
+	ma_sql_begin(&scope);
+	found = ma_sql_exec(stmt, values, NULL, 1) > 0;
+	if (value != NULL)
+		*value = found ? ma_sql_datum(0, 1, &isnull) : (Datum) 0;
+	if (value != NULL && isnull)
+		*value = (Datum) 0;
+	ma_sql_end(&scope);
+	return found;
+}
+
 /* Opens a cursor on a query that is to see what the active snapshot shows. */
 Portal
 ma_sql_open(MaStatement *stmt, Datum *values)

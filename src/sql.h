@@ -36,6 +36,7 @@ extern uint64 ma_sql_exec(MaStatement *stmt, Datum *values, const char *nulls,
 						  long count);
 extern uint64 ma_sql_read(MaStatement *stmt, Datum *values, const char *nulls,
 						  long count);
+extern bool	  ma_sql_one(MaStatement *stmt, Datum *values, Datum *value);
 extern Portal ma_sql_open(MaStatement *stmt, Datum *values);
 extern Datum  ma_sql_datum(uint64 row, int column, bool *isnull);
 extern char	 *ma_sql_text(uint64 row, int column);

@@ -615,15 +615,8 @@ is_any_prepared(void)
 		"select from pg_catalog.pg_prepared_xacts"
 		" where database = pg_catalog.current_database()",
 		0};
-	MaSqlScope scope;
-	bool	   any;
 
-	if (max_prepared_xacts == 0)
-		return false;
-	ma_sql_begin(&scope);
-	any = ma_sql_exec(&stmt, NULL, NULL, 1) > 0;
-	ma_sql_end(&scope);
-	return any;
+	return max_prepared_xacts > 0 && ma_sql_one(&stmt, NULL, NULL);
 }
 
 /*
