@@ -108,7 +108,7 @@ select n, coalesce(left(t, 60), 'null') as predicate, pg_temp.try(t) from unnest
   'contact.h_text::information_schema.sql_identifier = ''a''',
   'contact.h_text::regclass is null',
   '''pg_authid''::regclass is not null',
-  '''postgres''::regrole is not null',
+  '''pg_monitor''::regrole is not null',
   'contact.h_text collate h_evil.odd > ''a''',
   'row(contact.h_n) > row(1)',
   '(contact.x).y.z = 1',

@@ -106,7 +106,7 @@ select mautomate.create_template('v_mine', 'v_log', body => '{{ x }}', transacti
 select mautomate.create_template('v_mine', 'v_log', body => '{{ x }}', transactional => true, data => '{"x": "v_shop.me(text)"}');
 -- what somebody else wrote keeps its role
 select mautomate.create_template('v_cart', 'v_log', transactional => true, locale => 'de', body => '{{ who }}', data => '{"who": "v_shop.me(text)"}');
-select locale, owner, data from mautomate.templates where name = 'v_cart' order by locale nulls first;
+select locale, nullif(owner, session_user) as owner, data from mautomate.templates where name = 'v_cart' order by locale nulls first;
 select mautomate.preview_template('v_cart', 'v_en', '{"currency": ""}') ->> 'body' as body;
 select mautomate.preview_template('v_cart', 'v_en', locale => 'de') ->> 'body' as body;
 set role v_reader;
