@@ -32,6 +32,13 @@ ma_edit_replace(MaEdits *edits, int from, int to, const char *by)
 	edits->edits = lappend(edits->edits, edit);
 }
 
+/* How many pieces are replaced. */
+int
+ma_edit_count(const MaEdits *edits)
+{
+	return list_length(edits->edits);
+}
+
 static int
 compare_edits(const ListCell *a, const ListCell *b)
 {

@@ -15,6 +15,7 @@ typedef struct MaEdits
 } MaEdits;
 
 extern void	 ma_edit_replace(MaEdits *edits, int from, int to, const char *by);
+extern int	 ma_edit_count(const MaEdits *edits);
 extern char *ma_edit_result(MaEdits *edits);
 
 #endif /* MA_EDIT_H */

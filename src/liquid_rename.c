@@ -3,18 +3,19 @@
  *	  Liquid: a source with another name in it.
  *
  * The tree points into the source, so it says exactly where something is
- * named: an attribute as contact.x or contact["x"], a kind of events in a
- * comparison with event.kind or entry.kind, a template that is rendered. Text,
- * raw and comments are no part of the tree and stay as they are. Where the
- * name is found out only when the template is rendered (contact[which], or
- * contact handed on as a whole), or where contact is a variable of the
- * template's own, the place is a doubt, for the caller to tell of.
+ * named: an attribute as contact.x or contact["x"], a template that is
+ * rendered, a kind of events in a comparison with event.kind or entry.kind,
+ * and what derived events tell of likewise: event.list == "loyal". Text, raw
+ * and comments are no part of the tree and stay as they are. Where the name
+ * is found out only when the template is rendered (contact[which], or contact
+ * handed on as a whole), where contact or event is a variable of the
+ * template's own, and where event.list may belong to other events, the place
+ * is a doubt, for the caller to tell of.
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
 #include "edit.h"
+#include "guard.h"
 #include "liquid.h"
 #include "template.h"
 
@@ -22,13 +23,16 @@
 typedef struct Walk
 {
 	const MaRename *rename;
+	const char	   *property; /* of events, that says the name; or NULL */
+	bool			told;	  /* as far as is known, it says it of this */
+	const LqBlock  *body;
 	MaEdits			edits;	/* of the source */
 	List		   *doubts; /* of places, char * */
-	bool			own;	/* contact is a variable of the template */
 } Walk;
 
 static void walk_block(Walk *w, const LqBlock *block);
 static void walk_expr(Walk *w, const LqExpr *expr);
+static bool sets(const LqBlock *block, const char *name);
 
 /* Is a piece of the source this word? */
 static bool
@@ -69,14 +73,15 @@ quoted(const char *name)
 			 errdetail("Liquid has no way to write both quotes in a name.")));
 }
 
-/* Can the new name be written behind a point? */
+/* Can the new name be written behind a point, whatever follows? */
 static bool
 is_plain(const char *name)
 {
-	if (!isalpha((unsigned char) name[0]) && name[0] != '_')
+	if (name[0] >= '0' && name[0] <= '9')
 		return false;
 	for (const char *c = name; *c != '\0'; c++)
-		if (!isalnum((unsigned char) *c) && *c != '_')
+		if (!IS_HIGHBIT_SET(*c) && *c != '_' && !(*c >= '0' && *c <= '9') &&
+			!(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z'))
 			return false;
 	return true;
 }
@@ -141,7 +146,7 @@ walk_path(Walk *w, const LqExpr *expr)
 		doubt(w, expr->text);
 	else if (is_step(&expr->steps[1], w->rename->old_name))
 	{
-		if (w->own)
+		if (sets(w->body, "contact"))
 			doubt(w, expr->text);
 		else
 			edit_step(w, &expr->steps[1]);
@@ -170,22 +175,41 @@ walk_exprs(Walk *w, LqExpr **exprs, int n)
 		walk_expr(w, exprs[i]);
 }
 
-/* Is it event.kind or entry.kind? */
+/* Is it event.list, or entry.list, or of what else the name is said? */
 static bool
-is_kind(const LqExpr *expr)
+tells(const Walk *w, const LqExpr *expr)
 {
-	return expr != NULL && expr->kind == LQ_EXPR_PATH && expr->nsteps == 2 &&
+	return w->property != NULL && expr != NULL && expr->kind == LQ_EXPR_PATH &&
+		   expr->nsteps == 2 &&
 		   (is_step(&expr->steps[0], "event") ||
 			is_step(&expr->steps[0], "entry")) &&
-		   is_step(&expr->steps[1], "kind");
+		   is_step(&expr->steps[1], w->property);
 }
 
-/* What the kind of an event is compared with. */
+/* Something that says the name goes where it cannot be followed. */
 static void
-walk_compared(Walk *w, const LqExpr *kind, const LqExpr *other)
+walk_away(Walk *w, const LqExpr *expr)
 {
-	if (w->rename->what == MA_NAMED_KIND && is_kind(kind) &&
-		is_string(other, w->rename->old_name))
+	if (tells(w, expr))
+		doubt(w, expr->text);
+}
+
+/* What that is compared with. */
+static void
+walk_compared(Walk *w, const LqExpr *expr, const LqExpr *other)
+{
+	bool own;
+
+	if (!tells(w, expr) || tells(w, other))
+		return;
+	own = sets(w->body, is_step(&expr->steps[0], "event") ? "event" : "entry");
+	if (other->kind != LQ_EXPR_LITERAL)
+		doubt(w, expr->text);
+	else if (!is_string(other, w->rename->old_name))
+		return;
+	else if (own || !w->told)
+		doubt(w, expr->text);
+	else
 		edit_string(w, other);
 }
 
@@ -197,10 +221,16 @@ walk_conditions(Walk *w, const LqCondition *condition)
 	{
 		walk_expr(w, condition->left);
 		walk_expr(w, condition->right);
-		if (condition->op != LQ_OP_EQ && condition->op != LQ_OP_NE)
-			continue;
-		walk_compared(w, condition->left, condition->right);
-		walk_compared(w, condition->right, condition->left);
+		if (condition->op == LQ_OP_EQ || condition->op == LQ_OP_NE)
+		{
+			walk_compared(w, condition->left, condition->right);
+			walk_compared(w, condition->right, condition->left);
+		}
+		else if (condition->op != LQ_OP_TRUE)
+		{
+			walk_away(w, condition->left);
+			walk_away(w, condition->right);
+		}
 	}
 }
 
@@ -222,12 +252,20 @@ walk_branches(Walk *w, const LqNode *node)
 static void
 walk_partial(Walk *w, const LqNode *node)
 {
-	if (w->rename->what == MA_NAMED_TEMPLATE &&
-		is_string(node->expr, w->rename->old_name))
-		edit_string(w, node->expr);
+	if (w->rename->what == MA_NAMED_TEMPLATE)
+	{
+		if (node->expr->kind != LQ_EXPR_LITERAL)
+			doubt(w, node->expr->text);
+		else if (is_string(node->expr, w->rename->old_name))
+			edit_string(w, node->expr);
+	}
 	walk_expr(w, node->with);
+	walk_away(w, node->with);
 	for (int i = 0; i < node->narguments; i++)
+	{
 		walk_expr(w, node->arguments[i].value);
+		walk_away(w, node->arguments[i].value);
+	}
 }
 
 /* One tag or output. */
@@ -235,6 +273,8 @@ static void
 walk_node(Walk *w, const LqNode *node)
 {
 	walk_expr(w, node->pipe.expr);
+	if (node->kind == LQ_ASSIGN)
+		walk_away(w, node->pipe.expr);
 	for (int i = 0; i < node->pipe.nfilters; i++)
 		walk_exprs(w, node->pipe.filters[i].args, node->pipe.filters[i].nargs);
 	walk_expr(w, node->expr);
@@ -256,39 +296,95 @@ walk_block(Walk *w, const LqBlock *block)
 		walk_node(w, block->nodes[i]);
 }
 
-/* Does a block set a variable called contact? */
+/* Does a block set a variable of this name? */
 static bool
-sets_contact(const LqBlock *block)
+sets(const LqBlock *block, const char *name)
 {
 	for (int i = 0; i < block->count; i++)
 	{
 		const LqNode *node = block->nodes[i];
 
-		if (node->kind != LQ_TEXT &&
-			is_word(node->name, node->namelen, "contact"))
+		if (node->kind != LQ_TEXT && is_word(node->name, node->namelen, name))
 			return true;
-		if (sets_contact(&node->body) || sets_contact(&node->otherwise))
+		if (sets(&node->body, name) || sets(&node->otherwise, name))
 			return true;
 		for (const LqBranch *b = node->branches; b != NULL; b = b->next)
-			if (sets_contact(&b->body))
+			if (sets(&b->body, name))
 				return true;
 	}
 	return false;
 }
 
+/* Looks through a source; edits and doubts are in the walk afterwards. */
+static void
+look_through(Walk *w)
+{
+	LqBlock body = ma_liquid_parse(w->edits.text, strlen(w->edits.text));
+
+	w->body = &body;
+	w->property = w->rename->what == MA_NAMED_KIND ?
+					  "kind" :
+					  ma_rename_property(w->rename->what);
+	if (w->rename->what == MA_NAMED_KIND)
+		w->told = true; /* no other events have one */
+	walk_block(w, &body);
+	w->body = NULL;
+}
+
+/* The same, for the guard. */
+static void
+look_through_guarded(void *arg)
+{
+	look_through(arg);
+}
+
+/* How often a source names something where it is certain. */
+static int
+count_named(const char *source, const MaRename *rename)
+{
+	Walk w = {.rename = rename, .told = true, .edits = {source}};
+
+	if (ma_guard(look_through_guarded, &w) != NULL)
+		return -1;
+	return ma_edit_count(&w.edits);
+}
+
+/*
+ * Raises where the new name cannot be read as it is written in the result:
+ * Liquid has no escapes, and looks for the end of a tag first.
+ */
+static void
+check_readable(const Walk *w, const char *result)
+{
+	MaRename found = *w->rename;
+
+	found.old_name = found.new_name;
+	if (count_named(result, &found) <
+		count_named(w->edits.text, &found) + ma_edit_count(&w->edits))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("\"%s\" cannot be written in a template",
+						w->rename->new_name),
+				 errdetail("Liquid would read another name there, or none.")));
+}
+
 /*
  * A source after something it names got another name; NULL if it does not
- * name it. Adds what may mean it, as it is written from there on, to doubts.
- * Both live in the current context, and point into the source.
+ * name it. An event of a template that is told tells of such things. Adds
+ * what may mean it, as it is written from there on, to doubts. All live in
+ * the current context, and point into the source.
  */
 char *
-ma_template_rename(const char *source, const MaRename *rename, List **doubts)
+ma_template_rename(const char *source, const MaRename *rename, bool told,
+				   List **doubts)
 {
-	LqBlock body = ma_liquid_parse(source, strlen(source));
-	Walk	w = {.rename = rename, .edits = {source}};
+	Walk  w = {.rename = rename, .told = told, .edits = {source}};
+	char *result;
 
-	w.own = rename->what == MA_NAMED_ATTRIBUTE && sets_contact(&body);
-	walk_block(&w, &body);
+	look_through(&w);
 	*doubts = list_concat(*doubts, w.doubts);
-	return ma_edit_result(&w.edits);
+	result = ma_edit_result(&w.edits);
+	if (result != NULL)
+		check_readable(&w, result);
+	return result;
 }

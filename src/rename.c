@@ -4,6 +4,10 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type_d.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
 #include "rename.h"
 
 /* What of them tells of it: a property, and the kinds that have it. */
@@ -36,4 +40,18 @@ ma_rename_is_told(MaNamed what, const char *kind)
 			strcmp(told[what].kinds[i], kind) == 0)
 			return true;
 	return false;
+}
+
+/* The kinds of events that tell of such things by their names, as text[]. */
+Datum
+ma_rename_kinds(MaNamed what)
+{
+	Datum kinds[lengthof(told[0].kinds)];
+	int	  n = 0;
+
+	for (int i = 0; i < lengthof(told[what].kinds); i++)
+		if (told[what].kinds[i] != NULL)
+			kinds[n++] = CStringGetTextDatum(told[what].kinds[i]);
+	return PointerGetDatum(
+		construct_array(kinds, n, TEXTOID, -1, false, TYPALIGN_INT));
 }

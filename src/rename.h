@@ -30,5 +30,6 @@ typedef struct MaRename
  */
 extern const char *ma_rename_property(MaNamed what);
 extern bool		   ma_rename_is_told(MaNamed what, const char *kind);
+extern Datum	   ma_rename_kinds(MaNamed what);
 
 #endif /* MA_RENAME_H */

@@ -53,6 +53,6 @@ extern char *ma_template_render(const MaTemplate *template, Jsonb *data,
 
 /* liquid_rename.c */
 extern char *ma_template_rename(const char *source, const MaRename *rename,
-								List **doubts);
+								bool told, List **doubts);
 
 #endif /* MA_TEMPLATE_H */

@@ -23,6 +23,7 @@
 typedef struct Variant
 {
 	const MaRename *rename;
+	bool			told; /* a workflow sends it that waits for such events */
 	List		   *doubts; /* of places, char * */
 	bool			changed;
 } Variant;
@@ -31,7 +32,8 @@ typedef struct Variant
 static char *
 rename_source(Variant *variant, const char *source)
 {
-	char *text = ma_template_rename(source, variant->rename, &variant->doubts);
+	char *text = ma_template_rename(source, variant->rename, variant->told,
+									&variant->doubts);
 
 	variant->changed |= text != NULL;
 	return text;
@@ -112,13 +114,20 @@ ma_template_rename_all(const MaRename *rename)
 	static MaStatement variants = {
 		"select x.template_id, x.version, x.locale, x.subject, x.html,"
 		" x.body, x.payload, x.attachments, t.name,"
-		" x.version = t.version and not t.dropped"
+		" x.version = t.version and not t.dropped,"
+		" exists (select from mautomate_internal.workflow_version v"
+		" where x.template_id = any (v.templates)"
+		" and (v.program -> 'entries' @> jsonb_build_array("
+		" jsonb_build_object('match', jsonb_build_object($1, $2)))"
+		" or exists (select from jsonb_path_query(v.definition, '$.**.event') e"
+		" where e #>> '{}' = any ($3))))"
 		" from mautomate_internal.template_variant x"
 		" join mautomate_internal.template t using (template_id)"
 		" where concat_ws(' ', x.subject, x.html, x.body, x.payload,"
 		" x.attachments) ~ '[{][{%]|\"=\"'"
 		" order by t.name, x.version, x.locale",
-		0};
+		3,
+		{TEXTOID, TEXTOID, TEXTARRAYOID}};
 	static MaStatement rewrite = {
 		"update mautomate_internal.template_variant set subject = $4,"
 		" html = $5, body = $6, payload = $7, attachments = $8"
@@ -126,15 +135,16 @@ ma_template_rename_all(const MaRename *rename)
 		3 + COLUMNS,
 		{INT4OID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
 		 JSONBOID}};
+	const char	  *property = ma_rename_property(rename->what);
+	Datum		   told[3] = {CStringGetTextDatum(property ? property : ""),
+							  CStringGetTextDatum(rename->old_name),
+							  ma_rename_kinds(rename->what)};
 	MaSqlScope	   scope;
 	SPITupleTable *found;
 	uint64		   n;
 
-	if (rename->what != MA_NAMED_ATTRIBUTE && rename->what != MA_NAMED_KIND &&
-		rename->what != MA_NAMED_TEMPLATE)
-		return; /* a template cannot name it */
 	ma_sql_begin(&scope);
-	n = ma_sql_exec(&variants, NULL, NULL, 0);
+	n = ma_sql_exec(&variants, told, NULL, 0);
 	found = SPI_tuptable;
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -144,6 +154,8 @@ ma_template_rename_all(const MaRename *rename)
 		char	  nulls[3 + COLUMNS + 1] = "";
 		bool	  isnull;
 
+		variant.told =
+			DatumGetBool(SPI_getbinval(row, found->tupdesc, 11, &isnull));
 		for (int c = 0; c < 3 + COLUMNS; c++)
 		{
 			values[c] = SPI_getbinval(row, found->tupdesc, c + 1, &isnull);

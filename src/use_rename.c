@@ -138,22 +138,17 @@ change_unseen(MaStatement *stmt, Datum *values)
 	CurrentResourceOwner = owner;
 }
 
-/* The kinds of events that tell of the thing, as text[]. */
+/* The kinds of events in which its name changes, as text[]. */
 static Datum
 kinds_array(const MaRename *rename)
 {
-	static const char *const derived[] = {"list_entered", "list_left",
-										  "tier_changed", "attribute_changed"};
-	Datum					 kinds[lengthof(derived)];
-	int						 n = 0;
+	Datum kind;
 
-	if (rename->what == MA_NAMED_KIND)
-		kinds[n++] = CStringGetTextDatum(rename->old_name);
-	for (int i = 0; i < lengthof(derived); i++)
-		if (ma_rename_is_told(rename->what, derived[i]))
-			kinds[n++] = CStringGetTextDatum(derived[i]);
+	if (rename->what != MA_NAMED_KIND)
+		return ma_rename_kinds(rename->what);
+	kind = CStringGetTextDatum(rename->old_name);
 	return PointerGetDatum(
-		construct_array(kinds, n, TEXTOID, -1, false, TYPALIGN_INT));
+		construct_array(&kind, 1, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 /* What happened, and is still to be answered, is told under the new name. */
@@ -332,8 +327,9 @@ ma_use_rename(const MaRename *rename, MaStatement *stmt, Datum *values)
 	renaming = ma_definition_rename_begin(rename);
 	ma_sql_exec(stmt, values, NULL, 0);
 	ma_definition_rename_end(renaming);
-	ma_use_rename_workflows(rename);
+	/* before the workflows that send them */
 	ma_template_rename_all(rename);
+	ma_use_rename_workflows(rename);
 	if (rename->what == MA_NAMED_KIND)
 		rename_event_sources(rename);
 	if (rename->what == MA_NAMED_ATTRIBUTE)

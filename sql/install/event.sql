@@ -63,8 +63,8 @@ create function mautomate.rename_event(kind text, new_kind text)
   as 'MODULE_PATHNAME', 'mautomate_rename_event';
 comment on function mautomate.rename_event(text, text) is
   'gives a declared kind another name, and with it all its events, starting nothing. Whoever names it is rewritten: lists, scores, workflows (entries, waits, exits, emit and expressions; also their older versions), event.kind and entry.kind compared by == and != in templates, and sources of that kind, whose name follows too if it ends with it; what is attached again under the new kind is not doubled; states stay as they are. Reads the whole log and writes each of these events anew, while who writes contacts, events or those sources waits, and goes on under the new kind. '
-  'An event.kind or entry.kind looked at otherwise than by =, <> and in is told in a notice and stays as it is. '
-  'Errors: 42704 for one never declared, 42710 where the new kind is declared, or the log has events of it or somebody means it already, 42939 where it is reserved, 0A000 in a transaction with an old snapshot';
+  'An event.kind or entry.kind compared otherwise, and one that a template assigns or hands on, is told in a notice and stays as it is. '
+  'Errors: 42704 for one never declared, 42710 where the new kind is declared, or the log has events of it or somebody means it already, 42939 where it is reserved, 42602 where a template cannot say it, 0A000 in a transaction with an old snapshot';
 
 create function mautomate.track(who text, kind text, properties jsonb default '{}',
     occurred_at timestamptz default null, dedupe_key text default null)

@@ -103,4 +103,39 @@ select mautomate.rename_list('u_pals', 'u_z');
 rollback;
 select mautomate.drop_list('u_means'), mautomate.rename_list('u_pals', 'u_new');
 select * from mautomate.verify();
+-- templates that compare what an event tells of it: those that a workflow sends
+-- which waits for such events; what is not certain is told
+select mautomate.create_channel('u_log', 'log'), mautomate.create_static_list('u_vip'), mautomate.identify('u_cid') is not null,
+       mautomate.create_score('u_fit'), mautomate.create_score_tier('u_fit', 'cold', 0), mautomate.create_score_tier('u_fit', 'hot', 5);
+select mautomate.create_template('u_entered', 'u_log', subject => $${{ entry["list"] }} u_vip {{ 'u_vip' }}$$, body => $${% comment %}{% if entry.list == 'u_vip' %}{% endcomment %}{% if entry.list == 'u_vip' and "u_vip" != event . list and entry.score != 'u_fit' %}dear {% endif %}{% case entry.list %}{% when 'u_pal', "u_vip" %}VIP{% else %}stranger{% endcase %}{{ context.list }}{% if context.list == 'u_vip' or entry.kind == 'u_vip' %}!{% endif %}$$,
+         payload => $${"x": "{% unless entry.list == 'u_vip' %}no{% endunless %}", "list": "u_vip"}$$, transactional => true),
+       mautomate.create_template('u_left', 'u_log', body => $${% if event.list == 'u_vip' and entry.score == nil %}bye{% endif %}$$, transactional => true),
+       mautomate.create_template('u_hot', 'u_log', body => $${% if entry["score"] == 'u_fit' %}fit{% endif %}$$, transactional => true),
+       mautomate.create_template('u_alone', 'u_log', body => $${{ event.list }}
+{% if event.list == 'u_vip' %}{% endif %} of others?$$, transactional => true),
+       mautomate.create_template('u_own', 'u_log', body => $${% for event in context.events %}{% if event.list == 'u_vip' %}{% endif %}{% endfor %}$$, transactional => true),
+       mautomate.create_template('u_away', 'u_log', body => $${% assign l = event.list | upcase %}{{ l }}$$, transactional => true),
+       mautomate.create_template('u_part', 'u_log', body => $${% if entry.list contains 'vip' %}{% endif %}$$, transactional => true);
+select mautomate.create_workflow('u_greet', $$ {"entry": [{"list": "u_vip", "change": "entered"}], "steps": [
+    {"id": "s", "send": {"template": "u_entered", "context": {"list": "u_vip"}}},
+    {"id": "w", "wait": {"until": {"event": "list_left"}}}, {"id": "b", "send": {"template": "u_left"}}]} $$),
+  mautomate.create_workflow('u_fits', $$ {"entry": [{"tier": {"score": "u_fit", "reached": "hot"}}], "steps": [
+    {"id": "s", "send": {"template": "u_hot"}}, {"id": "o", "send": {"template": "u_own"}}, {"id": "a", "send": {"template": "u_away"}}]} $$);
+select mautomate.activate_workflow('u_greet'), mautomate.add_to_list('u_vip', 'u_cid');
+select count(*) > 0 from mautomate.run();
+set client_min_messages = notice;
+select mautomate.rename_list('u_vip', 'u_g"old"');
+select mautomate.rename_score('u_fit', 'u_fïtness');
+set client_min_messages = warning;
+select t.name, v.subject, v.body, v.payload from mautomate_internal.template t join mautomate_internal.template_variant v using (template_id, version) order by t.name;
+-- a message that waited, and one of later
+select mautomate.remove_from_list('u_g"old"', 'u_cid'), mautomate.identify('u_dan') is not null, mautomate.add_to_list('u_g"old"', 'u_dan');
+select count(*) > 0 from mautomate.run();
+call mautomate.deliver();
+select m.external_id, m.template, r ->> 'subject' as subject, r ->> 'body' as body from mautomate.messages m join mautomate_internal.message using (message_id),
+  mautomate.preview_template(m.template, m.external_id, coalesce(nullif(data -> 'context', 'null'), '{}'), '{"score": null}' || (data -> 'entry'), '{"list": null, "score": null}' || coalesce(nullif(data -> 'event', 'null'), '{}')) r where template = 'u_entered' order by message_id;
+select mautomate.rename_list('u_g"old"', 'u_''"');
+select mautomate.rename_list('u_g"old"', 'u_%}');
+select mautomate.rename_list('u_g"old"', 'u_vip');
+select v.body from mautomate_internal.template t join mautomate_internal.template_variant v using (template_id, version) where t.name = 'u_entered';
 drop extension mautomate cascade;
