@@ -1,0 +1,109 @@
+-- Windows kept in sums: every instant exact, and few events read again for it.
+set client_min_messages = warning;
+drop extension if exists mautomate cascade;
+create extension mautomate;
+select mautomate.arm();
+set timezone = 'UTC';
+set datestyle = 'ISO';
+set mautomate.window_entries = 16;
+select mautomate.set_clock('2030-02-01 00:00+00');
+select mautomate.define_event('call', '{"amount": "numeric"}');
+
+-- time passes in steps: how much verify() finds wrong on the way, how many
+-- events were read, how large the state was
+create function pg_temp.events_read() returns bigint language sql as
+  'select coalesce(max(idx_tup_fetch), 0) from pg_stat_xact_all_tables where relid = ''mautomate.event''::regclass';
+create function pg_temp.pass(step interval, steps int)
+  returns table (wrong bigint, events_read bigint, bytes bigint, largest int) language plpgsql as $$
+declare
+  before bigint;
+begin
+  wrong := 0; events_read := 0; bytes := 0; largest := 0;
+  for i in 1 .. steps loop
+    before := pg_temp.events_read();
+    perform mautomate.set_clock(mautomate.clock() + step);
+    perform mautomate.run();
+    events_read := events_read + pg_temp.events_read() - before;
+    select bytes + octet_length(state), greatest(largest, octet_length(state))
+      into bytes, largest from mautomate_internal.contact_state;
+    select wrong + count(*) into wrong from mautomate.verify();
+  end loop;
+  return next;
+end $$;
+
+-- the instants since then at which the log says that a list changes, and those
+-- at which it did
+create table since as select mautomate.clock() as at;
+create view pg_temp.should (list, at) as
+  select 'hours', occurred_at + interval '1000 hours' from mautomate.event where kind = 'call'
+    group by 2 having count(*) % 2 = 1
+  union all
+  select 'month', occurred_at + interval '1 month' from mautomate.event where kind = 'call'
+    group by 2 having sum((properties->>'amount')::int) % 2 = 1;
+create view pg_temp.did (list, at) as
+  select l.name, c.changed_at from mautomate_internal.list_change c
+    join mautomate_internal.list l using (list_id) where l.name in ('hours', 'month');
+create view pg_temp.instants as
+  select list, count(s) as should, count(d) as did, count(*) filter (where s is null or d is null) as wrong
+  from (select * from pg_temp.should where at <= mautomate.clock()) s full join pg_temp.did d using (list, at)
+  where at > (select since.at from since) group by list order by list;
+
+-- one an hour; each leaves two windows, and is read again little more often
+select mautomate.identify('ann') > 0;
+select mautomate.create_list('hours', 'count(''call'', within => ''1000 hours'') % 2 = 1');
+select mautomate.create_list('month', 'sum(''call'', ''amount'', within => ''1 month'') % 2 = 1');
+insert into mautomate.event (contact_id, kind, occurred_at, properties)
+  select contact_id, 'call', mautomate.clock() - n * interval '1 hour', jsonb_build_object('amount', n * n % 7)
+  from mautomate.contact, generate_series(1, 1000) n;
+select octet_length(state) from mautomate_internal.contact_state;
+select * from pg_temp.pass('12 hours', 40);
+select * from pg_temp.instants;
+
+-- late ones: at the time of each, a microsecond before and after
+update since set at = mautomate.clock();
+insert into mautomate.event (contact_id, kind, occurred_at, properties)
+  select contact_id, kind, occurred_at + late * interval '1 us', jsonb_build_object('amount', 3 - 2 * late)
+  from mautomate.event, generate_series(-1, 1) late where kind = 'call' and occurred_at > '2030-01-15';
+select octet_length(state) from mautomate_internal.contact_state;
+select * from mautomate.verify();
+select * from pg_temp.pass('12 hours', 57);
+select * from pg_temp.instants;
+
+-- many at one time, and numbers that stand out in the middle of a sum: each
+-- instant at which a list changes by them, as the log says
+select mautomate.create_list('top', 'max(''mail'', ''amount'', within => ''200 hours'') >= 90');
+select mautomate.create_list('low', 'min(''mail'', ''amount'', within => ''1 month'') < 0');
+select mautomate.create_list('mean', 'avg(''mail'', ''amount'', within => ''200 hours'') > 9.6');
+select mautomate.create_list('sum', 'sum(''mail'', ''amount'', within => ''200 hours'') > 3000');
+select mautomate.create_list('much', 'count(''mail'', within => ''200 hours'') % 100 > 50');
+select mautomate.create_list('early', 'first_at(''mail'', within => ''1 month'') < ''2030-03-25''');
+update since set at = mautomate.clock();
+insert into mautomate.event (contact_id, kind, occurred_at, properties)
+  select contact_id, 'mail', mautomate.clock() - n / 25 * interval '7 hours',
+    jsonb_build_object('amount', case when n % 97 = 50 then 90 + n % 7 when n % 101 = 60 then -1 else n % 20 end)
+  from mautomate.contact, generate_series(1, 1000) n;
+select octet_length(state) from mautomate_internal.contact_state;
+select * from mautomate.verify();
+select * from pg_temp.pass('10 hours', 75);
+create view pg_temp.at_instant as
+  select t, max(amount) filter (where hours) >= 90 as top, min(amount) filter (where month) < 0 as low,
+    avg(amount) filter (where hours) > 9.6 as mean, sum(amount) filter (where hours) > 3000 as sum,
+    count(*) filter (where hours) % 100 > 50 as much,
+    min(occurred_at) filter (where month) < '2030-03-25' as early
+  from (select distinct leaves - n * interval '1 us' from mautomate.event,
+      lateral (values (occurred_at + interval '200 hours'), (occurred_at + interval '1 month')) v (leaves),
+      generate_series(0, 1) n where kind = 'mail' and leaves > (select at from since) + interval '1 us') i (t),
+    lateral (select occurred_at, (properties->>'amount')::numeric as amount,
+      occurred_at + interval '200 hours' > t as hours, occurred_at + interval '1 month' > t as month
+      from mautomate.event where kind = 'mail' offset 0) e
+  group by t;
+select key as list, count(*) > 50 as instants, count(*) filter (where should) > 5 as holds,
+  count(*) filter (where should <> coalesce(entered, false)) as wrong
+  from pg_temp.at_instant a, lateral (select key, coalesce(value::bool, false) as should
+      from jsonb_each_text(to_jsonb(a) - 't')) s
+    left join lateral (select entered from mautomate_internal.list_change c
+      join mautomate_internal.list l using (list_id)
+      where l.name = key and c.changed_at <= t order by c.changed_at desc limit 1) c on true
+  group by 1 order by 1;
+drop extension mautomate cascade;
+drop table since;
