@@ -105,5 +105,32 @@ select key as list, count(*) > 50 as instants, count(*) filter (where should) > 
       join mautomate_internal.list l using (list_id)
       where l.name = key and c.changed_at <= t order by c.changed_at desc limit 1) c on true
   group by 1 order by 1;
+-- a number too high for newest times, and nobody else asks: left at the
+-- instant that its timer says, reached again by what comes
+select mautomate.create_list('many', 'count(''solo'', within => ''100 hours'') > 600');
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'solo', mautomate.clock() - n * interval '6 minutes' from mautomate.contact, generate_series(0, 699) n;
+select until = mautomate.clock() + interval '40 hours' as exact from mautomate.explain_list('many', 'ann');
+select * from pg_temp.pass('4 hours', 12);
+select list, since from mautomate.list_members where list = 'many';
+select changed_at = mautomate.clock() - interval '8 hours' as exact from mautomate_internal.list_change
+  join mautomate_internal.list using (list_id) where name = 'many' and not entered;
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'solo', mautomate.clock() - n * interval '1 hour' from mautomate.contact, generate_series(1, 80) n;
+select count(*) from mautomate.list_members where list = 'many';
+select mautomate.track('ann', 'solo') > 0 as tracked from generate_series(1, 3);
+select count(*) from mautomate.list_members where list = 'many';
+
+-- what happened at one time is in the window to its last microsecond, and
+-- then no more
+select mautomate.create_list('once', 'count(''bulk'', within => ''10 hours'') % 50 > 30');
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'bulk', mautomate.clock() from mautomate.contact, generate_series(1, 40) n;
+select * from pg_temp.pass('10 hours -1 us', 1);
+select mautomate.track('ann', 'bulk') > 0 as tracked from generate_series(1, 3);
+select count(*) from mautomate.list_members where list = 'once';
+select * from pg_temp.pass('1 us', 1);
+select count(*) from mautomate.list_members where list = 'once';
+
 drop extension mautomate cascade;
 drop table since;
