@@ -8,9 +8,9 @@
  * taken after the lock. What is about to be folded as news, or is noted only,
  * is passed over: it is not in the sum. As time goes from instant to instant,
  * what leaves at the next one is opened, and what is left of it is summed
- * again: so much time may pass at once. If the log has more or less events
- * there than the span, it is ahead of the state, or behind: the cell is
- * folded from the log as a whole, by the rules for that (refresh_fold.c).
+ * again: so much time may pass at once. If the log has more or fewer
+ * events there than the span, it is ahead of the state, or behind: the cell
+ * is folded from the log as a whole, by the rules for that (refresh_fold.c).
  */
 #include "postgres.h"
 

@@ -20,6 +20,8 @@
 #include "catalog/pg_type_d.h"
 #include "common/hashfn.h"
 #include "common/int.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
@@ -304,12 +306,14 @@ sorted_expiries(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 	int		   start = window_start(signal, cell, now);
 	int		   n = ma_cell_entries(cell);
 	int		   found = 0;
-	MaLeaving *all = palloc(Max(n - start, 1) * sizeof(MaLeaving));
+	MaLeaving *all = MemoryContextAllocHuge(
+		CurrentMemoryContext, Max(n - start, 1) * sizeof(MaLeaving));
 
 	for (int i = start; i < n; i++)
 	{
 		TimestampTz at = expiry(signal, ma_cell_time(cell, i));
 
+		CHECK_FOR_INTERRUPTS();
 		if (at <= now)
 			continue;
 		all[found].at = at;
@@ -651,13 +655,19 @@ value_flips_at(const MaSignal *signal, const MaCell *cell, MaOperator op,
 	TimestampTz limit = spans_leave(signal, cell, now);
 	MaLeaving  *expiries;
 	int			n = sorted_expiries(signal, cell, now, &expiries);
-	Numeric	   *rest = palloc0((n + 1) * sizeof(Numeric));
-	int64		summed = span_total(signal, cell, now, &rest[n]);
+	Numeric	   *rest = MemoryContextAllocHuge(CurrentMemoryContext,
+											  (n + 1) * sizeof(Numeric));
+	int64		summed;
 
 	/* rest[i]: the total of those that leave as the ith or later */
+	rest[n] = NULL;
+	summed = span_total(signal, cell, now, &rest[n]);
 	for (int i = n - 1; i > 0; i--)
+	{
+		CHECK_FOR_INTERRUPTS();
 		rest[i] = accumulate(signal->function, rest[i + 1],
 							 cell->pairs[expiries[i].index].value);
+	}
 	for (int gone = 1; gone <= n; gone++)
 	{
 		MaAnswer later;

@@ -26,6 +26,8 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "signal_span.h"
@@ -231,8 +233,9 @@ static void
 mark_next(const MaCell *cell, const MaWindow *window, TimestampTz now,
 		  int room, bool *keep)
 {
-	int			n = ma_cell_entries(cell);
-	MaLeaving  *leaving = palloc(n * sizeof(MaLeaving));
+	int		   n = ma_cell_entries(cell);
+	MaLeaving *leaving =
+		MemoryContextAllocHuge(CurrentMemoryContext, n * sizeof(MaLeaving));
 	int			found = 0;
 	int			end = 0;
 	TimestampTz latest = now;
@@ -298,6 +301,7 @@ make_spans(const MaCellDef *def, MaCell *cell, MaCell *made, int i, int n,
 	MaSpan		span = {first, last};
 	int			middle = i + (n - i) / 2;
 
+	CHECK_FOR_INTERRUPTS();
 	if (!is_clear(def, first, last, now, now))
 	{
 		while (middle > i &&
@@ -419,6 +423,7 @@ join_spans(const MaCellDef *def, MaCell *cell, int room, TimestampTz now)
 		MaSpan *span = &spans->spans[i];
 		bool	apart = pass_entries(&walk, span);
 
+		CHECK_FOR_INTERRUPTS();
 		if (n > 0 && !apart &&
 			may_join(&walk, &spans->spans[n - 1], span, ahead, room))
 		{

@@ -25,10 +25,10 @@
 /* How far changes of a zone's offset may lead a sum of days off. */
 #define DAY_DISORDER (26 * USECS_PER_HOUR)
 
-/* No jump back and another one forth are as near to each other as that. */
+/* A jump back and one forth that undoes it are farther apart than that. */
 #define STEP (6 * USECS_PER_HOUR)
 
-/* Nor are any two jumps. */
+/* So are any two jumps. */
 #define STEP_MIN USECS_PER_SEC
 
 /* Sets a window. */
