@@ -72,6 +72,7 @@ ma_letter_write(const MaChannel *channel, const MaClaim *claims, int *n)
 	MaLetter *letters;
 	Draft	 *drafts;
 
+	ma_template_lock_names();
 	MemoryContextSwitchTo(scratch);
 	drafts = load(channel, claims, n);
 	letters = MemoryContextAllocZero(cxt, (*n + 1) * sizeof(MaLetter));

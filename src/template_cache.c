@@ -5,8 +5,9 @@
  * A version changes only where what it names is renamed, and a message that
  * waits keeps the one it was made with. What is parsed is kept per backend, by
  * template and version. Since a version that was rolled back may come back
- * with another text, a change of the tables empties the cache, at a look-up while nothing is held; a caller
- * that does not hold it keeps what it found until the next look-up only.
+ * with another text, a change of the tables empties the cache, at a look-up
+ * while nothing is held; a caller that does not hold it keeps what it found
+ * until the next look-up only.
  */
 #include "postgres.h"
 

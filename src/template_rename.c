@@ -8,8 +8,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "document.h"
 #include "sql.h"
@@ -27,6 +30,36 @@ typedef struct Variant
 	List		   *doubts; /* of places, char * */
 	bool			changed;
 } Variant;
+
+/* Locks the table of templates until the end of the transaction. */
+static void
+lock_templates(LOCKMODE mode)
+{
+	LockRelationOid(
+		get_relname_relid("template",
+						  get_namespace_oid("mautomate_internal", false)),
+		mode);
+}
+
+/*
+ * Makes whoever renders messages wait, who would say what was read of a
+ * contact before by a text of afterwards, and whoever defines templates.
+ */
+void
+ma_template_lock(void)
+{
+	lock_templates(ExclusiveLock);
+}
+
+/*
+ * Makes whoever renames something wait: from before the contacts are read
+ * until what is said to them is rendered.
+ */
+void
+ma_template_lock_names(void)
+{
+	lock_templates(RowShareLock);
+}
 
 /* The text of a source afterwards; NULL if nothing changes. */
 static char *

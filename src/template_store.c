@@ -17,7 +17,6 @@
 #include "template_store.h"
 
 PG_FUNCTION_INFO_V1(mautomate_drop_template);
-PG_FUNCTION_INFO_V1(mautomate_rename_template);
 
 /* Raises that a template is used, and what to do. */
 static void
@@ -134,33 +133,6 @@ mautomate_drop_template(PG_FUNCTION_ARGS)
 		drop_all(name, id);
 	else
 		drop_variant(name, id, locale);
-	PG_RETURN_VOID();
-}
-
-/* rename_template(name, new_name) */
-Datum
-mautomate_rename_template(PG_FUNCTION_ARGS)
-{
-	static MaStatement rename = {
-		"update mautomate_internal.template set name = $2"
-		" where template_id = $1 and not exists ("
-		"  select from mautomate_internal.template"
-		"  where name = $2 and not dropped)",
-		2,
-		{INT4OID, TEXTOID}};
-	char	  *name = ma_argument_text(fcinfo, 0, "name");
-	char	  *new_name = ma_argument_name(fcinfo, 1, "new_name");
-	Datum	   values[2];
-	MaSqlScope scope;
-
-	values[0] = Int32GetDatum(ma_template_named(name));
-	values[1] = CStringGetTextDatum(new_name);
-	ma_sql_begin(&scope);
-	if (ma_sql_exec(&rename, values, NULL, 0) == 0)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-						errmsg("template \"%s\" already exists", new_name)));
-	ma_sql_end(&scope);
-	ma_template_rename_all(&(MaRename){MA_NAMED_TEMPLATE, name, new_name});
 	PG_RETURN_VOID();
 }
 

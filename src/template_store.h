@@ -98,6 +98,8 @@ extern void	 ma_template_check_parts(const char *name, MaTemplatePart part,
 extern char *ma_template_users(const char *name);
 
 /* template_rename.c */
+extern void ma_template_lock(void);
+extern void ma_template_lock_names(void);
 extern void ma_template_rename_all(const MaRename *rename);
 
 /* template_call.c */

@@ -8,7 +8,8 @@
  * what they tell of. It means the same as before to everybody, so it happens
  * behind the engine's back: states stay as they are. Whoever writes contacts,
  * events or the tables that a renamed thing is captured from waits meanwhile,
- * and goes on under the new name.
+ * and goes on under the new name; and so does whoever renders messages or
+ * defines templates.
  */
 #include "postgres.h"
 
@@ -20,12 +21,15 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+#include "argument.h"
 #include "definition.h"
 #include "refresh.h"
 #include "sql.h"
 #include "template_store.h"
 #include "use.h"
 #include "workflow.h"
+
+PG_FUNCTION_INFO_V1(mautomate_rename_template);
 
 /* The word for each in the view name_user and in messages. */
 static const struct
@@ -322,6 +326,7 @@ ma_use_rename(const MaRename *rename, MaStatement *stmt, Datum *values)
 	check_snapshot();
 	check_meant(rename);
 	ma_sql_begin(&scope);
+	ma_template_lock();
 	lock_writers(rename);
 	check_present(rename);
 	renaming = ma_definition_rename_begin(rename);
@@ -337,4 +342,38 @@ ma_use_rename(const MaRename *rename, MaStatement *stmt, Datum *values)
 	rename_told(rename);
 	rename_values(rename);
 	ma_sql_end(&scope);
+}
+
+/* rename_template(name, new_name) */
+Datum
+mautomate_rename_template(PG_FUNCTION_ARGS)
+{
+	static MaStatement stmt = {
+		"update mautomate_internal.template set name = $2"
+		" where template_id = $1 and not exists ("
+		"  select from mautomate_internal.template"
+		"  where name = $2 and not dropped)",
+		2,
+		{INT4OID, TEXTOID}};
+	MaRename rename = {MA_NAMED_TEMPLATE, ma_argument_text(fcinfo, 0, "name"),
+					   ma_argument_name(fcinfo, 1, "new_name")};
+	Datum	 values[2];
+	MaSqlScope scope;
+
+	check_snapshot();
+	ma_definition_lock();
+	ma_template_lock();
+	values[0] = Int32GetDatum(ma_template_named(rename.old_name));
+	values[1] = CStringGetTextDatum(rename.new_name);
+	if (strcmp(rename.old_name, rename.new_name) == 0)
+		PG_RETURN_VOID();
+	ma_sql_begin(&scope);
+	/* workflows follow by a trigger */
+	if (ma_sql_exec(&stmt, values, NULL, 0) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("template \"%s\" already exists", rename.new_name)));
+	ma_template_rename_all(&rename);
+	ma_sql_end(&scope);
+	PG_RETURN_VOID();
 }

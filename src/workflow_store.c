@@ -587,7 +587,10 @@ mautomate_workflow_guard(PG_FUNCTION_ARGS)
 		gone = row_text(result, desc, "dropped")[0] == 't' &&
 			   row_text(trigger->tg_trigtuple, desc, "dropped")[0] == 'f';
 	if (gone)
+	{
+		ma_definition_lock();
 		refuse_if_named(object, id, name, "");
+	}
 	else if (strcmp(name, new_name) != 0 && strcmp(object, "template") == 0)
 		ma_use_rename_workflows(
 			&(MaRename){MA_NAMED_TEMPLATE, name, new_name});

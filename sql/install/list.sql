@@ -93,7 +93,7 @@ create function mautomate.rename_list(name text, new_name text)
   returns void language c
   as 'MODULE_PATHNAME', 'mautomate_rename_list';
 comment on function mautomate.rename_list(text, text) is
-  'renames a list and rewrites whoever uses it or counts its events by its name: predicates, scores and workflows (also their older versions), templates that compare it with event.list or entry.list by == and != or in a case, and the events that tell of it; the whole log is read for them, while who writes contacts and events waits. '
+  'renames a list and rewrites whoever uses it or counts its events by its name: predicates, scores and workflows (also their older versions), templates that compare it with event.list or entry.list by == and != or in a case, and the events that tell of it; the whole log is read for them, while who writes contacts and events, or renders messages, waits. '
   'An event.list compared otherwise, an entry.list where other events may be the entry, and both in a template that no workflow sends which waits for such events, are told in a notice and stay as they are. '
   'Errors: 42704 for an unknown list, 42710 where the new name is taken or somebody counts events by it already, 42602 where a template cannot say it, 0A000 in a transaction with an old snapshot';
 

@@ -94,7 +94,7 @@ create function mautomate.rename_score(name text, new_name text)
   returns void language c
   as 'MODULE_PATHNAME', 'mautomate_rename_score';
 comment on function mautomate.rename_score(text, text) is
-  'renames a score and rewrites whoever uses it or counts its events by its name: predicates, scores and workflows (also their older versions), templates that compare it with event.score or entry.score by == and != or in a case, and the events that tell of it; the whole log is read for them, while who writes contacts and events waits. '
+  'renames a score and rewrites whoever uses it or counts its events by its name: predicates, scores and workflows (also their older versions), templates that compare it with event.score or entry.score by == and != or in a case, and the events that tell of it; the whole log is read for them, while who writes contacts and events, or renders messages, waits. '
   'An event.score compared otherwise, or in a template that no workflow sends which waits for such events, is told in a notice and stays as it is. '
   'Errors: 42704 for an unknown score, 42710 where the new name is taken or somebody counts events by it already, 42602 where a template cannot say it, 0A000 in a transaction with an old snapshot';
 

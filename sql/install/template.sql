@@ -118,7 +118,7 @@ comment on function mautomate.drop_template(text, text) is
 create function mautomate.rename_template(name text, new_name text) returns void
   language c volatile as 'MODULE_PATHNAME', 'mautomate_rename_template';
 comment on function mautomate.rename_template(text, text) is
-  'gives a template a new name; messages follow, and templates that render it are rewritten; one that finds out when it is rendered what it renders is told in a notice. Errors: 42704 for an unknown template, 42710 where the new name is taken, 42602 where a template cannot say it';
+  'gives a template a new name; messages follow, and templates that render it are rewritten; one that finds out when it is rendered what it renders is told in a notice. Errors: 42704 for an unknown template, 42710 where the new name is taken, 42602 where a template cannot say it, 0A000 in a transaction with an old snapshot';
 
 create function mautomate.preview_template(template text, who text,
                                            context jsonb default '{}',
