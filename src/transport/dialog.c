@@ -123,13 +123,30 @@ dialog_end(Dialog *dialog)
 	return write_out(dialog);
 }
 
-/* A deadline has passed. */
+/*
+ * A deadline has passed. If it was we who were held up, what was waited for
+ * may be there.
+ */
 DialogNext
 dialog_late(Dialog *dialog)
 {
+	DialogNext next = hear(dialog);
+
+	if (next != DIALOG_WAIT || clock_ms() < dialog_deadline(dialog))
+		return next;
 	return give_up(dialog, clock_ms() >= dialog->deadline ?
 							   "no answer in time" :
 							   "it took too long");
+}
+
+/* When to call dialog_late(). */
+int64_t
+dialog_deadline(const Dialog *dialog)
+{
+	return dialog->total_deadline != 0 &&
+				   dialog->total_deadline < dialog->deadline ?
+			   dialog->total_deadline :
+			   dialog->deadline;
 }
 
 /* Does something wait to be written? */
@@ -139,10 +156,14 @@ dialog_is_writing(const Dialog *dialog)
 	return dialog->out_sent < dialog->out_len;
 }
 
-/* The result is there; the session rests. */
+/*
+ * The result is there; the session rests. If the server did not wait for all
+ * of a command, nobody knows what it would make of the next one.
+ */
 static DialogNext
 finish(Dialog *dialog)
 {
+	dialog->spoiled = dialog->spoiled || dialog_is_writing(dialog);
 	dialog->mail = NULL;
 	dialog->stage = STAGE_REST;
 	dialog->out_sent = dialog->out_len = 0;
@@ -306,17 +327,23 @@ write_out(Dialog *dialog)
 	}
 }
 
-/* Reads what the server has said. */
+/*
+ * Reads what the server has said: all of it, since nothing tells us of what
+ * TLS has read ahead. After a command was written, whose reply will tell us,
+ * it stops, so that nothing is taken for that reply which was there before.
+ */
 static DialogNext
 hear(Dialog *dialog)
 {
-	char   bytes[SESSION_BYTES];
-	size_t len = SESSION_BYTES;
+	Stage asked;
 
-	while (len == SESSION_BYTES)
+	do
 	{
+		char	   bytes[SESSION_BYTES];
+		size_t	   len;
 		DialogNext next;
 
+		asked = dialog->asked;
 		switch (session_receive(dialog->session, bytes, &len))
 		{
 			case SESSION_DONE:
@@ -329,7 +356,7 @@ hear(Dialog *dialog)
 			case SESSION_LOST:
 				return fail(dialog, session_reason(dialog->session));
 		}
-	}
+	} while (dialog->asked == asked);
 	return DIALOG_WAIT;
 }
 

@@ -59,6 +59,7 @@ extern DialogNext dialog_begin(Dialog *dialog, Mail *mail,
 extern DialogNext dialog_ready(Dialog *dialog);
 extern DialogNext dialog_end(Dialog *dialog);
 extern DialogNext dialog_late(Dialog *dialog);
+extern int64_t	  dialog_deadline(const Dialog *dialog);
 extern bool		  dialog_is_writing(const Dialog *dialog);
 
 #endif /* DIALOG_H */

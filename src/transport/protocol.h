@@ -7,9 +7,9 @@
  *
  * The sender begins with one CONFIG: pairs of strings, name and value, up to
  * the end of the frame; what is about a relay is about the one that the last
- * "relay", whose value is its weight, has begun. Then it sends MAIL (or, if it is of kind "http",
- * REQUEST, and all that is said here of MAIL) and ACK. The end of its input
- * means: finish what has begun, within DRAIN_MS, and end.
+ * "relay", whose value is its weight, has begun. Then it sends MAIL (or, if it
+ * is of kind "http", REQUEST, and all that is said here of MAIL) and ACK. The
+ * end of its input means: finish what has begun, within DRAIN_MS, and end.
  *
  * The program answers each MAIL with one RESULT. Before it writes the end of
  * the data (the final dot) to a relay it says ENDING: should it die, exactly

@@ -225,8 +225,8 @@ session_send(Session *session, const char *data, size_t len, size_t *sent)
 }
 
 /*
- * Reads what is there now. If it is less than was asked for, then there is no
- * more: not in the socket, and not in TLS, which gives whole records.
+ * Reads what is there now. There may be more, also where it is less than was
+ * asked for: TLS gives one record, and libcurl since 8.15 lets it read ahead.
  */
 SessionIo
 session_receive(Session *session, char data[SESSION_BYTES], size_t *len)

@@ -13,7 +13,7 @@
 #include "reply.h"
 #include "result.h"
 
-/* At least so much is asked for at once: one record of TLS. */
+/* So much is asked for at once: one record of TLS. */
 #define SESSION_BYTES 16384
 
 /* How reading or writing went. */

@@ -162,16 +162,10 @@ smtp_result(const Smtp *smtp)
 int64_t
 smtp_deadline(const Smtp *smtp)
 {
-	const Dialog *dialog = &smtp->dialog;
-
 	if (!smtp->session.is_open)
 		return 0;
-	if (smtp->mail == NULL)
-		return smtp->idle_deadline;
-	return dialog->total_deadline != 0 &&
-				   dialog->total_deadline < dialog->deadline ?
-			   dialog->total_deadline :
-			   dialog->deadline;
+	return smtp->mail == NULL ? smtp->idle_deadline :
+								dialog_deadline(&smtp->dialog);
 }
 
 /* The socket to wait for; -1: there is none. */

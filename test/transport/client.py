@@ -21,6 +21,19 @@ OUTCOMES = {1: "sent", 2: "temporary", 3: "permanent", 4: "not_reached",
 BODY = b"Subject: test\r\n\r\nHello\r\n"
 
 
+def shim(folder, **settings):
+    """The environment in which shim.c does what it is told to by these."""
+    library = os.path.join(folder, "shim.so")
+    if not os.path.exists(library):
+        subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-O1",
+                        "-fPIC", "-shared", os.path.join(HERE, "shim.c"),
+                        "-ldl", "-o", library], check=True)
+    return {"LD_PRELOAD": library,      # before a sanitizer's, too
+            "ASAN_OPTIONS": "verify_asan_link_order=0",
+            **{"SHIM_" + name.upper(): value
+               for name, value in settings.items()}}
+
+
 def string(value):
     """A string of a frame."""
     if isinstance(value, str):

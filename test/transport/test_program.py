@@ -13,7 +13,8 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from client import BODY, Sink, WRAPPER, Transport, frame, mail_frame, string
+from client import (BODY, Sink, WRAPPER, Transport, frame, mail_frame, shim,
+                    string)
 from script import EHLO, PIPELINING, PLAIN, Script
 from tap import FOLDER, equal, lines, path, run, test
 
@@ -454,8 +455,9 @@ def notices_a_connection_that_is_closed_at_rest():
     steps = [PIPELINING, (DATA, OK + OK + GO), (DOT, OK)]
     with Script([*steps[:2], (DOT, [OK, b"421 idle\r\n"])], steps) as script:
         with Transport(port=script.port, helo="shop") as transport:
-            for number in range(2):
-                equal(transport.one(number).outcome, "sent")
+            equal(transport.one(1).outcome, "sent")
+            equal(script.ended.acquire(timeout=20), True)
+            equal(transport.one(2).outcome, "sent")
             equal(transport.end(), 0)
         equal(script.end(), [[EHLO, GROUP, WIRE, b""],
                              [EHLO, GROUP, WIRE, b"QUIT\r\n"]])
@@ -494,6 +496,44 @@ def sends_over_tls_what_is_longer_than_a_record():
             equal(sink.connections, 1)
     equal([json.loads(line)["data"].encode() for line in lines(out)],
           2 * bodies)
+
+
+@test
+def hears_all_that_tls_has_read_ahead():
+    files = certificate("localhost")
+    steps = [(DATA, b"250-a\r\n250 b\r\n" + OK + GO),
+             (DOT, b"250-2.0.0 one\r\n250 two\r\n")]
+    for settings in ({}, {"environment": shim(FOLDER, ahead="1")}):
+        with Script([PIPELINING, *steps, *steps], tls=files) as script:
+            with Transport(port=script.port, helo="shop", tls="smtps",
+                           insecure=1, reply_ms=5000, final_ms=5000,
+                           **settings) as transport:
+                for number in range(2):
+                    result = transport.one(number)
+                    equal((result.outcome, result.text),
+                          ("sent", "2.0.0 one two"))
+                equal(transport.end(), 0)
+            equal(script.end(), [[EHLO, GROUP, WIRE, GROUP, WIRE,
+                                  b"QUIT\r\n"]])
+
+
+@test
+def hears_what_came_while_it_was_held_up():
+    """The answer is there in time, and it is late itself."""
+    def hold():
+        transport.process.send_signal(signal.SIGSTOP)
+
+    def let_go():
+        try:
+            transport.process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            transport.process.send_signal(signal.SIGCONT)
+
+    with Script([PIPELINING, (DATA, [hold, OK + OK + GO, let_go]),
+                 (DOT, [hold, OK, let_go])]) as script:
+        with Transport(port=script.port, helo="shop", reply_ms=300,
+                       final_ms=300) as transport:
+            equal(transport.one().outcome, "sent")
 
 
 @test
