@@ -122,9 +122,8 @@ static bool
 start_connection(Connection *connection)
 {
 	static const WorkerDuty mail = {.work = connect_mail};
-	static WorkerDuty		web = {.work = send_request, .idle = close_http};
+	static const WorkerDuty web = {.work = send_request, .idle = close_http};
 
-	web.idle_ms = pool.config->idle_ms;
 	connection->watched = -1;
 	if (pool.config->kind == KIND_SMTP)
 		connection->smtp = smtp_new(pool.config);
@@ -133,7 +132,8 @@ start_connection(Connection *connection)
 	pool.resting[pool.nresting++] = connection;
 	return (connection->smtp != NULL || connection->http != NULL) &&
 		   worker_start(&connection->worker,
-						connection->smtp != NULL ? &mail : &web, connection);
+						connection->smtp != NULL ? &mail : &web,
+						pool.config->idle_ms, connection);
 }
 
 /*
@@ -281,16 +281,18 @@ go_on(Connection *connection, SmtpNext next)
 static void
 answer(Connection *connection, const Result *result)
 {
-	Job *job = connection->job;
+	Job	   *job = connection->job;
+	int64_t id = connection->id;
 
 	connection->job = NULL;
 	free_job(job);
 	/*
 	 * The ACK can only come after the result, but then at once: another
-	 * thread may write what this one has only added.
+	 * thread may write what this one has only added. From here on the
+	 * connection is the main thread's.
 	 */
 	connection->state = ANSWERED;
-	frame_add_result(STDOUT_FILENO, connection->id, result);
+	frame_add_result(STDOUT_FILENO, id, result);
 }
 
 /* Sees to it that we hear of the socket and of the deadline. */

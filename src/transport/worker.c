@@ -13,15 +13,19 @@
 static void *run(void *arg);
 static Job	*wait_for_job(Worker *worker, bool *rested);
 
-/* Starts one; false if there cannot be more threads. */
+/*
+ * Starts one, which is idle after so long; false if there cannot be more
+ * threads.
+ */
 bool
-worker_start(Worker *worker, const WorkerDuty *duty, void *owner)
+worker_start(Worker *worker, const WorkerDuty *duty, int idle_ms, void *owner)
 {
 	pthread_condattr_t condition;
 	pthread_attr_t	   attributes;
 	int				   failed;
 
 	worker->duty = duty;
+	worker->idle_ms = idle_ms;
 	worker->owner = owner;
 	worker->job = NULL;
 	worker->ending = false;
@@ -84,8 +88,8 @@ wait_for_job(Worker *worker, bool *rested)
 	Job				 *job;
 
 	clock_gettime(CLOCK_MONOTONIC, &limit);
-	limit.tv_sec += duty->idle_ms / 1000;
-	limit.tv_nsec += (long) (duty->idle_ms % 1000) * 1000000;
+	limit.tv_sec += worker->idle_ms / 1000;
+	limit.tv_nsec += (long) (worker->idle_ms % 1000) * 1000000;
 	if (limit.tv_nsec >= 1000000000)
 	{
 		limit.tv_sec++;

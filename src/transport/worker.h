@@ -15,12 +15,12 @@ typedef struct WorkerDuty
 {
 	void (*work)(void *owner, Job *job); /* one job after the other */
 	void (*idle)(void *owner); /* there was none for idle_ms; or NULL */
-	int idle_ms;
 } WorkerDuty;
 
 typedef struct Worker
 {
 	const WorkerDuty *duty;
+	int				  idle_ms;
 	void			 *owner;
 	pthread_t		  thread;
 	pthread_mutex_t	  lock;	  /* over job and ending */
@@ -29,7 +29,8 @@ typedef struct Worker
 	bool			  ending; /* there will be no more */
 } Worker;
 
-extern bool worker_start(Worker *worker, const WorkerDuty *duty, void *owner);
+extern bool worker_start(Worker *worker, const WorkerDuty *duty, int idle_ms,
+						 void *owner);
 extern void worker_give(Worker *worker, Job *job);
 extern void worker_end(Worker *worker);
 
