@@ -65,14 +65,15 @@ is_private_v6(const uint8_t *bytes)
 	static const uint8_t mapped[12] = {0, 0, 0, 0, 0,	 0,
 									   0, 0, 0, 0, 0xff, 0xff};
 	static const uint8_t nat64[12] = {0, 0x64, 0xff, 0x9b};
-	static const uint8_t teredo[4] = {0x20, 0x01, 0, 0};
 	static const uint8_t documentation[4] = {0x20, 0x01, 0x0d, 0xb8};
 
 	if (memcmp(bytes, mapped, 12) == 0 || memcmp(bytes, nat64, 12) == 0)
 		return holds_private_v4(bytes, 12);
 	if (bytes[0] == 0x20 && bytes[1] == 0x02) /* 6to4 */
 		return holds_private_v4(bytes, 2);
-	return (bytes[0] & 0xe0) != 0x20 || memcmp(bytes, teredo, 4) == 0 ||
+	return (bytes[0] & 0xe0) != 0x20 ||
+		   (bytes[0] == 0x20 && bytes[1] == 0x01 &&
+			bytes[2] < 0x02) || /* protocols, as Teredo */
 		   memcmp(bytes, documentation, 4) == 0 ||
 		   (bytes[0] == 0x3f && bytes[1] == 0xff &&
 			bytes[2] < 0x10); /* documentation */
