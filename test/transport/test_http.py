@@ -12,8 +12,8 @@ import sys
 import threading
 import time
 
-from client import Transport, frame, mail_frame, request_frame, string
-from tap import FOLDER, equal, path, run, test
+from client import Transport, frame, mail_frame, request_frame, shim, string
+from tap import FOLDER, equal, lines, path, run, test
 
 
 class Web:
@@ -210,6 +210,96 @@ def goes_to_no_private_address():
         for host in ("localhost", "0x7f000001", "[::ffff:127.0.0.1]"):
             result = running.request("GET", "http://%s:%d/" % (host, web.port))
             equal((host, result.outcome), (host, "sent"))
+
+
+NAME = "hooks.example.com"
+PUBLIC = "198.20.0.1", "2600::1"        # the shim leads them to the server
+
+
+class Names:
+    """A program in a world where NAME leads to these addresses, and what it
+    makes of that."""
+
+    def __init__(self, addresses, **settings):
+        self.log = path("names")
+        open(self.log, "w").close()
+        self.transport = transport(
+            environment=shim(FOLDER, names=NAME + "=" + addresses,
+                             log=self.log), **settings)
+
+    def request(self, port, number=1):
+        """Outcome, text, and where it was connected to."""
+        before = len(lines(self.log))
+        result = self.transport.request(
+            "POST", "http://%s:%d/" % (NAME, port), number=number)
+        return (result.outcome, result.text,
+                [line.removeprefix("connect ")
+                 for line in lines(self.log)[before:]
+                 if line.startswith("connect ")])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.transport.__exit__(*error)
+
+
+REFUSED = "permanent", "the address is private or reserved", []
+
+
+@test
+def follows_no_name_to_a_private_address():
+    for address in ("127.0.0.1", "::1", "10.1.2.3", "172.16.0.1",
+                    "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
+                    "fc00::1", "fd00:ec2::254", "fe80::1", "::ffff:127.0.0.1",
+                    "::ffff:10.0.0.1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::",
+                    "10.0.0.1,::1,127.0.0.1"):
+        with Web() as web:
+            with Names(address, allow_private=0) as names:
+                equal((address, names.request(web.port)), (address, REFUSED))
+                equal(names.transport.ending, [])
+            equal(web.connections, 0)
+            with Names(address) as names:
+                first = address.partition(",")[0]
+                equal(names.request(web.port)[:2], ("sent", "fine"))
+                equal(first in "".join(lines(names.log)), True)
+    for address in PUBLIC:
+        with Web() as web, Names(address, allow_private=0) as names:
+            equal(names.request(web.port), ("sent", "fine", [address]))
+
+
+@test
+def goes_only_to_those_addresses_of_a_name_that_it_may():
+    for public in PUBLIC:
+        for addresses in ("127.0.0.1,%s", "%s,10.0.0.1", "::1,10.0.0.1,%s",
+                          "::ffff:127.0.0.1,%s,fc00::1"):
+            with Web() as web, Names(addresses % public,
+                                     allow_private=0) as names:
+                equal((addresses, names.request(web.port)),
+                      (addresses, ("sent", "fine", [public])))
+    # nobody is there: the others are no way out
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with Names("127.0.0.1,%s,::1" % PUBLIC[0],
+                   allow_private=0) as names:
+            outcome, _, connected = names.request(closed.getsockname()[1])
+            equal((outcome in ("permanent", "not_reached"), connected),
+                  (True, [PUBLIC[0]]))
+
+
+@test
+def goes_to_the_address_that_it_has_judged():
+    """A name that leads elsewhere the second time (DNS rebinding)."""
+    with Web() as web, Names(PUBLIC[0] + "|127.0.0.1", allow_private=0,
+                             idle_ms=50) as names:
+        equal(names.request(web.port), ("sent", "fine", [PUBLIC[0]]))
+        limit = time.monotonic() + 5
+        while web.closed < 1:
+            assert time.monotonic() < limit, "it stays open"
+        # over a new connection, with a new look-up
+        equal(names.request(web.port, 2), REFUSED)
+        equal(lines(names.log).count("name " + NAME), 2)
+        equal(web.connections, 1)
 
 
 @test
