@@ -14,6 +14,7 @@ $node->append_conf('postgresql.conf', qq{
 shared_preload_libraries = 'mautomate'
 mautomate.timezone = 'Europe/Berlin'
 timezone = 'Asia/Kolkata'
+mautomate.window_entries = 2
 });
 $node->start;
 
@@ -74,6 +75,43 @@ value(q{
 	  '2030-03-31 21:59:59.999999+00', '2030-03-31 22:00+00']::timestamptz[]) at;
 });
 like(lists_at('2030-11-01 00:00+00'), qr/e_period/, 'the 23 hours of 31 March');
+
+# many events over the days on which summer time begins and ends, most of them
+# in sums: each that leaves changes whether the others are odd in number
+value(q{select mautomate.create_list('odd_' || span, format('count(''hum'', within => %L) %% 2 = 1',
+	  '1 ' || span)) from unnest(array['day', 'month']) span});
+for my $day ('2032-02-28', '2032-10-31', '2033-03-27')
+{
+	value("select mautomate.set_clock('$day')");
+	value(qq{insert into mautomate.event (contact_id, kind, occurred_at)
+		select contact_id, 'hum', at from mautomate.contact, generate_series(timestamptz '$day' - interval '2 days',
+		  timestamptz '$day' + interval '2 days', interval '13 minutes') at});
+	for my $step (1 .. 24)
+	{
+		value(qq{select mautomate.set_clock('$day'::timestamptz + $step * interval '37 hours');
+			select from mautomate.run()});
+	}
+	is(value('select * from mautomate.verify()'), '', "nothing differs from the log after $day");
+	is(value(qq{
+		set timezone = 'Europe/Berlin';
+		select l.name, changed_at from mautomate_internal.list_change c
+		  join mautomate_internal.list l using (list_id)
+		where l.name like 'odd%' and changed_at > '$day Asia/Kolkata'
+		except all
+		select 'odd_' || span, occurred_at + ('1 ' || span)::interval
+		from mautomate.event, unnest(array['day', 'month']) span where kind = 'hum'
+		group by 1, 2 having count(*) % 2 = 1}), '', 'nobody came or went at another instant');
+	is(value(qq{
+		set timezone = 'Europe/Berlin';
+		select 'odd_' || span, occurred_at + ('1 ' || span)::interval
+		from mautomate.event, unnest(array['day', 'month']) span where kind = 'hum'
+		group by 1, 2 having count(*) % 2 = 1
+		  and occurred_at + ('1 ' || span)::interval between '$day Asia/Kolkata' and mautomate.clock()
+		except all
+		select l.name, changed_at from mautomate_internal.list_change c
+		  join mautomate_internal.list l using (list_id)
+		where l.name like 'odd%'}), '', 'and everybody at each');
+}
 
 $node->stop;
 done_testing();
