@@ -132,5 +132,19 @@ select count(*) from mautomate.list_members where list = 'once';
 select * from pg_temp.pass('1 us', 1);
 select count(*) from mautomate.list_members where list = 'once';
 
+-- nobody asks while one sum after the other leaves: all are opened at once
+select mautomate.define_attribute('goal', 'numeric');
+select mautomate.create_list('goal', 'contact.goal is not null and contact.goal = count(''quiet'', within => ''100 hours'')'
+  ' + 1000 * count(''quiet'', within => ''50 hours'')');
+select mautomate.identify('bob') > 0;
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'quiet', mautomate.clock() - n * interval '6 minutes' from mautomate.contact, generate_series(0, 999) n
+  where external_id = 'bob';
+select count(*) from mautomate_internal.timer join mautomate.contact using (contact_id) where external_id = 'bob';
+select mautomate.set_clock(mautomate.clock() + interval '30 hours');
+select mautomate.identify('bob', attributes => '{"goal": 200700}') > 0;
+select list from mautomate.list_members where external_id = 'bob';
+select * from mautomate.verify();
+
 drop extension mautomate cascade;
 drop table since;
