@@ -19,10 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "log_set.h"
-#include "log_sql.h"
-
-/* Windows from this length on hold whatever there is, as far as a day goes. */
-#define ENDLESS (INT64CONST(100000) * 366 * USECS_PER_DAY)
+#include "log_signal.h"
 
 /* How a signal is written. */
 typedef enum Form
@@ -37,7 +34,6 @@ typedef struct MaSet
 	const MaExpr *expr;
 	MaSlot		 *slots;
 	int			  nslots;
-	TimestampTz	  now;
 	TimestampTz	  soon;
 	MaWriting	  writing;
 	Form		  form;
@@ -80,28 +76,12 @@ is_sayable(const MaSet *set)
 	return true;
 }
 
-/* The answer of a signal for no events. */
-static const char *
-nothing_sql(const MaSignal *signal)
-{
-	switch (signal->function)
-	{
-		case MA_COUNT:
-		case MA_DISTINCT:
-			return "0::bigint";
-		case MA_EVER:
-			return "false";
-		default:
-			return psprintf("null::%s", format_type_be(signal->type));
-	}
-}
-
 /* MaWriting.signal */
 static const char *
 signal_sql(const MaSignal *signal, void *arg)
 {
 	MaSet	   *set = arg;
-	const char *nothing = nothing_sql(signal);
+	const char *nothing = ma_log_signal_nothing(signal);
 	int			i = 0;
 
 	while (!has_signal(&set->slots[i]) || set->slots[i].signal != signal)
@@ -109,85 +89,6 @@ signal_sql(const MaSignal *signal, void *arg)
 	if (set->form == NOTHING)
 		return nothing;
 	return psprintf("coalesce(h.s%d, %s)", i, nothing);
-}
-
-/* An instant so long before another, as SQL; NULL: before all events. */
-static char *
-before(TimestampTz time, int64 span)
-{
-	if (span >= ENDLESS || !IS_VALID_TIMESTAMP(time - span))
-		return NULL;
-	return ma_log_sql_time(time - span);
-}
-
-/* The events that may be in the window of a signal, by a comparison. */
-static char *
-coarse_sql(const MaSet *set, const MaSignal *signal)
-{
-	char *kind = psprintf("e.kind = %s", quote_literal_cstr(signal->kind));
-	char *after =
-		signal->windowed ? before(set->now, signal->within_max) : NULL;
-
-	if (after == NULL)
-		return kind;
-	return psprintf("%s and e.occurred_at > %s", kind, after);
-}
-
-/* The events that a signal is about; calendars are asked only at the edge. */
-static char *
-events_sql(MaSet *set, const MaSignal *signal)
-{
-	StringInfoData s;
-
-	initStringInfo(&s);
-	appendStringInfoString(&s, coarse_sql(set, signal));
-	if (signal->windowed)
-	{
-		char *inside = before(set->now, signal->within_min);
-
-		appendStringInfoString(&s, " and (");
-		if (inside != NULL)
-			appendStringInfo(&s, "e.occurred_at > %s or ", inside);
-		appendStringInfo(&s, "%s)", ma_log_sql_window(signal, &set->writing));
-	}
-	if (signal->filter != NULL)
-		appendStringInfo(&s, " and %s",
-						 ma_log_sql_filter(signal, &set->writing));
-	return s.data;
-}
-
-/* What a signal answers, as an aggregate over its events. */
-static char *
-aggregate_sql(const MaSignal *signal, const char *events)
-{
-	static const char *const functions[] = {
-		[MA_SUM] = "sum", [MA_AVG] = "avg",		 [MA_MIN] = "min",
-		[MA_MAX] = "max", [MA_FIRST_AT] = "min", [MA_LAST_AT] = "max"};
-	const char *value = ma_log_sql_value(signal);
-
-	switch (signal->function)
-	{
-		case MA_COUNT:
-			return psprintf("count(*) filter (where %s)", events);
-		case MA_EVER:
-			return psprintf("count(*) filter (where %s) > 0", events);
-		case MA_FIRST_AT:
-		case MA_LAST_AT:
-			return psprintf("%s(e.occurred_at) filter (where %s)",
-							functions[signal->function], events);
-		case MA_DISTINCT:
-			return psprintf("count(distinct %s) filter (where %s)", value,
-							events);
-		case MA_LAST_VALUE:
-			return psprintf(
-				"(array_agg(%s order by e.occurred_at desc, e.event_id desc)"
-				" filter (where %s and mautomate_internal.value_text("
-				"e.properties, array[%s]) is not null))[1]",
-				value, events, quote_literal_cstr(signal->property));
-		default:
-			return psprintf("%s(%s) filter (where %s)",
-							functions[signal->function], value, events);
-	}
 }
 
 /* The condition that the events of all signals have in common, or NULL. */
@@ -202,7 +103,7 @@ common_events(MaSet *set)
 
 		if (!has_signal(&set->slots[i]))
 			continue;
-		events = events_sql(set, set->slots[i].signal);
+		events = ma_log_signal_events(set->slots[i].signal, &set->writing);
 		if (common != NULL && strcmp(common, events) != 0)
 			return NULL;
 		common = events;
@@ -227,15 +128,15 @@ grouped_sql(MaSet *set)
 
 		if (!has_signal(&set->slots[i]))
 			continue;
-		events = common ? "true" : events_sql(set, signal);
+		events = common ? "true" : ma_log_signal_events(signal, &set->writing);
 		appendStringInfo(&columns, ", %s as s%d",
-						 aggregate_sql(signal, events), i);
+						 ma_log_signal_aggregate(signal, events), i);
 		if (signal->windowed)
 			appendStringInfo(&columns,
 							 ", min(e.occurred_at) filter (where %s) as t%d",
 							 events, i);
 		appendStringInfo(&where, "%s%s", where.len > 0 ? " or " : "",
-						 coarse_sql(set, signal));
+						 ma_log_signal_coarse(signal, &set->writing));
 	}
 	return psprintf("select e.contact_id%s from mautomate.event e where %s"
 					" group by e.contact_id",
@@ -253,7 +154,8 @@ add_instant(MaSet *set, int i, StringInfo soon, StringInfo due)
 
 	if (has_signal(slot) && slot->signal->windowed)
 	{
-		char *limit = before(set->soon, slot->signal->within_min);
+		char *limit =
+			ma_log_signal_before(set->soon, slot->signal->within_min);
 
 		if (limit == NULL)
 			return;
@@ -302,9 +204,8 @@ begin(MaSet *set, const MaExpr *expr, TimestampTz now)
 	memset(set, 0, sizeof(MaSet));
 	set->expr = expr;
 	set->nslots = ma_expr_slots(expr, &set->slots);
-	set->now = now;
 	set->soon = now + USECS_PER_DAY;
-	set->writing.now = ma_log_sql_time(now);
+	set->writing = ma_log_sql_writing(now);
 	set->writing.signal = signal_sql;
 	set->writing.arg = set;
 	return is_sayable(set);

@@ -83,6 +83,13 @@ ma_log_sql_time(TimestampTz time)
 						timestamptz_out, TimestampTzGetDatum(time))));
 }
 
+/* Begins to write as of an instant. */
+MaWriting
+ma_log_sql_writing(TimestampTz now)
+{
+	return (MaWriting){.at = now, .now = ma_log_sql_time(now)};
+}
+
 /* Is the event in the window of a signal? */
 char *
 ma_log_sql_window(const MaSignal *signal, const MaWriting *writing)
@@ -157,9 +164,11 @@ signal_sql(const MaSignal *signal, MaWriting *writing)
 		[MA_LAST_VALUE] = "(array_agg(v order by occurred_at desc,"
 						  " event_id desc) filter (where there))[1]"};
 	const char *there = "";
+	const char *known =
+		writing->signal ? writing->signal(signal, writing->arg) : NULL;
 
-	if (writing->signal != NULL)
-		return writing->signal(signal, writing->arg);
+	if (known != NULL)
+		return known;
 	if (signal->function == MA_LAST_VALUE)
 		there = psprintf(", mautomate_internal.value_text(e.properties,"
 						 " array[%s]) is not null as there",
@@ -174,7 +183,7 @@ signal_sql(const MaSignal *signal, MaWriting *writing)
 char *
 ma_log_sql_answer(const MaSignal *signal, int64 contact_id, TimestampTz now)
 {
-	MaWriting writing = {.now = ma_log_sql_time(now)};
+	MaWriting writing = ma_log_sql_writing(now);
 
 	return psprintf("select (%s)::text from mautomate.contact c"
 					" where c.contact_id = " INT64_FORMAT,
@@ -200,7 +209,7 @@ ma_log_sql_events(const MaSignal *signal, int64 contact_id, TimestampTz now,
 		[MA_EVER] = "e.occurred_at desc",
 		[MA_DISTINCT] = "e.occurred_at desc",
 		[MA_LAST_VALUE] = "e.occurred_at desc"};
-	MaWriting writing = {.now = ma_log_sql_time(now)};
+	MaWriting writing = ma_log_sql_writing(now);
 	char	 *value = ma_log_sql_value(signal);
 	char	 *there = "";
 
@@ -346,7 +355,7 @@ ma_log_sql_slot(const MaExpr *expr, const MaSlot *slot, void *arg)
 char *
 ma_log_sql_expr(const MaExpr *expr, int i, TimestampTz now)
 {
-	MaWriting writing = {.now = ma_log_sql_time(now)};
+	MaWriting writing = ma_log_sql_writing(now);
 
 	return ma_expr_deparse_with(expr, i, ma_log_sql_slot, &writing);
 }

@@ -7,233 +7,44 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/tuplesort.h"
 
 #include "batch.h"
-#include "clock.h"
 #include "compat.h"
-#include "definition.h"
-#include "guard.h"
-#include "log_sql.h"
 #include "refresh.h"
 #include "setting.h"
-#include "sql.h"
+#include "verify_private.h"
 
 PG_FUNCTION_INFO_V1(mautomate_verify);
 
-/* Rows fetched, and contacts repaired, at a time. */
+/* Contacts repaired at a time. */
 #define CHUNK 1000
 
-/* Which column of the result says who it is. */
+/* Which column of the result says whom to repair. */
 #define CONTACT_ID 5
 
-/* So many contacts on whose data a query fails are told by name. */
-#define FAILURES_MAX 10
-
-/* A comparison under way. */
-typedef struct Compare
-{
-	ReturnSetInfo	*result;
-	const char		*object; /* a list or a score */
-	char			*query;	 /* (external_id, stored, expected, contact_id) of
-							  * contacts from $1 to $2 */
-	int64			 low;	 /* the range to run it for */
-	int64			 high;
-	Tuplestorestate *found;	   /* rows of the result, on disk if many */
-	int				 failures; /* contacts found on whose data it fails */
-} Compare;
-
-/* Runs the query, for the guard, and keeps what it finds. */
+/* Adds a list that is ready, or a score, to those that are compared. */
 static void
-run_query(void *arg)
+add_checked(MaChecked *checked, int *n, MaListDef *list, MaScoreDef *score)
 {
-	Compare *compare = arg;
-	Oid		 types[] = {INT8OID, INT8OID};
-	Datum	 range[] = {Int64GetDatum(compare->low),
-						Int64GetDatum(compare->high)};
-	Portal	 portal =
-		SPI_cursor_open_with_args(NULL, compare->query, 2, types, range, NULL,
-								  false, CURSOR_OPT_NO_SCROLL);
-	Datum  values[5] = {CStringGetTextDatum(compare->object)};
-	bool   nulls[5] = {false};
-	uint64 n;
-
-	do
-	{
-		SPI_cursor_fetch(portal, true, CHUNK);
-		n = SPI_processed;
-		for (uint64 i = 0; i < n; i++)
-		{
-			for (int column = 1; column <= 4; column++)
-				values[column] = ma_sql_datum(i, column, &nulls[column]);
-			tuplestore_putvalues(compare->found, compare->result->setDesc,
-								 values, nulls);
-		}
-		SPI_freetuptable(SPI_tuptable);
-	} while (n > 0);
-	SPI_cursor_close(portal);
-}
-
-/* What was found in a range becomes rows of the result. */
-static void
-take_rows(Compare *compare)
-{
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(compare->result->setDesc,
-													&TTSOpsMinimalTuple);
-
-	while (tuplestore_gettupleslot(compare->found, true, false, slot))
-		tuplestore_puttupleslot(compare->result->setResult, slot);
-	ExecDropSingleTupleTableSlot(slot);
-}
-
-/* One row for a contact, or more of them, that cannot be compared. */
-static void
-take_failure(Compare *compare, const char *message)
-{
-	static MaStatement stmt = {
-		"select external_id from mautomate.contact where contact_id = $1",
-		1,
-		{INT8OID}};
-	Datum id = Int64GetDatum(compare->low);
-	Datum values[5] = {CStringGetTextDatum(compare->object)};
-	bool  nulls[5] = {false, true, false, false, true};
-
-	if (compare->low < compare->high)
-		compare->failures++;
-	else if (ma_sql_exec(&stmt, &id, NULL, 1) > 0)
-	{
-		values[1] = ma_sql_datum(0, 1, &nulls[1]);
-		compare->failures++;
-	}
-	else /* without anybody's data */
-		compare->failures = FAILURES_MAX + 1;
-	values[2] = CStringGetTextDatum("not verified");
-	values[3] = CStringGetTextDatum(message);
-	tuplestore_putvalues(compare->result->setResult, compare->result->setDesc,
-						 values, nulls);
-}
-
-/*
- * Compares a range of contacts. Where the query fails on somebody's data the
- * engine left that membership as it was: halves of the range tell whose it
- * is, and the others are compared.
- */
-static void
-compare_range(Compare *compare, int64 low, int64 high)
-{
-	ErrorData *edata;
-
-	compare->low = low;
-	compare->high = high;
-	tuplestore_clear(compare->found);
-	edata = ma_guard(run_query, compare);
-	if (edata == NULL)
-		take_rows(compare);
-	else if (low == high || compare->failures >= FAILURES_MAX)
-		take_failure(compare, edata->message);
-	else
-	{
-		int64 middle = low + (high - low) / 2;
-
-		FreeErrorData(edata);
-		compare_range(compare, low, middle);
-		if (compare->failures <= FAILURES_MAX)
-			compare_range(compare, middle + 1, high);
-	}
-}
-
-/* Compares all contacts by a query. */
-static void
-compare(ReturnSetInfo *result, const char *object, char *query)
-{
-	static MaStatement stmt = {
-		"select coalesce(max(contact_id), 0) from mautomate.contact", 0};
-	Compare compare = {.result = result, .object = object, .query = query};
-	bool	isnull;
-
-	ma_sql_exec(&stmt, NULL, NULL, 1);
-	compare.found = tuplestore_begin_heap(false, false, work_mem);
-	compare_range(&compare, 0, DatumGetInt64(ma_sql_datum(0, 1, &isnull)));
-	tuplestore_end(compare.found);
-}
-
-/* Whom to compare: who is up to date, as far as anybody knows. */
-static char *
-up_to_date(TimestampTz now)
-{
-	return psprintf("c.contact_id between $1 and $2"
-					" and c.merged_into is null and not exists (select"
-					" from mautomate_internal.timer t"
-					" where t.contact_id = c.contact_id and t.due_at <= '%s')"
-					" and not exists (select from mautomate_internal.dirty d"
-					" where d.contact_id = c.contact_id)"
-					" and c.contact_id not in (select d.contact_id"
-					" from mautomate_internal.deferred_contacts() d)",
-					timestamptz_to_str(now));
-}
-
-static void
-verify_list(ReturnSetInfo *result, MaListDef *list, TimestampTz now)
-{
-	char *query;
-
-	if (list->expr == NULL)
+	if (score != NULL)
+		for (int i = 0; i < score->nrules; i++)
+			if (score->rules[i].expr == NULL)
+				return;
+	if (list != NULL && (list->expr == NULL || list->building))
 		return;
-	query = psprintf("select external_id, stored::text, expected::text,"
-					 " contact_id from (select c.contact_id, c.external_id,"
-					 " exists (select from mautomate_internal.list_member m"
-					 " where m.list_id = %d"
-					 " and m.contact_id = c.contact_id) as stored,"
-					 " coalesce((select o.entered"
-					 " from mautomate_internal.list_override o"
-					 " where o.list_id = %d and o.contact_id = c.contact_id"
-					 " and o.until > '%s'), %s, false) as expected"
-					 " from mautomate.contact c where %s) as both_sides"
-					 " where stored <> expected order by contact_id",
-					 list->list_id, list->list_id, timestamptz_to_str(now),
-					 ma_log_sql_expr(list->expr, 0, now), up_to_date(now));
-	compare(result, psprintf("list \"%s\"", list->name), query);
-}
-
-static void
-verify_score(ReturnSetInfo *result, MaScoreDef *score, TimestampTz now)
-{
-	StringInfoData sum;
-
-	initStringInfo(&sum);
-	appendStringInfoString(&sum, "0::float8");
-	for (int i = 0; i < score->nrules; i++)
-	{
-		MaRuleDef *rule = &score->rules[i];
-		char	  *sql;
-
-		if (rule->expr == NULL)
-			return;
-		sql = ma_log_sql_expr(rule->expr, 0, now);
-		appendStringInfo(&sum, " + '%.17g'::float8 * coalesce((%s)::int, 0)",
-						 rule->points, sql);
-	}
-	compare(result, psprintf("score \"%s\"", score->name),
-			psprintf("select external_id, stored::text, expected::text,"
-					 " contact_id from (select c.contact_id, c.external_id,"
-					 " coalesce((select x.value from mautomate.scores x"
-					 " where x.contact_id = c.contact_id and x.score = %s), 0)"
-					 " as stored,"
-					 " least(greatest(%s, '%.17g'::float8), '%.17g'::float8)"
-					 " as expected from mautomate.contact c where %s)"
-					 " as both_sides where abs(stored - expected) >"
-					 " 1e-9 * greatest(1, abs(expected)) order by contact_id",
-					 quote_literal_cstr(score->name), sum.data, score->minimum,
-					 score->maximum, up_to_date(now)));
+	checked[*n].object = list ? psprintf("list \"%s\"", list->name) :
+								psprintf("score \"%s\"", score->name);
+	checked[*n].list = list;
+	checked[(*n)++].score = score;
 }
 
 /* Every list and score, under the settings of the engine. */
@@ -241,14 +52,21 @@ static void
 verify_all(ReturnSetInfo *result)
 {
 	MaDefinitions *definitions = ma_definitions();
-	TimestampTz	   now = ma_now();
-	MaSqlScope	   scope;
+	MaChecked *checked = palloc0((definitions->nlists + definitions->nscores) *
+								 sizeof(MaChecked));
+	int		   n = 0;
+	MaSqlScope scope;
 
-	ma_sql_begin(&scope);
 	for (int i = 0; i < definitions->nlists; i++)
-		verify_list(result, &definitions->lists[i], now);
+		add_checked(checked, &n, &definitions->lists[i], NULL);
 	for (int i = 0; i < definitions->nscores; i++)
-		verify_score(result, &definitions->scores[i], now);
+		add_checked(checked, &n, NULL, &definitions->scores[i]);
+	if (n == 0)
+		return;
+	ma_sql_begin(&scope);
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	ma_verify_compare(result, checked, n);
 	ma_sql_end(&scope);
 }
 

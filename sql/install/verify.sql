@@ -44,19 +44,20 @@ comment on function mautomate_internal.local_day(timestamptz, text) is
 
 create function mautomate_internal.verify_rows(repair boolean,
     out object text, out external_id text, out stored text, out expected text,
-    out contact_id bigint)
+    out contact_id bigint, out rank int, out place bigint)
   returns setof record language c strict
   as 'MODULE_PATHNAME', 'mautomate_verify';
 comment on function mautomate_internal.verify_rows(boolean) is
-  'what verify() shows, with the contact''s number';
+  'what verify() shows, with the number of a contact that can be repaired, and by what it is ordered';
 
 create function mautomate.verify(repair boolean default false)
   returns table (object text, external_id text, stored text, expected text)
   language sql security definer set search_path = pg_catalog, pg_temp
 begin atomic
   select v.object, v.external_id, v.stored, v.expected
-  from mautomate_internal.verify_rows(repair) v;
+  from mautomate_internal.verify_rows(repair) v
+  order by v.rank, v.place;
 end;
 comment on function mautomate.verify(boolean) is
-  'recomputes every list and score from the log in plain SQL and returns what differs: no rows if all is well. Contacts that are known to be behind are left out: those whose timer is due but has not run, who wait for the sweep, or with events that mautomate.refresh = deferred only noted (view progress); run() brings them up to date. Where a definition fails on somebody''s data the engine leaves things as they are, and stored is "not verified", for ten contacts at most, then for all others (external_id null). With repair what differs is folded anew (silently), and the rows say what was wrong';
+  'recomputes every list and score from the log in plain SQL and returns what differs: no rows if all is well. It reads the log once for each 100,000 contacts, and once more for each 500 different questions about it, and may be cancelled at any time. Lists that are still being filled are left out, and so are contacts that are known to be behind: those for whom a timer is due that has not run, who wait for the sweep, or with events that mautomate.refresh = deferred only noted (view progress); run() brings them up to date. Where a definition fails on somebody''s data the engine leaves things as they are, and stored is "not verified", for ten contacts at most, then for all others (external_id null). With repair what differs is folded anew (silently), and the rows say what was wrong';
 

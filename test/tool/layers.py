@@ -14,7 +14,7 @@ LAYERS = [
     rename secret token utf8 edit number""",
     """anniversary value vocabulary signal cell predicate document program
     workflow liquid html pace channel template mime transport payload""",
-    """log_sql log_set definition predicate_store state deferred outbox gate
+    """log_sql log_signal log_set definition predicate_store state deferred outbox gate
     rate pause traffic""",
     """refresh entry model contact merge erase attribute event""",
     """capture track identify kind use known list score grant explain verify

@@ -1,0 +1,85 @@
+-- verify(): everybody and everything at once, and exact all the same.
+set client_min_messages = warning;
+create extension if not exists mautomate;
+set timezone = 'UTC';
+select mautomate.set_clock('2030-01-01 00:00+00');
+create view pg_temp.wrong as
+  select * from mautomate.verify()
+  where object ~ '"v[ "]' and coalesce(external_id, 'v_') like 'v\_%';
+select mautomate.identify('v_' || i) is not null from generate_series(1, 3) i;
+insert into mautomate.event (contact_id, kind, occurred_at, properties)
+  select c.contact_id, 'v_buy', mautomate.clock() - n * interval '1 day',
+         jsonb_build_object('amount', n, 'n', n % 7)
+  from mautomate.contact c, generate_series(1, 9) n
+  where c.external_id in ('v_1', 'v_2');
+
+-- the same signals in many definitions, none, those of the contact, by hand
+select mautomate.create_list('v ' || i, format($$ count('v_buy') >= %s and
+    sum('v_buy', 'amount', within => '5 days 1 second') > %s $$, i, i))
+  from generate_series(1, 5) i;
+select mautomate.create_list('v none', $$ never('v_buy') and contact.email is null $$);
+select mautomate.create_list('v of', $$ in_list('v 1') or in_list('v none') $$);
+select mautomate.remove_from_list('v 2', 'v_1');
+select mautomate.add_to_list('v 3', 'v_3');
+select mautomate.create_score('v');
+select mautomate.create_score_rule('v', 'a', points => 2, event => 'v_buy');
+select mautomate.create_score_rule('v', 'b', points => 0.1, condition => $$ in_list('v none') $$);
+select from mautomate.run();
+select list, string_agg(external_id, ' ' order by external_id) from mautomate.list_members
+  where list ~ '^v ' group by list order by list;
+select * from pg_temp.wrong;
+
+-- what is wrong is told by object, then by contact, and mended
+set session_replication_role = replica;
+delete from mautomate_internal.list_member m using mautomate_internal.list l
+  where l.list_id = m.list_id and l.name in ('v 1', 'v 4');
+insert into mautomate_internal.list_member (list_id, contact_id, since, by)
+  select l.list_id, c.contact_id, mautomate.clock(), 'rule'
+  from mautomate_internal.list l, mautomate.contact c
+  where l.name = 'v none' and c.external_id = 'v_2';
+delete from mautomate.event e using mautomate.contact c
+  where c.contact_id = e.contact_id and c.external_id = 'v_1' and e.kind = 'v_buy'
+    and e.occurred_at < mautomate.clock() - interval '8 days';
+set session_replication_role = default;
+select * from pg_temp.wrong;
+select object, external_id, stored, expected from mautomate.verify(repair => true)
+  where object = 'list "v 4"';
+select * from pg_temp.wrong;
+
+-- more signals than one query reads
+select mautomate.create_list('v wide', string_agg(format(
+    $$ count('v_buy') filter (where event.n = %s) > 1 $$, n), 'or'))
+  from generate_series(0, 519) n;
+select mautomate.create_list('v wide too', string_agg(format(
+    $$ count('v_buy') filter (where event.amount = %s) > 0 $$, n), 'or'))
+  from generate_series(9, 529) n;
+select from mautomate.run();
+select list, string_agg(external_id, ' ' order by external_id) from mautomate.list_members
+  where list ~ '^v wide' group by list order by list;
+select * from pg_temp.wrong;
+set session_replication_role = replica;
+delete from mautomate_internal.list_member m using mautomate_internal.list l
+  where l.list_id = m.list_id and l.name in ('v wide', 'v wide too');
+set session_replication_role = default;
+select * from pg_temp.wrong;
+select count(*) from mautomate.verify(repair => true);
+select mautomate.drop_list(name) from mautomate.lists where name ~ '^v wide' order by name;
+
+-- a filter that fails for somebody, and a predicate that does
+select mautomate.create_list('v filter', $$ count('v_buy') filter (where 8 / (event.n::numeric - 1) > 3) > 0 $$);
+select mautomate.create_list('v fails', $$ 8 / (count('v_buy') - 9) > 3 $$);
+select from mautomate.run();
+select object, external_id, stored, left(expected, 40) as expected from pg_temp.wrong;
+select mautomate.drop_list(name) from mautomate.lists where name in ('v filter', 'v fails') order by name;
+
+-- of a list that is not ready yet nothing is known
+select mautomate.create_list('v later', $$ count('v_buy') > 2 $$, wait => false);
+select * from pg_temp.wrong where object ~ 'later';
+select from mautomate.run();
+select from mautomate.run();
+select name, state from mautomate.lists where name ~ '^v later';
+select * from pg_temp.wrong;
+select mautomate.drop_score('v');
+select mautomate.drop_list('v of');
+select mautomate.drop_list(name) from mautomate.lists where name ~ '^v ' order by name;
+select mautomate.set_clock(null);
