@@ -16,19 +16,23 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "argument.h"
 #include "channel.h"
 #include "channel_setting.h"
+#include "clock.h"
 #include "compat.h"
 #include "inval.h"
 #include "sql.h"
+#include "wake.h"
 
 PG_FUNCTION_INFO_V1(mautomate_create_channel);
 PG_FUNCTION_INFO_V1(mautomate_drop_channel);
 PG_FUNCTION_INFO_V1(mautomate_rename_channel);
 
 static MaChannelTransport transport_named(const char *name);
+static void				  forget_queue(const char *name);
 static Jsonb			 *over_preset(Jsonb *settings);
 static void				  reload(void);
 
@@ -84,8 +88,51 @@ mautomate_create_channel(PG_FUNCTION_ARGS)
 	ma_sql_exec(&lock, NULL, NULL, 0);
 	ma_sql_exec(&upsert, values, NULL, 0);
 	result = MemoryContextStrdup(caller, ma_sql_text(0, 1));
+	if (strcmp(result, "changed") == 0)
+		forget_queue(channel.name);
 	ma_sql_end(&scope);
 	PG_RETURN_TEXT_P(cstring_to_text(result));
+}
+
+/*
+ * What waits for its turn under the old limits of a channel is looked at
+ * anew. Senders are not waited for: what they hold is sent or put back. They
+ * take the limits in this order too.
+ */
+static void
+forget_queue(const char *name)
+{
+	static MaStatement lock = {
+		"lock table mautomate_internal.outbox in row exclusive mode", 0};
+	static MaStatement messages = {
+		"update mautomate_internal.outbox o"
+		" set due_at = $2, real_at = null, waits = null"
+		" from (select i.channel_id, i.priority, i.message_id"
+		"  from mautomate_internal.channel c"
+		"  join mautomate_internal.outbox i using (channel_id)"
+		"  where c.name = $1 and not c.dropped and i.waits is not null"
+		"  and i.state in ('pending', 'retry') for update of i skip locked) i"
+		" where o.channel_id = i.channel_id and o.priority = i.priority"
+		" and o.message_id = i.message_id",
+		2,
+		{TEXTOID, TIMESTAMPTZOID}};
+	static MaStatement limits = {
+		"update mautomate_internal.bucket b"
+		" set queue_at = least(b.queue_at, clock_timestamp())"
+		" from (select i.channel_id, i.domain from mautomate_internal.channel"
+		"  join mautomate_internal.bucket i using (channel_id)"
+		"  where name = $1 and not dropped order by i.domain"
+		"  for update of i) i"
+		" where b.channel_id = i.channel_id and b.domain = i.domain",
+		1,
+		{TEXTOID}};
+	Datum values[2] = {CStringGetTextDatum(name)};
+
+	ma_sql_exec(&lock, NULL, NULL, 0);
+	values[1] = TimestampTzGetDatum(ma_now());
+	ma_sql_exec(&messages, values, NULL, 0);
+	ma_sql_exec(&limits, values, NULL, 0);
+	ma_wake_senders_at_commit();
 }
 
 /* What takes the messages; unknown is the user's error. */

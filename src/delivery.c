@@ -48,8 +48,7 @@ PG_FUNCTION_INFO_V1(mautomate_deliver);
 /* Who has counted something stores it within so many ms. */
 #define COUNT_WITHIN 1000
 
-static long blocked_ms(const MaRoute *route);
-static long parked_ms(const MaRoute *route);
+static long ms_until(TimestampTz time);
 static void rescue(MaSender *sender);
 
 /* CALL deliver(max_items) */
@@ -191,38 +190,27 @@ ma_delivery_sleep(MaSender *sender)
 			ma_delivery_full(route))
 			continue;
 		until = ma_clock_ms_until(ma_outbox_next_due(&route->lane));
-		until = Min(until, parked_ms(route));
-		sleep = Min(sleep, Max(until, blocked_ms(route)));
+		sleep =
+			Min(sleep, Max(until, ms_until(ma_delivery_blocked_until(route))));
 	}
 	return sleep;
 }
 
-/* How long, in ms, nothing can be claimed for the route; 0: it can. */
+/* How long, in ms, until a time of the real clock; -1: it never comes. */
 static long
-blocked_ms(const MaRoute *route)
+ms_until(TimestampTz time)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz until = ma_delivery_blocked_until(route);
 
-	return until > now ? TimestampDifferenceMilliseconds(now, until) + 1 : 0;
-}
-
-/* How long, in ms, until something parked may go; INT_MAX: nothing is. */
-static long
-parked_ms(const MaRoute *route)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz until = route->parked_until;
-
-	if (until == 0 || until == DT_NOEND)
-		return INT_MAX;
-	return until > now ? TimestampDifferenceMilliseconds(now, until) + 1 : 0;
+	if (time == DT_NOEND)
+		return -1;
+	return time > now ? TimestampDifferenceMilliseconds(now, time) + 1 : 0;
 }
 
 /*
- * Waits until something comes back, the latch is set or the time (-1: none)
- * is over; resets the latch. At the latch, and when the time of this or an
- * earlier wait is over, the next step looks for messages everywhere.
+ * Waits until something comes back, the latch is set, the time (-1: none) is
+ * over, or one comes that a step has asked for; resets the latch. At the
+ * latch and at such times the next step looks for messages everywhere.
  */
 void
 ma_delivery_wait(MaSender *sender, long timeout_ms)
@@ -235,23 +223,18 @@ ma_delivery_wait(MaSender *sender, long timeout_ms)
 	for (int i = 0; i < sender->route_count; i++)
 	{
 		MaRoute *route = &sender->routes[i];
-		long	 left;
 
 		if (route->transport != NULL)
 			list[n++] = route->transport;
 		if (ma_delivery_gone(route))
 			timeout_ms = 0; /* the next step may start another */
-		left = blocked_ms(route);
-		if (route->hungry && left > 0 && (timeout_ms < 0 || left < timeout_ms))
-			timeout_ms = left;
-		left = parked_ms(route);
-		if (left < INT_MAX && (timeout_ms < 0 || left < timeout_ms))
-			timeout_ms = left;
+		if (route->parked_until != 0)
+			sender->look_at = Min(sender->look_at, route->parked_until);
 	}
 	if (timeout_ms >= 0)
 		sender->look_at =
 			Min(sender->look_at, TimestampTzPlusMilliseconds(now, timeout_ms));
-	ma_transport_wait(list, n, timeout_ms);
+	ma_transport_wait(list, n, ms_until(sender->look_at));
 	if (MyLatch->is_set || GetCurrentTimestamp() >= sender->look_at)
 	{
 		ResetLatch(MyLatch);

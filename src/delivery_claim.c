@@ -13,6 +13,7 @@
 #include "letter.h"
 #include "pause.h"
 
+static int	room_of(MaSender *sender, MaRoute *route, int max);
 static bool is_good(const MaLetter *letter);
 static void conclude(MaRoute *route, const MaLetter *letter, bool hands_over,
 					 MaResults *results);
@@ -45,13 +46,32 @@ ma_delivery_claim(MaSender *sender, int max)
 			continue;
 		if (route->kind != MA_CHANNEL_LOG)
 			ma_delivery_prepare(sender, route);
-		room = ma_delivery_room(route, max - handled);
+		room = room_of(sender, route, max - handled);
 		if (room > 0)
 			handled += ma_delivery_claim_route(sender, route, room, &back);
 	}
 	if (back.n > 0)
 		ma_outbox_finish(sender->lease, back.list, back.n);
 	return handled;
+}
+
+/*
+ * How many messages the route can take now, at most max. Where only the time
+ * stands in the way, it is looked at again when that has come.
+ */
+static int
+room_of(MaSender *sender, MaRoute *route, int max)
+{
+	TimestampTz blocked = ma_delivery_blocked_until(route);
+
+	if (!route->hungry)
+		return 0;
+	if (blocked > GetCurrentTimestamp())
+	{
+		sender->look_at = Min(sender->look_at, blocked);
+		return 0;
+	}
+	return ma_delivery_room(route, max);
 }
 
 /*

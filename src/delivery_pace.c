@@ -90,6 +90,8 @@ ma_delivery_claim_route(MaSender *sender, MaRoute *route, int room,
 	if (!route->hungry)
 		return 0;
 	room = allow(route, pace, &allowance, room);
+	if (room == 0)
+		sender->look_at = Min(sender->look_at, route->waits_until);
 	asked = route->skims ? Max(room, SKIM_BATCH) : room;
 	if (room > 0)
 	{
@@ -119,13 +121,13 @@ allow(MaRoute *route, const MaPace *pace, Allowance *allowance, int room)
 	int channel_id = route->lane.channel_id;
 
 	route->waits_until = 0;
-	if (pace->rate.interval > 0)
-	{
-		ma_rate_open(&allowance->bucket, channel_id, "", &pace->rate);
-		room = ma_rate_tokens(&allowance->bucket, room);
-		if (room == 0)
-			route->waits_until = ma_rate_next(&allowance->bucket);
-	}
+	if (!has_limits(pace))
+		return room;
+	/* of a warm-up too: this is the lock, before there is a quota */
+	ma_rate_open(&allowance->bucket, channel_id, "", &pace->rate);
+	room = ma_rate_tokens(&allowance->bucket, room);
+	if (room == 0)
+		route->waits_until = ma_rate_next(&allowance->bucket);
 	if (ma_pace_warms_up(pace) && room > 0)
 	{
 		ma_rate_open_quota(&allowance->quota, channel_id, pace);
@@ -141,13 +143,10 @@ allow(MaRoute *route, const MaPace *pace, Allowance *allowance, int room)
 static void
 settle(const MaPace *pace, Allowance *allowance, int used)
 {
-	if (used == 0)
+	if (used == 0 || !has_limits(pace))
 		return;
-	if (pace->rate.interval > 0)
-	{
-		ma_rate_take(&allowance->bucket, used);
-		ma_rate_close(&allowance->bucket);
-	}
+	ma_rate_take(&allowance->bucket, used);
+	ma_rate_close(&allowance->bucket);
 	if (ma_pace_warms_up(pace))
 		ma_rate_close_quota(&allowance->quota, used);
 }

@@ -228,13 +228,10 @@ ma_delivery_retire(MaRoute *route)
 	route->flights = NULL;
 }
 
-/* How many messages the route can take now, at most max. */
+/* How many messages its transport can take now, at most max. */
 int
 ma_delivery_room(const MaRoute *route, int max)
 {
-	if (!route->hungry ||
-		ma_delivery_blocked_until(route) > GetCurrentTimestamp())
-		return 0;
 	if (route->kind == MA_CHANNEL_LOG)
 		return Min(max, LOG_BATCH);
 	if (route->transport == NULL || !ma_transport_alive(route->transport) ||

@@ -74,6 +74,7 @@ ma_rate_open(MaBucket *bucket, int channel_id, const char *domain,
 		" on conflict do nothing",
 		3,
 		{INT4OID, TEXTOID, TIMESTAMPTZOID}};
+	TimestampTz empty;
 
 	bucket->channel_id = channel_id;
 	bucket->domain = domain;
@@ -91,6 +92,13 @@ ma_rate_open(MaBucket *bucket, int channel_id, const char *domain,
 		ma_sql_end(&scope);
 		if (!find(bucket))
 			elog(ERROR, "no bucket of channel %d", channel_id);
+	}
+	empty = bucket->now + (TimestampTz) (rate->burst * rate->interval);
+	if (bucket->next_at > empty)
+	{
+		/* emptied at a lower rate: it fills at this one from now on */
+		bucket->next_at = empty;
+		ma_rate_close(bucket);
 	}
 }
 

@@ -105,7 +105,7 @@ ask('rate', 'fast', 6);
 ok(wait_for('rate', 6), 'all are sent');
 my $gaps = q[from (select sent_at, lag(sent_at) over (order by sent_at)
 	from mautomate.messages where idempotency_key like 'rate%') g (at, before)];
-cmp_ok(value("select extract(epoch from max(at) - min(at)) $gaps"), '>=', 0.9,
+cmp_ok(value("select extract(epoch from max(at) - min(at)) $gaps"), '>=', 0.7,
 	'one after the other');
 cmp_ok(value("select extract(epoch from max(at) - min(at)) $gaps"), '<', 4,
 	'and without delay');
@@ -144,6 +144,36 @@ ok(wait_for('more_slow', 10), 'which go when it has');
 $node->poll_query_until('postgres', "select ($stuck) = 0");
 value(q[select count(mautomate.cancel_message(message_id))
 	from mautomate.messages where idempotency_key like 'mute%']);
+
+# As fast as it says, however short the time to the next token is.
+use_server($server, '"rate": {"per_second": 50, "burst": 10}');
+ask('fast', 'fast', 200);
+ok(wait_for('fast', 200), 'all are sent');
+my $span = value(q[select extract(epoch from max(sent_at) - min(sent_at))
+	from mautomate.messages where idempotency_key like 'fast%']);
+cmp_ok($span, '>=', 3.7, "200 in $span s: no faster");
+cmp_ok($span, '<', 15, 'nor much slower');
+
+# What waits under a limit does not wait under a higher one.
+for my $low ('"rate": {"per_day": 10, "burst": 10}',
+	'"domains": {"fast.example": {"rate": {"per_day": 10, "burst": 10}}}',
+	'"warm_up": [{"day": 1, "messages": 10}]')
+{
+	my ($name) = $low =~ /(\w+)/;
+	my $high = $low =~ s/per_day/per_second/r;
+	$high =~ s/"messages": 10/"messages": 30/;
+	use_server($server, $low);
+	ask("more $name", 'fast', 30);
+	ok(wait_for("more $name", 10), "$name: some are sent");
+	use_server($server, $high);
+	ok(wait_for("more $name", 30), "$name: raised, all are");
+	cmp_ok(value(qq[select extract(epoch from max(sent_at) - min(enqueued_at))
+		from mautomate.messages where idempotency_key like 'more $name%']),
+		'<', 30, 'soon');
+}
+
+use_server($server, '"in_doubt": "resend"');
+
 
 # paused: they wait, and go on at once
 value(q[select mautomate.pause_channel('mail', 'moving')]);
