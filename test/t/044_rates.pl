@@ -152,7 +152,7 @@ ok(wait_for('fast', 200), 'all are sent');
 my $span = value(q[select extract(epoch from max(sent_at) - min(sent_at))
 	from mautomate.messages where idempotency_key like 'fast%']);
 cmp_ok($span, '>=', 3.7, "200 in $span s: no faster");
-cmp_ok($span, '<', 15, 'nor much slower');
+cmp_ok($span, '<', 45, 'nor does anybody sleep over a token');
 
 # What waits under a limit does not wait under a higher one.
 for my $low ('"rate": {"per_day": 10, "burst": 10}',
@@ -173,7 +173,6 @@ for my $low ('"rate": {"per_day": 10, "burst": 10}',
 }
 
 use_server($server, '"in_doubt": "resend"');
-
 
 # paused: they wait, and go on at once
 value(q[select mautomate.pause_channel('mail', 'moving')]);
