@@ -107,9 +107,7 @@ mautomate_grant_access(PG_FUNCTION_ARGS)
 	const char	*name;
 	MaSqlScope	 scope;
 
-	if (!superuser() &&
-		!has_privs_of_role(GetUserId(),
-						   get_role_oid("mautomate_owner", false)))
+	if (!superuser() && !has_privs_of_role(GetUserId(), ma_owner()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be superuser or member of mautomate_owner to "

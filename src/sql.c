@@ -14,8 +14,10 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_namespace.h"
 #include "jit/jit.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
@@ -23,6 +25,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/plancache.h"
+#include "utils/syscache.h"
 
 #include "sql.h"
 
@@ -43,14 +46,33 @@ ma_sql_require_primary(const char *function)
 				 errhint("Call it on the primary, or here after promotion.")));
 }
 
-/* Becomes mautomate_owner with a pinned search_path. */
+/*
+ * The role that the engine is: the owner of our schema, and of all in it.
+ * That is mautomate_owner, until REASSIGN OWNED gives it all to another role;
+ * by its name alone we would be somebody without any rights then.
+ */
+Oid
+ma_owner(void)
+{
+	HeapTuple schema =
+		SearchSysCache1(NAMESPACENAME, CStringGetDatum("mautomate_internal"));
+	Oid owner;
+
+	if (!HeapTupleIsValid(schema))
+		return get_role_oid("mautomate_owner", false);
+	owner = ((Form_pg_namespace) GETSTRUCT(schema))->nspowner;
+	ReleaseSysCache(schema);
+	return owner;
+}
+
+/* Becomes the owner with a pinned search_path. */
 void
 ma_owner_enter(MaSqlScope *scope)
 {
 	GetUserIdAndSecContext(&scope->userid, &scope->secctx);
-	SetUserIdAndSecContext(get_role_oid("mautomate_owner", false),
-						   scope->secctx | SECURITY_LOCAL_USERID_CHANGE |
-							   SECURITY_RESTRICTED_OPERATION);
+	SetUserIdAndSecContext(ma_owner(), scope->secctx |
+										   SECURITY_LOCAL_USERID_CHANGE |
+										   SECURITY_RESTRICTED_OPERATION);
 	scope->guc_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);

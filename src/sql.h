@@ -28,6 +28,7 @@ typedef struct MaSqlScope
 } MaSqlScope;
 
 extern void	  ma_sql_require_primary(const char *function);
+extern Oid	  ma_owner(void);
 extern void	  ma_owner_enter(MaSqlScope *scope);
 extern void	  ma_owner_leave(MaSqlScope *scope);
 extern void	  ma_sql_begin(MaSqlScope *scope);

@@ -347,13 +347,14 @@ settle(void)
 }
 
 /*
- * From here on this session is one of mautomate_owner, and nothing set for
+ * From here on this session is one of our owner, and nothing set for
  * the sessions of the database keeps its transactions from their work.
  */
 static void
 become_owner(void)
 {
-	SetConfigOption("session_authorization", "mautomate_owner", PGC_SUSET,
+	SetConfigOption("session_authorization",
+					GetUserNameFromId(ma_owner(), false), PGC_SUSET,
 					PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_isolation", "read committed",
 					PGC_SUSET, PGC_S_OVERRIDE);

@@ -1,15 +1,6 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION mautomate" to load this file. \quit
 
--- The owner of everything here: no login, no superuser, never dropped.
-do $$
-begin
-  if not exists (select from pg_roles where rolname = 'mautomate_owner') then
-    create role mautomate_owner nologin;
-  end if;
-end
-$$;
-
 -- Our tables have no foreign keys: a parallel pg_restore loads the tables of
 -- an extension in any order.
 create schema mautomate_internal;

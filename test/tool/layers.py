@@ -17,7 +17,7 @@ LAYERS = [
     """log_sql log_signal log_set definition predicate_store state deferred outbox gate
     rate pause traffic""",
     """refresh entry model contact merge erase attribute event""",
-    """capture track identify kind use known list score grant explain verify
+    """capture track identify kind use known list score grant owner explain verify
     enrollment workflow_store journey delivery send letter preview link
     inbound""",
     """launcher worker mautomate""",
