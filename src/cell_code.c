@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "port/pg_bswap.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -99,6 +100,40 @@ get_signed(const char **in, const char *end)
 }
 
 /*
+ * The low bytes of a number, lowest first, where there is room for all eight;
+ * what the others are written over is of no account.
+ */
+static inline void
+put_low_bytes(char *at, uint64 value)
+{
+#ifdef WORDS_BIGENDIAN
+	value = pg_bswap64(value);
+#endif
+	memcpy(at, &value, sizeof(uint64));
+}
+
+/* Reads so many low bytes of those that are left. */
+static inline uint64
+get_low_bytes(const char *in, const char *end, int width)
+{
+	uint64 value = 0;
+
+	if (width == 0)
+		return 0;
+	if (end - in < sizeof(uint64))
+	{
+		for (int i = 0; i < width; i++)
+			value |= (uint64) (uint8) in[i] << (8 * i);
+		return value;
+	}
+	memcpy(&value, in, sizeof(uint64));
+#ifdef WORDS_BIGENDIAN
+	value = pg_bswap64(value);
+#endif
+	return value & (PG_UINT64_MAX >> (64 - 8 * width));
+}
+
+/*
  * Ascending timestamps: the last one, then the distances backwards, each in as
  * many bytes as the longest of them needs.
  */
@@ -119,15 +154,13 @@ put_times(StringInfo out, const MaCell *cell)
 	while (width < 8 && all >> (8 * width) != 0)
 		width++;
 	ma_varint_put(out, width);
-	enlargeStringInfo(out, n * width);
+	enlargeStringInfo(out, n * width + sizeof(uint64));
 	at = out->data + out->len;
 	for (int i = n - 1; i > 0; i--)
 	{
-		uint64 distance =
-			(uint64) cell->times[i] - (uint64) cell->times[i - 1];
-
-		for (int j = 0; j < width; j++)
-			*at++ = (char) (distance >> (8 * j));
+		put_low_bytes(at, (uint64) cell->times[i] -
+							  (uint64) cell->times[i - 1]);
+		at += width;
 	}
 	out->len = at - out->data;
 }
@@ -151,12 +184,10 @@ get_times(MaCell *cell, const char **in, const char *end)
 		report_corrupt();
 	for (int i = cell->ntimes - 1; i > 0; i--)
 	{
-		uint64 distance = 0;
-
-		for (int j = 0; j < width; j++)
-			distance |= (uint64) (uint8) * (*in)++ << (8 * j);
 		cell->times[i - 1] =
-			(TimestampTz) ((uint64) cell->times[i] - distance);
+			(TimestampTz) ((uint64) cell->times[i] -
+						   get_low_bytes(*in, end, (int) width));
+		*in += width;
 	}
 }
 

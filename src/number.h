@@ -7,8 +7,9 @@
 
 #include "utils/numeric.h"
 
+extern bool	   ma_number_is_short(Numeric number);
+extern int	   ma_number_order(Numeric a, Numeric b);
 extern Numeric ma_number_add(Numeric a, Numeric b);
 extern Numeric ma_number_divide(Numeric a, Numeric b);
-extern int	   ma_number_order(Numeric a, Numeric b);
 
 #endif /* MA_NUMBER_H */

@@ -21,14 +21,8 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "number.h"
 #include "value.h"
-
-/*
- * The first two bytes of a numeric tell its form; the short one, as it is on
- * disk, is below 10^256.
- */
-#define NUMERIC_FORM	 0xC000
-#define NUMERIC_IS_SHORT 0x8000
 
 /*
  * The type that values declared as `type` are handled as: one of text,
@@ -114,8 +108,7 @@ is_huge(Datum number)
 	static Datum high = (Datum) 0;
 
 	/* the short form of a numeric does not reach that far */
-	if ((*(uint16 *) VARDATA_ANY(DatumGetPointer(number)) & NUMERIC_FORM) ==
-		NUMERIC_IS_SHORT)
+	if (ma_number_is_short((Numeric) DatumGetPointer(number)))
 		return false;
 	if (low == (Datum) 0)
 	{
@@ -280,7 +273,7 @@ ma_value_order(Datum a, Datum b, Oid type)
 	Size  length;
 
 	if (type == NUMERICOID)
-		return DatumGetInt32(DirectFunctionCall2(numeric_cmp, a, b));
+		return ma_number_order(DatumGetNumeric(a), DatumGetNumeric(b));
 	x = DatumGetTextPP(a);
 	y = DatumGetTextPP(b);
 	length = VARSIZE_ANY_EXHDR(x);
