@@ -1,6 +1,6 @@
 /*
  * index.h
- *	  Look a number up in a unique index.
+ *	  Look numbers up in a unique index.
  */
 #ifndef MA_INDEX_H
 #define MA_INDEX_H
@@ -18,5 +18,8 @@ typedef enum MaIndexed
 
 extern MaIndexed ma_index_find(Relation heap, Relation index, int64 number,
 							   ItemPointer tid);
+extern void		 ma_index_find_all(Relation heap, Relation index,
+								   const int64 *numbers, int n,
+								   MaIndexed *found, ItemPointerData *tids);
 
 #endif /* MA_INDEX_H */

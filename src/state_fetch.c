@@ -4,8 +4,9 @@
  *
  * Almost every event passes here, so the heap is read directly: first the
  * index says where the rows are, then each page is taken once for all of its
- * rows. Where ids are close to each other one walk along the index finds them
- * all. A page is pruned when the room for the new versions of these rows runs
+ * rows. A transaction that keeps to one snapshot leaves to a scan of the index
+ * what SERIALIZABLE has to know of; where ids are close to each other it walks
+ * along the index. A page is pruned when the room for the new versions of these rows runs
  * short, not whenever its free space is below the fillfactor's, which after an
  * update it always is.
  *
@@ -36,14 +37,6 @@
 /* The length of a row while none has been seen. */
 #define ROW_WIDTH 256
 
-/* What the index says of an id. */
-enum
-{
-	ENTRY_NONE,
-	ENTRY_ONE,
-	ENTRY_SEVERAL
-};
-
 struct MaFetch
 {
 	Relation		 heap;
@@ -53,8 +46,8 @@ struct MaFetch
 	bool			 is_heap;
 	int				 n;
 	const int64		*ids;
-	char			*entries;  /* ENTRY_*, by id */
-	ItemPointerData *tids;	   /* where it is, with ENTRY_ONE */
+	MaIndexed		*entries;  /* what the index says of them */
+	ItemPointerData *tids;	   /* where it is, if it knows one */
 	int				*together; /* how many rows are on the same page */
 	Buffer			 buffer;   /* of the last page, pinned */
 	Size			 width;	   /* of the last row */
@@ -66,8 +59,9 @@ static void
 note_entry(MaFetch *fetch, int i, ItemPointer tid)
 {
 	fetch->tids[i] = *tid;
-	fetch->entries[i] =
-		fetch->entries[i] == ENTRY_NONE ? ENTRY_ONE : ENTRY_SEVERAL;
+	fetch->entries[i] = fetch->entries[i] == MA_INDEXED_NOT ?
+							MA_INDEXED_ONCE :
+							MA_INDEXED_MANY;
 }
 
 /* Looks each id up. */
@@ -139,7 +133,7 @@ count_together(MaFetch *fetch)
 	int		n = 0;
 
 	for (int i = 0; i < fetch->n; i++)
-		if (fetch->entries[i] == ENTRY_ONE)
+		if (fetch->entries[i] == MA_INDEXED_ONCE)
 			places[n++] =
 				(uint64) ItemPointerGetBlockNumber(&fetch->tids[i]) << 32 | i;
 	qsort(places, n, sizeof(uint64), compare_places);
@@ -183,10 +177,13 @@ ma_fetch_begin(MaTable *table, const int64 *ids, int n, MaLock lock)
 		if (ids[i] <= ids[i - 1])
 			elog(ERROR, "contact ids are not in ascending order");
 	*fetch = new_fetch(table, ids, n, lock);
-	fetch->entries = palloc0(n);
+	fetch->entries = palloc0(n * sizeof(MaIndexed));
 	fetch->tids = palloc(n * sizeof(ItemPointerData));
 	fetch->together = palloc(n * sizeof(int));
-	if (n > 1 && ids[n - 1] - ids[0] < (int64) n * DENSE_GAP)
+	if (!IsolationUsesXactSnapshot())
+		ma_index_find_all(fetch->heap, fetch->key, ids, n, fetch->entries,
+						  fetch->tids);
+	else if (n > 1 && ids[n - 1] - ids[0] < (int64) n * DENSE_GAP)
 		find_range(fetch);
 	else
 		find_each(fetch);
@@ -331,9 +328,9 @@ fetch_slowly(MaFetch *fetch, int i, TupleTableSlot *slot)
 MaFetched
 ma_fetch_row(MaFetch *fetch, int i, TupleTableSlot *slot)
 {
-	if (fetch->entries[i] == ENTRY_NONE)
+	if (fetch->entries[i] == MA_INDEXED_NOT)
 		return MA_FETCHED_NOTHING;
-	if (fetch->entries[i] == ENTRY_SEVERAL || !fetch->is_heap)
+	if (fetch->entries[i] == MA_INDEXED_MANY || !fetch->is_heap)
 		return fetch_slowly(fetch, i, slot);
 	if (!find_version(fetch, i))
 		return MA_FETCHED_NOTHING;
