@@ -158,8 +158,8 @@ put_times(StringInfo out, const MaCell *cell)
 	at = out->data + out->len;
 	for (int i = n - 1; i > 0; i--)
 	{
-		put_low_bytes(at, (uint64) cell->times[i] -
-							  (uint64) cell->times[i - 1]);
+		put_low_bytes(at,
+					  (uint64) cell->times[i] - (uint64) cell->times[i - 1]);
 		at += width;
 	}
 	out->len = at - out->data;

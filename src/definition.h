@@ -221,6 +221,7 @@ typedef struct MaDefinitions
 	struct MaExprUse *exprs; /* by predicate_id; private */
 	bool  lacking; /* some expression waits for ma_definition_renew() */
 	void *entries; /* entry.c's part, NULL until it builds it */
+	struct MaSpare *spare; /* state_look.c's, likewise */
 } MaDefinitions;
 
 extern MaDefinitions *ma_definitions(void);

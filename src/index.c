@@ -133,8 +133,7 @@ ma_index_find_all(Relation heap, Relation index, const int64 *numbers, int n,
 		found[i] = MA_INDEXED_MANY;
 		if (index->rd_rel->relam != BTREE_AM_OID)
 			continue;
-		if (BufferIsValid(leaf) &&
-			!is_within(BufferGetPage(leaf), numbers[i]))
+		if (BufferIsValid(leaf) && !is_within(BufferGetPage(leaf), numbers[i]))
 		{
 			_bt_relbuf(index, leaf);
 			leaf = InvalidBuffer;

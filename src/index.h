@@ -19,7 +19,7 @@ typedef enum MaIndexed
 extern MaIndexed ma_index_find(Relation heap, Relation index, int64 number,
 							   ItemPointer tid);
 extern void		 ma_index_find_all(Relation heap, Relation index,
-								   const int64 *numbers, int n,
-								   MaIndexed *found, ItemPointerData *tids);
+								   const int64 *numbers, int n, MaIndexed *found,
+								   ItemPointerData *tids);
 
 #endif /* MA_INDEX_H */

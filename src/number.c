@@ -66,8 +66,8 @@ take(Numeric number, Short *taken)
 		return false;
 	taken->header = *(const uint16 *) VARDATA(number);
 	/* the bit for below 0 turned round, so that they are in order */
-	taken->weight = (taken->header & (WEIGHT_NEGATIVE | WEIGHT_MASK)) ^
-					WEIGHT_NEGATIVE;
+	taken->weight =
+		(taken->header & (WEIGHT_NEGATIVE | WEIGHT_MASK)) ^ WEIGHT_NEGATIVE;
 	taken->n = (VARSIZE(number) - VARHDRSZ) / sizeof(Digit) - 1;
 	taken->digits = (const Digit *) VARDATA(number) + 1;
 	return (taken->header & (FORM_MASK | SIGN_NEGATIVE)) == FORM_SHORT &&

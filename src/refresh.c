@@ -320,6 +320,20 @@ ma_refresh_run(MaWork *works, int n, bool silent, bool skip_locked)
 }
 
 /*
+ * Does some works, sorted by id, each once: at most a chunk. They are used up.
+ * Returns how many contacts there were.
+ */
+static int
+refresh_chunk(MaWork *works, int n, bool silent)
+{
+	int left = ma_refresh_quick_some(works, n, silent);
+
+	if (left == 0)
+		return n;
+	return n - left + ma_refresh_run(works, left, silent, false)->n;
+}
+
+/*
  * Works of any number, in chunks; the memory of each is freed. Returns how
  * many contacts there were.
  */
@@ -334,9 +348,7 @@ ma_refresh_chunks(MaWork *works, int n, bool silent)
 	for (int start = 0; start < n; start += CHUNK)
 	{
 		CHECK_FOR_INTERRUPTS();
-		found +=
-			ma_refresh_run(works + start, Min(CHUNK, n - start), silent, false)
-				->n;
+		found += refresh_chunk(works + start, Min(CHUNK, n - start), silent);
 		MemoryContextReset(cxt);
 	}
 	MemoryContextSwitchTo(old);

@@ -19,6 +19,7 @@ typedef struct MaWork
 	bool		wake_all; /* evaluate all of them */
 	bool		fresh;	  /* new: nothing happened before */
 	bool		rebuild;  /* fold everything anew from the log */
+	bool		news;	  /* events that came just now, and nothing else */
 	int			list_id;  /* put into or out of this list by hand; or -1 */
 	MaHand		hand;	  /* which */
 	TimestampTz until;	  /* and until when; DT_NOEND: for good */
@@ -102,6 +103,7 @@ extern int			 ma_refresh_chunks(MaWork *works, int n, bool silent);
 
 /* refresh_quick.c */
 extern bool ma_refresh_quick(MaEvent *event, bool silent);
+extern int	ma_refresh_quick_some(MaWork *works, int n, bool silent);
 
 struct TriggerData;
 

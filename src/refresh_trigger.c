@@ -183,6 +183,7 @@ flush_events(EventStream *stream)
 			works[n].contact_id = stream->events[i].contact_id;
 			works[n].events = &stream->events[i];
 			works[n].rebuild = stream->rebuild;
+			works[n].news = !stream->rebuild;
 			works[n++].list_id = -1;
 		}
 		works[n - 1].nevents++;

@@ -50,8 +50,6 @@ static MaWatch watch = {"contact_state"};
 /* An encoded state; kept, since every event needs one. */
 static StringInfoData encoded;
 
-static MaContact *read_contact(MaContactSet *set, TupleTableSlot *slot);
-
 static Datum		 contact_attribute(MaPerson *person, const MaSlot *slot,
 									   bool *isnull);
 static const MaCell *contact_cell(MaPerson *person, const MaSignal *signal);
@@ -59,12 +57,31 @@ static bool			 contact_tag(MaPerson *person, const MaSlot *slot);
 static bool			 contact_in_list(MaPerson *person, const MaSlot *slot);
 static Datum contact_score(MaPerson *person, const MaSlot *slot, bool *isnull);
 
+/* What is known of a contact before its state is read: nothing. */
+static void
+init_contact(MaContact *contact, MaContactSet *set)
+{
+	MaDefinitions *definitions = set->definitions;
+
+	*contact = (MaContact){.person = {.attribute = contact_attribute,
+									  .cell = contact_cell,
+									  .tag = contact_tag,
+									  .in_list = contact_in_list,
+									  .score = contact_score},
+						   .set = set,
+						   .cells = contact->cells,
+						   .scores = contact->scores,
+						   .member = contact->member};
+	for (int i = 0; i < definitions->nscores; i++)
+		contact->scores[i] = (MaScoreState){.tier = -1, .bucket = INT_MIN};
+}
+
 /*
- * A contact without anything known, in the context of the set: one piece of
+ * A contact without anything known, in the current context: one piece of
  * memory, since there are many of them.
  */
-static MaContact *
-new_contact(MaContactSet *set, int64 id)
+MaContact *
+ma_state_new(MaContactSet *set)
 {
 	MaDefinitions *definitions = set->definitions;
 	Size		   cells = MAXALIGN(sizeof(MaContact));
@@ -73,22 +90,30 @@ new_contact(MaContactSet *set, int64 id)
 	char	  *all = palloc0(member + definitions->nlists);
 	MaContact *contact = (MaContact *) all;
 
-	contact->person.attribute = contact_attribute;
-	contact->person.cell = contact_cell;
-	contact->person.tag = contact_tag;
-	contact->person.in_list = contact_in_list;
-	contact->person.score = contact_score;
-	contact->set = set;
-	contact->id = id;
 	contact->cells = (MaCell *) (all + cells);
 	contact->scores = (MaScoreState *) (all + scores);
 	contact->member = (bool *) (all + member);
-	for (int i = 0; i < definitions->nscores; i++)
-	{
-		contact->scores[i].tier = -1;
-		contact->scores[i].bucket = INT_MIN;
-	}
+	init_contact(contact, set);
 	return contact;
+}
+
+/* Forgets a contact, so that it serves for another one. */
+void
+ma_state_wipe(MaContact *contact)
+{
+	MaDefinitions *definitions = contact->set->definitions;
+	MaCellUse	  *uses = definitions->cells;
+
+	init_contact(contact, contact->set);
+	memset(contact->member, false, definitions->nlists);
+	for (int i = 0; i < definitions->ncells; i++)
+	{
+		/* of a plain cell nothing else is ever set */
+		contact->cells[i].known = false;
+		contact->cells[i].count = 0;
+		if (!uses[i].def.plain)
+			memset(&contact->cells[i], 0, sizeof(MaCell));
+	}
 }
 
 /*
@@ -114,10 +139,8 @@ push_snapshot(MaLock lock)
 {
 	if (lock == MA_LOCK_NONE)
 		PushActiveSnapshot(GetActiveSnapshot());
-	else if (IsolationUsesXactSnapshot())
-		PushActiveSnapshot(GetTransactionSnapshot());
 	else
-		PushActiveSnapshot(GetLatestSnapshot());
+		ma_table_push_snapshot();
 }
 
 /* Loads the states of any number of contacts. */
@@ -134,7 +157,7 @@ load_all(MaContactSet *set, const int64 *ids, int n, MaLock lock)
 		MaFetched result = ma_fetch_row(fetch, i, slot);
 
 		if (result == MA_FETCHED)
-			set->contacts[set->n++] = read_contact(set, slot);
+			set->contacts[set->n++] = ma_state_read(ma_state_new(set), slot);
 		else if (result == MA_FETCHED_NOTHING || lock == MA_LOCK_WAIT)
 			set->missing[set->nmissing++] = ids[i];
 		ExecClearTuple(slot);
@@ -165,7 +188,7 @@ load_one(MaContactSet *set, int64 id, MaLock lock)
 
 	if (!ma_fetch_one(set->states, id, lock, slot))
 		return false;
-	set->contacts[set->n++] = read_contact(set, slot);
+	set->contacts[set->n++] = ma_state_read(ma_state_new(set), slot);
 	ExecClearTuple(slot);
 	return true;
 }
@@ -189,28 +212,14 @@ ma_state_load(MaTable *states, MaDefinitions *definitions, const int64 *ids,
 	return set;
 }
 
-/*
- * Reads the state of one contact as the active snapshot shows it, without a
- * lock, for ma_state_replace(). NULL if there is none.
- */
+/* Reads the row in the slot into a contact of which nothing is known. */
 MaContact *
-ma_state_look(MaTable *states, MaDefinitions *definitions, int64 id)
+ma_state_read(MaContact *contact, TupleTableSlot *slot)
 {
-	MaContactSet *set = new_set(states, definitions, 1);
-
-	return load_one(set, id, MA_LOCK_NONE) ? set->contacts[0] : NULL;
-}
-
-/* Reads the row in the slot. */
-static MaContact *
-read_contact(MaContactSet *set, TupleTableSlot *slot)
-{
-	MaContact *contact;
-	bytea	  *state;
+	bytea *state;
 
 	slot_getallattrs(slot);
-	contact =
-		new_contact(set, DatumGetInt64(slot->tts_values[STATE_CONTACT_ID]));
+	contact->id = DatumGetInt64(slot->tts_values[STATE_CONTACT_ID]);
 	contact->tid = slot->tts_tid;
 	contact->as_of = DatumGetTimestampTz(slot->tts_values[STATE_AS_OF]);
 	contact->due_at = DatumGetTimestampTz(slot->tts_values[STATE_DUE_AT]);
@@ -222,8 +231,8 @@ read_contact(MaContactSet *set, TupleTableSlot *slot)
 }
 
 /* Puts the row of a contact into the slot; it stays there until the next. */
-static void
-put_row(MaContact *contact, TupleTableSlot *slot)
+void
+ma_state_put(MaContact *contact, TupleTableSlot *slot)
 {
 	if (encoded.maxlen > ENCODED_MAX)
 	{
@@ -249,22 +258,6 @@ put_row(MaContact *contact, TupleTableSlot *slot)
 }
 
 /*
- * Stores a contact that was read without a lock. False, and nothing is done,
- * if its state was changed since, or another transaction holds it.
- */
-bool
-ma_state_replace(MaContact *contact)
-{
-	MaTable *states = contact->set->states;
-
-	put_row(contact, states->slot);
-	if (!ma_table_try_update(states, &contact->tid))
-		return false;
-	CommandCounterIncrement();
-	return true;
-}
-
-/*
  * Stores the changed contacts of a set. Later commands of the transaction
  * see what was stored.
  */
@@ -279,7 +272,7 @@ ma_state_store(MaContactSet *set)
 
 		if (!contact->changed)
 			continue;
-		put_row(contact, set->states->slot);
+		ma_state_put(contact, set->states->slot);
 		if (!ma_table_update(set->states, &contact->tid))
 			elog(ERROR, "contact state changed although it was locked");
 		contact->tid = set->states->slot->tts_tid;

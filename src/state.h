@@ -75,6 +75,7 @@ typedef enum MaLock
 {
 	MA_LOCK_WAIT, /* locked, whoever holds them */
 	MA_LOCK_SKIP, /* locked, but for those that others hold */
+	MA_LOCK_TRY,  /* only read, to be replaced or locked at once */
 	MA_LOCK_NONE  /* read as the snapshot shows them */
 } MaLock;
 
@@ -95,13 +96,23 @@ extern MaContactSet	  *ma_state_load(struct MaTable *states,
 									 MaDefinitions	*definitions,
 									 const int64 *ids, int n, MaLock lock);
 extern void			   ma_state_store(MaContactSet *set);
-extern MaContact	  *ma_state_look(struct MaTable *states,
-									 MaDefinitions *definitions, int64 id);
-extern bool			   ma_state_replace(MaContact *contact);
 extern MaContact	  *ma_contact_find(MaContactSet *set, int64 contact_id);
 extern void ma_state_override(MaContact *contact, const MaOverride *override);
 extern int	ma_state_list(const MaDefinitions *definitions, int list_id);
 extern int	ma_state_scores(const char *in, const char *end,
 							MaStoredScore **scores);
+
+/* state_look.c: contacts one after the other, each forgotten with the next */
+typedef struct MaLook MaLook;
+
+extern MaContact *ma_look_one(struct MaTable *states,
+							  MaDefinitions *definitions, int64 id);
+extern bool		  ma_look_replace(MaContact *contact);
+extern MaLook	 *ma_look_begin(struct MaTable *states,
+								MaDefinitions *definitions, const int64 *ids,
+								int n);
+extern MaContact *ma_look_at(MaLook *look, int i);
+extern bool		  ma_look_lock(MaLook *look);
+extern void		  ma_look_end(MaLook *look);
 
 #endif /* MA_STATE_H */

@@ -232,6 +232,15 @@ decode_cells(MaContact *contact, const char *in, const char *end)
 			else
 				ma_cell_set_count(&use->def, cell, count);
 		}
+		else if (counted && use->def.plain)
+		{
+			MaCell whole = {0};
+
+			/* more was kept once; of a plain cell nothing else is set */
+			ma_cell_decode(&use->def, &whole, &in, end);
+			cell->count = whole.count;
+			cell->known = whole.known;
+		}
 		else if (counted)
 		{
 			ma_cell_decode(&use->def, cell, &in, end);

@@ -59,9 +59,8 @@ static void
 note_entry(MaFetch *fetch, int i, ItemPointer tid)
 {
 	fetch->tids[i] = *tid;
-	fetch->entries[i] = fetch->entries[i] == MA_INDEXED_NOT ?
-							MA_INDEXED_ONCE :
-							MA_INDEXED_MANY;
+	fetch->entries[i] = fetch->entries[i] == MA_INDEXED_NOT ? MA_INDEXED_ONCE :
+															  MA_INDEXED_MANY;
 }
 
 /* Looks each id up. */
@@ -240,6 +239,20 @@ find_version(MaFetch *fetch, int i)
 }
 
 /*
+ * Is there a newer version, of this transaction or another, or about to be?
+ * Who changes a row has to ask: heap_update() does not expect that the version
+ * which a snapshot shows was replaced by a later command of the same
+ * transaction, as by a trigger of somebody else's.
+ */
+static bool
+is_replaced(const HeapTupleData *tuple)
+{
+	uint16 mask = tuple->t_data->t_infomask;
+
+	return (mask & HEAP_XMAX_INVALID) == 0 && !HEAP_XMAX_IS_LOCKED_ONLY(mask);
+}
+
+/*
  * Locks the row in the slot and puts its newest version there; false if it
  * is gone, or held by another and not waited for.
  */
@@ -301,6 +314,16 @@ lock_found(MaFetch *fetch, TupleTableSlot *slot)
 	return true;
 }
 
+/* Takes what the slot has for what was found; false if it is replaced. */
+static bool
+take_found(MaFetch *fetch, TupleTableSlot *slot)
+{
+	if (!fetch->is_heap)
+		return false;
+	fetch->tuple = *((BufferHeapTupleTableSlot *) slot)->base.tuple;
+	return !is_replaced(&fetch->tuple);
+}
+
 /* Row number i by the table access method. */
 static MaFetched
 fetch_slowly(MaFetch *fetch, int i, TupleTableSlot *slot)
@@ -315,7 +338,9 @@ fetch_slowly(MaFetch *fetch, int i, TupleTableSlot *slot)
 	index_rescan(scan, &condition, 1, NULL, 0);
 	if (!index_getnext_slot(scan, ForwardScanDirection, slot))
 		result = MA_FETCHED_NOTHING;
-	else if (fetch->lock != MA_LOCK_NONE && !lock_newest(fetch, slot))
+	else if (fetch->lock == MA_LOCK_TRY ?
+				 !take_found(fetch, slot) :
+				 fetch->lock != MA_LOCK_NONE && !lock_newest(fetch, slot))
 		result = MA_FETCHED_HELD;
 	index_endscan(scan);
 	return result;
@@ -335,7 +360,9 @@ ma_fetch_row(MaFetch *fetch, int i, TupleTableSlot *slot)
 	if (!find_version(fetch, i))
 		return MA_FETCHED_NOTHING;
 	fetch->width = fetch->tuple.t_len;
-	if (fetch->lock == MA_LOCK_NONE)
+	if (fetch->lock == MA_LOCK_TRY && is_replaced(&fetch->tuple))
+		return MA_FETCHED_HELD;
+	if (fetch->lock == MA_LOCK_NONE || fetch->lock == MA_LOCK_TRY)
 		ExecStoreBufferHeapTuple(keep_found(fetch, slot), slot, fetch->buffer);
 	else if (!lock_found(fetch, slot))
 		return fetch_slowly(fetch, i, slot);
@@ -343,22 +370,26 @@ ma_fetch_row(MaFetch *fetch, int i, TupleTableSlot *slot)
 }
 
 /*
- * Is there a newer version, of this transaction or another, or about to be?
- * Who changes a row has to ask: heap_update() does not expect that the version
- * which a snapshot shows was replaced by a later command of the same
- * transaction, as by a trigger of somebody else's.
+ * Locks the row fetched last with MA_LOCK_TRY, if nobody changed it since:
+ * nobody is waited for.
  */
-static bool
-is_replaced(const HeapTupleData *tuple)
+bool
+ma_fetch_lock(MaFetch *fetch)
 {
-	uint16 mask = tuple->t_data->t_infomask;
+	TM_FailureData failure;
+	TM_Result	   result;
+	Buffer		   buffer;
 
-	return (mask & HEAP_XMAX_INVALID) == 0 && !HEAP_XMAX_IS_LOCKED_ONLY(mask);
+	result = heap_lock_tuple(
+		fetch->heap, &fetch->tuple, GetCurrentCommandId(true),
+		LockTupleNoKeyExclusive, LockWaitSkip, false, &buffer, &failure);
+	ReleaseBuffer(buffer);
+	return result == TM_Ok;
 }
 
 /*
  * Fetches the row of one id as the active snapshot shows it; with
- * MA_LOCK_WAIT it is locked. False, and nothing is locked, if there is none or
+ * MA_LOCK_WAIT, not MA_LOCK_TRY, it is locked. False, and nothing is locked, if there is none or
  * it was changed since: then it has to be looked for under a newer snapshot.
  */
 bool
@@ -375,7 +406,7 @@ ma_fetch_one(MaTable *table, int64 id, MaLock lock, TupleTableSlot *slot)
 	fetch.tids = &tid;
 	fetch.together = &together;
 	found = find_version(&fetch, 0) && !is_replaced(&fetch.tuple);
-	if (found && lock == MA_LOCK_NONE)
+	if (found && lock == MA_LOCK_TRY)
 		ExecStoreBufferHeapTuple(keep_found(&fetch, slot), slot, fetch.buffer);
 	else if (found)
 		found = lock_found(&fetch, slot);

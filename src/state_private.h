@@ -21,10 +21,17 @@ typedef enum MaFetched
 	MA_FETCHED_HELD		/* it went, or another one holds it */
 } MaFetched;
 
+/* state.c */
+extern MaContact *ma_state_new(MaContactSet *set);
+extern void		  ma_state_wipe(MaContact *contact);
+extern MaContact *ma_state_read(MaContact *contact, TupleTableSlot *slot);
+extern void		  ma_state_put(MaContact *contact, TupleTableSlot *slot);
+
 /* state_fetch.c */
 extern MaFetch	*ma_fetch_begin(MaTable *table, const int64 *ids, int n,
 								MaLock lock);
 extern MaFetched ma_fetch_row(MaFetch *fetch, int i, TupleTableSlot *slot);
+extern bool		 ma_fetch_lock(MaFetch *fetch);
 extern void		 ma_fetch_end(MaFetch *fetch);
 extern bool		 ma_fetch_one(MaTable *table, int64 id, MaLock lock,
 							  TupleTableSlot *slot);

@@ -28,6 +28,7 @@ ma_table_open(MaTable *table, MaWatch *watch)
 		elog(ERROR, "table %s is missing", watch->relation);
 	watch->stale = false;
 	memset(table, 0, sizeof(MaTable));
+	table->cxt = CurrentMemoryContext;
 	table->heap = table_open(watch->relid, RowExclusiveLock);
 	table->slot = table_slot_create(table->heap, NULL);
 }
@@ -105,6 +106,25 @@ ma_table_next(MaTable *table)
 	return index_getnext_slot(table->scan, ForwardScanDirection, table->slot);
 }
 
+/* Prepares for adding rows to the indexes. */
+static void
+open_indexes(MaTable *table)
+{
+	MemoryContext  old = MemoryContextSwitchTo(table->cxt);
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+
+	table->estate = CreateExecutorState();
+	table->info = makeNode(ResultRelInfo);
+	rte->rtekind = RTE_RELATION;
+	rte->relid = RelationGetRelid(table->heap);
+	rte->relkind = table->heap->rd_rel->relkind;
+	rte->rellockmode = RowExclusiveLock;
+	ma_init_range_table(table->estate, rte);
+	InitResultRelInfo(table->info, table->heap, 1, NULL, 0);
+	ExecOpenIndices(table->info, false);
+	MemoryContextSwitchTo(old);
+}
+
 /*
  * Adds the row in the slot to the indexes. Of an update they are told that its
  * keys are those of the row before.
@@ -113,19 +133,7 @@ static void
 insert_index_entries(MaTable *table, bool update)
 {
 	if (table->estate == NULL)
-	{
-		RangeTblEntry *rte = makeNode(RangeTblEntry);
-
-		table->estate = CreateExecutorState();
-		table->info = makeNode(ResultRelInfo);
-		rte->rtekind = RTE_RELATION;
-		rte->relid = RelationGetRelid(table->heap);
-		rte->relkind = table->heap->rd_rel->relkind;
-		rte->rellockmode = RowExclusiveLock;
-		ma_init_range_table(table->estate, rte);
-		InitResultRelInfo(table->info, table->heap, 1, NULL, 0);
-		ExecOpenIndices(table->info, false);
-	}
+		open_indexes(table);
 	ma_insert_index_tuples(table->info, table->slot, table->estate, update);
 	ResetPerTupleExprContext(table->estate);
 }

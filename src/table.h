@@ -14,6 +14,7 @@
 /* A table of mautomate_internal while it is read and written. */
 typedef struct MaTable
 {
+	MemoryContext	cxt; /* as long as it is open */
 	Relation		heap;
 	Relation		key; /* the index that finds rows, NULL until opened */
 	TupleTableSlot *slot;
