@@ -66,11 +66,21 @@
 #if PG_VERSION_NUM >= 160000
 #define MaUpdateIndexes					TU_UpdateIndexes
 #define ma_needs_index_entries(indexes) ((indexes) != TU_None)
+#define ma_heap_update(heap, tid, row, wait, failure, mode, indexes)        \
+	heap_update(heap, tid, row, GetCurrentCommandId(true), InvalidSnapshot, \
+				wait, failure, mode, indexes)
+#define ma_heap_needs_index_entries(row, indexes) \
+	ma_needs_index_entries(indexes)
 #define ma_insert_index_tuples(info, slot, estate, update) \
 	ExecInsertIndexTuples(info, slot, estate, update, false, NULL, NIL, false)
 #else
 #define MaUpdateIndexes					bool
 #define ma_needs_index_entries(indexes) (indexes)
+#define ma_heap_update(heap, tid, row, wait, failure, mode, indexes)          \
+	((void) (indexes), heap_update(heap, tid, row, GetCurrentCommandId(true), \
+								   InvalidSnapshot, wait, failure, mode))
+#define ma_heap_needs_index_entries(row, indexes) \
+	((void) (indexes), !HeapTupleIsHeapOnly(row))
 #define ma_insert_index_tuples(info, slot, estate, update) \
 	ExecInsertIndexTuples(info, slot, estate, update, false, NULL, NIL)
 #endif

@@ -31,24 +31,7 @@
 #include "value.h"
 #include "vocabulary.h"
 
-/* So much memory is kept from one state to the next. */
-#define ENCODED_MAX (64 * 1024)
-
-/* Columns of contact_state. */
-enum
-{
-	STATE_CONTACT_ID,
-	STATE_AS_OF,
-	STATE_DUE_AT,
-	STATE_GENERATION,
-	STATE_STATE,
-	STATE_COLUMNS
-};
-
 static MaWatch watch = {"contact_state"};
-
-/* An encoded state; kept, since every event needs one. */
-static StringInfoData encoded;
 
 static Datum		 contact_attribute(MaPerson *person, const MaSlot *slot,
 									   bool *isnull);
@@ -212,51 +195,6 @@ ma_state_load(MaTable *states, MaDefinitions *definitions, const int64 *ids,
 	return set;
 }
 
-/* Reads the row in the slot into a contact of which nothing is known. */
-MaContact *
-ma_state_read(MaContact *contact, TupleTableSlot *slot)
-{
-	bytea *state;
-
-	slot_getallattrs(slot);
-	contact->id = DatumGetInt64(slot->tts_values[STATE_CONTACT_ID]);
-	contact->tid = slot->tts_tid;
-	contact->as_of = DatumGetTimestampTz(slot->tts_values[STATE_AS_OF]);
-	contact->due_at = DatumGetTimestampTz(slot->tts_values[STATE_DUE_AT]);
-	contact->generation = DatumGetInt64(slot->tts_values[STATE_GENERATION]);
-	state = DatumGetByteaPP(slot->tts_values[STATE_STATE]);
-	ma_state_decode(contact, VARDATA_ANY(state),
-					VARDATA_ANY(state) + VARSIZE_ANY_EXHDR(state));
-	return contact;
-}
-
-/* Puts the row of a contact into the slot; it stays there until the next. */
-void
-ma_state_put(MaContact *contact, TupleTableSlot *slot)
-{
-	if (encoded.maxlen > ENCODED_MAX)
-	{
-		pfree(encoded.data);
-		encoded.data = NULL;
-	}
-	if (encoded.data == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-		initStringInfo(&encoded);
-		MemoryContextSwitchTo(old);
-	}
-	ma_state_encode(contact, &encoded);
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, false, STATE_COLUMNS * sizeof(bool));
-	slot->tts_values[STATE_CONTACT_ID] = Int64GetDatum(contact->id);
-	slot->tts_values[STATE_AS_OF] = TimestampTzGetDatum(contact->as_of);
-	slot->tts_values[STATE_DUE_AT] = TimestampTzGetDatum(contact->due_at);
-	slot->tts_values[STATE_GENERATION] = Int64GetDatum(contact->generation);
-	slot->tts_values[STATE_STATE] = PointerGetDatum(encoded.data);
-	ExecStoreVirtualTuple(slot);
-}
-
 /*
  * Stores the changed contacts of a set. Later commands of the transaction
  * see what was stored.
@@ -272,7 +210,7 @@ ma_state_store(MaContactSet *set)
 
 		if (!contact->changed)
 			continue;
-		ma_state_put(contact, set->states->slot);
+		ma_state_put(contact, set->states);
 		if (!ma_table_update(set->states, &contact->tid))
 			elog(ERROR, "contact state changed although it was locked");
 		contact->tid = set->states->slot->tts_tid;

@@ -383,16 +383,13 @@ encode_cells(MaContact *contact, StringInfo out)
 	}
 }
 
-/* Encodes the state of a contact as a bytea. */
+/* Appends the encoded state of a contact. */
 void
 ma_state_encode(MaContact *contact, StringInfo out)
 {
-	resetStringInfo(out);
-	appendStringInfoSpaces(out, VARHDRSZ);
 	appendStringInfoChar(out, FORMAT_VERSION);
 	encode_lists(contact, out);
 	put_overrides(contact, out);
 	encode_scores(contact, out);
 	encode_cells(contact, out);
-	SET_VARSIZE(out->data, out->len);
 }

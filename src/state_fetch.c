@@ -155,8 +155,7 @@ new_fetch(MaTable *table, const int64 *ids, int n, MaLock lock)
 					 .key = ma_table_key(table),
 					 .snapshot = GetActiveSnapshot(),
 					 .lock = lock,
-					 .is_heap =
-						 table->heap->rd_tableam == GetHeapamTableAmRoutine(),
+					 .is_heap = ma_table_is_heap(table),
 					 .n = n,
 					 .ids = ids,
 					 .buffer = InvalidBuffer,

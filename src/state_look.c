@@ -117,7 +117,7 @@ ma_look_replace(MaContact *contact)
 {
 	MaTable *states = contact->set->states;
 
-	ma_state_put(contact, states->slot);
+	ma_state_put(contact, states);
 	return ma_table_try_update(states, &contact->tid);
 }
 

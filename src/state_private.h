@@ -24,8 +24,10 @@ typedef enum MaFetched
 /* state.c */
 extern MaContact *ma_state_new(MaContactSet *set);
 extern void		  ma_state_wipe(MaContact *contact);
+
+/* state_row.c */
 extern MaContact *ma_state_read(MaContact *contact, TupleTableSlot *slot);
-extern void		  ma_state_put(MaContact *contact, TupleTableSlot *slot);
+extern void		  ma_state_put(MaContact *contact, MaTable *states);
 
 /* state_fetch.c */
 extern MaFetch	*ma_fetch_begin(MaTable *table, const int64 *ids, int n,

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -65,6 +66,13 @@ ma_table_push_snapshot(void)
 {
 	PushActiveSnapshot(IsolationUsesXactSnapshot() ? GetTransactionSnapshot() :
 													 GetLatestSnapshot());
+}
+
+/* Are its rows on a heap? */
+bool
+ma_table_is_heap(const MaTable *table)
+{
+	return table->heap->rd_tableam == GetHeapamTableAmRoutine();
 }
 
 /* Closes it; the locks stay until the end of the transaction. */
@@ -155,6 +163,28 @@ is_done(MaTable *table, TM_Result result)
 	return false;
 }
 
+/* Puts a formed row in place of the one at tid, if that can be done. */
+static TM_Result
+update_formed(MaTable *table, ItemPointer tid, bool wait)
+{
+	HeapTuple		row = &table->formed;
+	MaUpdateIndexes indexes;
+	TM_FailureData	failure;
+	LockTupleMode	mode;
+	TM_Result		result =
+		ma_heap_update(table->heap, tid, row, wait, &failure, &mode, &indexes);
+
+	if (result == TM_Ok && ma_heap_needs_index_entries(row, indexes))
+	{
+		ExecForceStoreHeapTuple(row, table->slot, false);
+		table->slot->tts_tid = row->t_self;
+		insert_index_entries(table, true);
+	}
+	table->slot->tts_tid = row->t_self;
+	row->t_data = NULL;
+	return result;
+}
+
 /* Puts the slot in place of the row at tid, if that can be done. */
 static TM_Result
 update(MaTable *table, ItemPointer tid, bool wait)
@@ -164,6 +194,8 @@ update(MaTable *table, ItemPointer tid, bool wait)
 	LockTupleMode	mode;
 	MaUpdateIndexes indexes;
 
+	if (table->formed.t_data != NULL)
+		return update_formed(table, tid, wait);
 	result = table_tuple_update(
 		table->heap, tid, table->slot, GetCurrentCommandId(true),
 		GetActiveSnapshot(), InvalidSnapshot, wait, &failure, &mode, &indexes);

@@ -18,6 +18,7 @@ typedef struct MaTable
 	Relation		heap;
 	Relation		key; /* the index that finds rows, NULL until opened */
 	TupleTableSlot *slot;
+	HeapTupleData	formed; /* the next row to write, if not in the slot */
 	IndexScanDesc	scan;	/* of that index, NULL until begun */
 	EState		   *estate; /* NULL until an index entry is needed */
 	ResultRelInfo  *info;
@@ -27,6 +28,7 @@ extern void		ma_table_open(MaTable *table, MaWatch *watch);
 extern Relation ma_table_key(MaTable *table);
 extern void		ma_table_use_index(MaTable *table, MaWatch *watch);
 extern void		ma_table_push_snapshot(void);
+extern bool		ma_table_is_heap(const MaTable *table);
 extern void		ma_table_close(MaTable *table);
 extern bool		ma_table_find(MaTable *table, ScanKeyData *keys, int nkeys);
 extern bool		ma_table_next(MaTable *table);
