@@ -4,7 +4,8 @@
  *
  * It is called when a message is rendered, with the rights of the role that
  * wrote the template and not with those of the sender, reading only, and not
- * for longer than mautomate.data_timeout.
+ * for longer than mautomate.data_timeout; template_result.c takes what it
+ * returns.
  *
  * The plan of a call is kept with the version of the template it stands in,
  * and made anew when any function or schema has changed, or the table whose
@@ -40,6 +41,7 @@ struct MaTemplateCall
 	const char *function; /* schema.name(types) */
 	const char *owner;	  /* the role with whose rights it is called */
 	bool		bytes;	  /* it makes a file */
+	bool		set;	  /* it returns rows */
 	int			nargs;
 	SPIPlanPtr	plan;	  /* NULL: none yet */
 	uint64		made_for; /* the functions as they were then */
@@ -163,14 +165,13 @@ ma_template_call_new(const char *function, const char *owner, bool bytes)
 	return call;
 }
 
-/* The statement that makes a call; its result is one jsonb or bytea. */
+/* The statement that makes a call; its rows are jsonb or bytea. */
 static char *
 call_statement(MaTemplateCall *call)
 {
 	Oid			 oid = function_oid(call->function);
 	HeapTuple	 tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(oid));
 	Form_pg_proc proc;
-	bool		 set;
 	char		*name;
 	const char	*arguments;
 
@@ -181,16 +182,14 @@ call_statement(MaTemplateCall *call)
 	call->nargs = proc->pronargs;
 	name = quote_qualified_identifier(get_namespace_name(proc->pronamespace),
 									  NameStr(proc->proname));
-	set = proc->proretset;
+	call->set = proc->proretset;
 	call->rows = getBaseType(proc->prorettype);
 	if (call->rows == RECORDOID || !type_is_rowtype(call->rows))
 		call->rows = InvalidOid;
 	ReleaseSysCache(tuple);
 	arguments = call->nargs == 1 ? "$1" : "$1, $2";
-	if (set)
-		return psprintf("select coalesce(jsonb_agg(to_jsonb(r)), '[]')"
-						" from %s(%s) r",
-						name, arguments);
+	if (call->set)
+		return psprintf("select to_jsonb(r) from %s(%s) r", name, arguments);
 	return psprintf(call->bytes ? "select %s(%s)" : "select to_jsonb(%s(%s))",
 					name, arguments);
 }
@@ -244,10 +243,30 @@ refuse_slow(const char *function)
 							"mautomate.data_timeout.")));
 }
 
+/* The arguments of a call: who it is about, and the data. */
+static ParamListInfo
+arguments_of(const MaTemplateCall *call, Jsonb *data)
+{
+	char		 *id = ma_json_text_of(data, "contact", "external_id");
+	ParamListInfo params = makeParamList(call->nargs);
+
+	params->params[0].value = id == NULL ? (Datum) 0 : CStringGetTextDatum(id);
+	params->params[0].isnull = id == NULL;
+	params->params[0].pflags = PARAM_FLAG_CONST;
+	params->params[0].ptype = TEXTOID;
+	if (call->nargs == 1)
+		return params;
+	params->params[1].value = JsonbPGetDatum(data);
+	params->params[1].isnull = false;
+	params->params[1].pflags = PARAM_FLAG_CONST;
+	params->params[1].ptype = JSONBOID;
+	return params;
+}
+
 /* Runs the plan of a call, not for longer than allowed. */
 static void
-run_in_time(MaTemplateCall *call, SPIPlanPtr plan, Datum *values,
-			const char *nulls)
+run_in_time(MaTemplateCall *call, SPIPlanPtr plan,
+			const SPIExecuteOptions *options)
 {
 	static TimeoutId timeout = MAX_TIMEOUTS;
 	volatile bool	 failed = false;
@@ -259,7 +278,7 @@ run_in_time(MaTemplateCall *call, SPIPlanPtr plan, Datum *values,
 	call->running++;
 	PG_TRY();
 	{
-		if (SPI_execute_plan(plan, values, nulls, true, 1) != SPI_OK_SELECT)
+		if (SPI_execute_plan_extended(plan, options) != SPI_OK_SELECT)
 			elog(ERROR, "could not call %s", call->function);
 	}
 	PG_CATCH();
@@ -288,17 +307,14 @@ run_in_time(MaTemplateCall *call, SPIPlanPtr plan, Datum *values,
 Datum
 ma_template_call(MaTemplateCall *call, Jsonb *data, bool *isnull)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	char		 *id = ma_json_text_of(data, "contact", "external_id");
-	Datum		  values[2];
-	char		  nulls[] = {id == NULL ? 'n' : ' ', ' '};
-	Datum		  result;
-	MaSqlScope	  scope;
-	Oid			  user;
-	int			  context;
+	MemoryContext	  caller = CurrentMemoryContext;
+	MemoryContext	  inner;
+	SPIExecuteOptions options = {.read_only = true};
+	MaSqlScope		  scope;
+	SPIPlanPtr		  plan;
+	Oid				  user;
+	int				  context;
 
-	values[0] = id == NULL ? (Datum) 0 : CStringGetTextDatum(id);
-	values[1] = JsonbPGetDatum(data);
 	ma_sql_begin(&scope);
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(get_role_oid(call->owner, false),
@@ -306,17 +322,15 @@ ma_template_call(MaTemplateCall *call, Jsonb *data, bool *isnull)
 							   SECURITY_RESTRICTED_OPERATION);
 	PushActiveSnapshot(ActiveSnapshotSet() ? GetActiveSnapshot() :
 											 GetTransactionSnapshot());
-	run_in_time(call, plan_of(call), values, nulls);
-	result = ma_sql_datum(0, 1, isnull);
-	if (!*isnull)
-	{
-		MemoryContext spi = MemoryContextSwitchTo(caller);
-
-		result = PointerGetDatum(PG_DETOAST_DATUM_COPY(result));
-		MemoryContextSwitchTo(spi);
-	}
+	plan = plan_of(call);
+	options.params = arguments_of(call, data);
+	inner = MemoryContextSwitchTo(caller);
+	options.dest =
+		ma_template_result_new(call->function, call->set, call->bytes);
+	MemoryContextSwitchTo(inner);
+	run_in_time(call, plan, &options);
 	PopActiveSnapshot();
 	SetUserIdAndSecContext(user, context);
 	ma_sql_end(&scope);
-	return result;
+	return ma_template_result(options.dest, isnull);
 }

@@ -6,6 +6,7 @@
 #define MA_TEMPLATE_STORE_H
 
 #include "nodes/pg_list.h"
+#include "tcop/dest.h"
 
 #include "mime.h"
 #include "payload.h"
@@ -107,6 +108,11 @@ extern char *ma_template_check_function(const char *function, Oid result);
 extern MaTemplateCall *ma_template_call_new(const char *function,
 											const char *owner, bool bytes);
 extern Datum ma_template_call(MaTemplateCall *call, Jsonb *data, bool *isnull);
+
+/* template_result.c */
+extern DestReceiver *ma_template_result_new(const char *function, bool set,
+											bool bytes);
+extern Datum		 ma_template_result(DestReceiver *receiver, bool *isnull);
 
 /* template_data.c */
 extern Jsonb *ma_template_check_data(Jsonb *data);

@@ -75,10 +75,10 @@ select mautomate.preview_template('d_deep', 'd_ann', '{"n": 1000000}') ->> 'body
 create function d_shop.slow(text) returns int language sql stable
   as 'select count(*)::int from generate_series(1, 1000000) a, generate_series(1, 1000000) b';
 create function d_shop.wrong(text) returns int language sql stable as 'select length($1) / 0';
-create function d_shop.large(text) returns text language sql stable as $$ select repeat('x', 11000000) $$;
+create function d_shop.large(text) returns text language sql stable as $$ select repeat('x', 9000000) $$;
 select mautomate.create_template('d_slow', 'd_log', body => '{{ x }}', transactional => true, data => '{"x": "d_shop.slow(text)"}');
 select mautomate.create_template('d_wrong', 'd_log', body => '{{ x }}', transactional => true, data => '{"x": "d_shop.wrong(text)"}');
-select mautomate.create_template('d_large', 'd_log', body => '{{ x }}', transactional => true, data => '{"x": "d_shop.large(text)"}');
+select mautomate.create_template('d_large', 'd_log', body => '{{ x }}{{ x }}', transactional => true, data => '{"x": "d_shop.large(text)"}');
 select mautomate.set_clock('2030-01-01');
 select mautomate.arm();
 set mautomate.data_timeout = '300ms';
@@ -94,6 +94,29 @@ select mautomate.send('d_ann', 'd_large') > 0;
 select mautomate.set_clock('2030-01-01 00:01:13');
 call mautomate.deliver();
 table d_became;
+
+-- what returns too much, by one value, by rows, by one that is stored compressed
+create table d_shop.page as select repeat('x', 11000000) as text;
+create function d_shop.one(text) returns text language sql stable as $$ select repeat('x', 11000000) $$;
+create function d_shop.many(text) returns setof text language sql stable
+  as $$ select repeat('x', 1000) from generate_series(1, 20000) $$;
+create function d_shop.stored(text) returns setof d_shop.page language sql stable as 'table d_shop.page';
+create function d_shop.file(text) returns bytea language sql stable as $$ select convert_to(repeat('x', 27000000), 'UTF8') $$;
+create function d_shop.enough(text) returns setof text language sql stable as $$ select repeat('x', 1000) from generate_series(1, 10000) $$;
+create function d_shop.none(text) returns setof text language sql stable as $$ select 'x' where false $$;
+create function d_shop.nulls(text) returns setof text language sql stable as $$ values (null), ('x'), (null) $$;
+create function d_shop.body(f text) returns jsonb language sql as $$
+  select mautomate.create_template('d_much', 'd_log', body => '{{ x | size }}', transactional => true, data => jsonb_build_object('x', f));
+  select mautomate.preview_template('d_much', 'd_ann') -> 'body' $$;
+select d_shop.body('d_shop.one(text)');
+select d_shop.body('d_shop.many(text)');
+select d_shop.body('d_shop.stored(text)');
+select d_shop.body('d_shop.enough(text)');
+select d_shop.body('d_shop.none(text)');
+select d_shop.body('d_shop.nulls(text)');
+select mautomate.create_template('d_much', 'd_log', body => 'x', transactional => true,
+  attachments => '[{"name": "a.txt", "type": "text/plain", "function": "d_shop.file(text)"}]');
+select mautomate.preview_template('d_much', 'd_ann') -> 'body';
 
 -- who is told to stop while a function runs puts back what is not sent, and
 -- does not try the same one first the next time
@@ -125,7 +148,7 @@ select mautomate.set_clock(null);
 select mautomate.disarm();
 delete from mautomate_internal.message;
 drop view d_became, d_left, d_bought, d_said;
-select count(mautomate.drop_template(t)) from unnest('{d_slow, d_wrong, d_large, d_x, d_mine, d_items, d_deep, d_mail, d_slow_mail}'::text[]) t;
+select count(mautomate.drop_template(t)) from unnest('{d_slow, d_wrong, d_large, d_much, d_x, d_mine, d_items, d_deep, d_mail, d_slow_mail}'::text[]) t;
 select mautomate.drop_channel('d_log'), mautomate.drop_channel('d_mail');
 set client_min_messages = warning;
 drop schema d_shop cascade;
