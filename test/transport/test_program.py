@@ -573,7 +573,8 @@ def does_not_wait_for_the_answer_to_quit():
                          count=3)
     equal([result.outcome for result in results],
           ["sent", "permanent", "sent"])
-    assert time.monotonic() - started < (20 if WRAPPER else 3), "it waited"
+    # if it did, then for minutes
+    assert time.monotonic() - started < 20, "it waited"
 
 
 @test
