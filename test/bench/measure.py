@@ -1,20 +1,21 @@
 """CPU time of one backend, over rows, in turns."""
+import os
 import pathlib
 import statistics
 import subprocess
-import time
 
 import psql
 
 PROPERTIES = ('{"amount": 120.99, "channel": "web", "category": "books",'
               ' "order": "A-100017"}')
 
-# A client waits for this lock, so that its CPU time can be read in between.
-GATE = 4711
-SCRIPT = """\
+# A client tells by one pipe that it has come so far, and waits at the other, so
+# that the CPU time of its backend can be read in between.
+COME, GO = pathlib.Path("one_row.come"), pathlib.Path("one_row.go")
+SCRIPT = f"""\
 \\set i :i + 1
 \\if :i = :first or :i = :last
-select pg_advisory_xact_lock_shared({gate});
+\\shell echo > {COME}; cat {GO}
 \\else
 \\set contact random(1, :contacts)
 insert into mautomate.event (contact_id, kind, properties) values (:contact, 'purchase', :properties);
@@ -101,21 +102,13 @@ def undone(backend, script, rows):
     return spent / rows * 1e6
 
 
-def _wait_for_client(backend):
-    while True:
-        pid = backend.value(
-            "select pid from pg_locks where locktype = 'advisory'"
-            f" and objid = {GATE} and not granted")
-        if pid:
-            return pid
-        time.sleep(0.01)
-
-
 def one_row(backend, contacts, rows, warm=1000):
     """CPU us per INSERT of one row that pgbench sends, prepared."""
     script = pathlib.Path("one_row.pgbench")
-    script.write_text(SCRIPT.format(gate=GATE))
-    backend.run(f"select pg_advisory_lock({GATE})")
+    script.write_text(SCRIPT)
+    for pipe in COME, GO:
+        pipe.unlink(missing_ok=True)
+        os.mkfifo(pipe)
     client = subprocess.Popen(
         ["pgbench", "-n", "-M", "prepared", "-c", "1", "-t",
          str(warm + rows + 1), "-f", script, "-D", "i=0", "-D",
@@ -123,14 +116,14 @@ def one_row(backend, contacts, rows, warm=1000):
          f"contacts={contacts}", "-D", f"properties={PROPERTIES}", "-h", backend.place.socket, "-U", "postgres",
          backend.database],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    pid = _wait_for_client(backend)
+    COME.read_text()
+    pid = backend.value("select pid from pg_stat_activity"
+                        " where application_name = 'pgbench'")
     before = cpu(pid)
-    backend.run(f"select pg_advisory_unlock({GATE})")
-    # the client passes at once; the second time it finds the gate shut again
-    backend.run(f"select pg_advisory_lock({GATE})")
-    _wait_for_client(backend)
+    GO.write_text("")
+    COME.read_text()
     spent = cpu(pid) - before
-    backend.run(f"select pg_advisory_unlock({GATE})")
+    GO.write_text("")
     if client.wait() != 0:
         raise psql.Failed("pgbench failed")
     return spent / (rows - 1) * 1e6

@@ -25,6 +25,8 @@ it has answered with 250.
   --plain-offers       offer these only before TLS has begun
   --fault STAGE=WHAT   fail there; may be given again and again
   --until-eof          end at the end of standard input
+  --tell N             a line "taken" on standard output after each N messages
+                       it has answered with 250
   --commands FILE      append each line read from a client outside of messages
 
 STAGE is banner, ehlo, helo, starttls, auth, mail, rcpt, data, body, end, rset,
@@ -103,6 +105,7 @@ class Store:
         self.messages = 0
         self.connections = 0
         self.folder = options.dir
+        self.tell = options.tell
         self.out = open(options.out, "a") if options.out else None
         self.commands = open(options.commands, "a") if options.commands \
             else None
@@ -114,6 +117,8 @@ class Store:
         """Keeps one message."""
         self.messages += 1
         self.accepted += reply == 250
+        if self.tell and reply == 250 and self.accepted % self.tell == 0:
+            print("taken", flush=True)
         if not self.out and not self.folder:
             return
         envelope = dict(envelope, message=self.messages, time=time.time(),
@@ -497,6 +502,7 @@ def parse_options():
     parser.add_argument("--plain-offers", action="store_true")
     parser.add_argument("--fault", type=Fault, action="append", default=[])
     parser.add_argument("--until-eof", action="store_true")
+    parser.add_argument("--tell", type=int, default=0)
     return parser.parse_args()
 
 
