@@ -43,16 +43,21 @@ typedef struct MaCaptureRun
 	MaProfile	   *rekeyed_profiles; /* of events whose row has another key */
 	MaEventKey	   *rekeyed;
 	int				nrekeyed;
-	MaProfile	   *known;	   /* persons whose anonymous id a row tells */
-	const char	  **anonymous; /* and that id */
-	int				nknown;
-	List		   *notes;
-	int				sure_gone;	  /* ngone before the row at hand */
-	int				sure_rekeyed; /* nrekeyed */
-	int				sure_known;	  /* nknown */
-	int				sure_notes;	  /* and the length of notes */
-	bool			careful;	  /* each expression by itself */
-	bool			failed;		  /* one has raised */
+	MaProfile	*moved_profiles; /* of events whose row is somebody else's */
+	MaEventMove *moved;
+	MaProfile	*mover_profiles; /* beside them: whose it is now */
+	int			 nmoved;
+	MaProfile	*known;		/* persons whose anonymous id a row tells */
+	const char **anonymous; /* and that id */
+	int			 nknown;
+	List		*notes;
+	int			 sure_gone;	   /* ngone before the row at hand */
+	int			 sure_rekeyed; /* nrekeyed */
+	int			 sure_moved;   /* nmoved */
+	int			 sure_known;   /* nknown */
+	int			 sure_notes;   /* and the length of notes */
+	bool		 careful;	   /* each expression by itself */
+	bool		 failed;	   /* one has raised */
 } MaCaptureRun;
 
 /* Rows that point to one that changed, on their way. */

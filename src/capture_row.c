@@ -65,6 +65,10 @@ static Datum  value_of(MaCaptureRun *run, MaExpr *expr, int i,
 					   TupleTableSlot *slot, bool *isnull);
 static char	 *row_key(MaCaptureRun *run, TupleTableSlot *slot);
 static const char *dedupe_key(MaCaptureRun *run, TupleTableSlot *slot);
+static void		   follow_row(MaCaptureRun *run, const MaProfile *was,
+							  const MaProfile *is);
+static void		   add_moved(MaCaptureRun *run, const MaProfile *from,
+							 const MaProfile *to);
 static void		   add_rekeyed(MaCaptureRun *run, const MaProfile *profile);
 static bool		   same_key(MaCaptureRun *run);
 static void		   note(MaCaptureRun *run, int person, ErrorData *problem);
@@ -82,6 +86,9 @@ ma_capture_evaluate(MaCaptureRun *run)
 	run->gone_events = palloc0(sizeof(MaEventRow) * run->nrows);
 	run->rekeyed_profiles = palloc0(sizeof(MaProfile) * run->nrows);
 	run->rekeyed = palloc0(sizeof(MaEventKey) * run->nrows);
+	run->moved_profiles = palloc0(sizeof(MaProfile) * run->nrows);
+	run->mover_profiles = palloc0(sizeof(MaProfile) * run->nrows);
+	run->moved = palloc0(sizeof(MaEventMove) * run->nrows);
 	run->known = palloc0(sizeof(MaProfile) * run->nrows);
 	run->anonymous = palloc0(sizeof(char *) * run->nrows);
 	run->next = 0;
@@ -132,6 +139,7 @@ evaluate_rows(MaCaptureRun *run)
 		RollbackAndReleaseCurrentSubTransaction();
 		run->ngone = run->sure_gone;
 		run->nrekeyed = run->sure_rekeyed;
+		run->nmoved = run->sure_moved;
 		run->nknown = run->sure_known;
 		run->notes = list_truncate(run->notes, run->sure_notes);
 	}
@@ -165,6 +173,7 @@ evaluate_row(MaCaptureRun *run)
 	run->again[run->n] = MA_ON_UPDATE_IGNORE;
 	run->sure_gone = run->ngone;
 	run->sure_rekeyed = run->nrekeyed;
+	run->sure_moved = run->nmoved;
 	run->sure_known = run->nknown;
 	run->sure_notes = list_length(run->notes);
 	memset(&run->profiles[run->n], 0, sizeof(MaProfile));
@@ -199,9 +208,12 @@ read_event(MaCaptureRun *run, bool has_old)
 	MaProfile  *profile = &run->profiles[run->n];
 	MaEventRow *event = &run->events[run->n];
 	MaProfile	before = {0};
-	bool		was;
+	bool		is = is_event(run, false, profile);
+	bool		was = is && has_old && is_event(run, true, &before);
 
-	if (!is_event(run, false, profile))
+	if (has_old)
+		follow_row(run, was ? &before : NULL, is ? profile : NULL);
+	if (!is)
 	{
 		if (!run->failed && is_void(run, run->row) &&
 			!(has_old && is_void(run, run->old)) &&
@@ -209,9 +221,6 @@ read_event(MaCaptureRun *run, bool has_old)
 			add_gone(run, &before);
 		return false;
 	}
-	was = has_old && is_event(run, true, &before);
-	if (was && !same_key(run))
-		add_rekeyed(run, &before);
 	if (was && source->on_update == MA_ON_UPDATE_IGNORE)
 		return false;
 	run->failed = false;
@@ -224,12 +233,7 @@ read_event(MaCaptureRun *run, bool has_old)
 		run->again[run->n] = source->on_update;
 	if (!was)
 		return true;
-	if (!ma_profile_same_name(profile, &before))
-	{
-		if (source->on_update == MA_ON_UPDATE_REPLACE)
-			add_gone(run, &before);
-	}
-	else
+	if (ma_profile_same_name(profile, &before))
 	{
 		MaEventRow old = {0};
 
@@ -239,6 +243,53 @@ read_event(MaCaptureRun *run, bool has_old)
 	if (source->on_update == MA_ON_UPDATE_APPEND)
 		event->dedupe_key = NULL;
 	return true;
+}
+
+/*
+ * The event that the row at hand has become once, whether it is one now or
+ * not, follows the row's primary key and, if it is to be replaced, its person.
+ * The caller knows whose the row was and is, or not (NULL).
+ */
+static void
+follow_row(MaCaptureRun *run, const MaProfile *was, const MaProfile *is)
+{
+	bool	  same = same_key(run);
+	bool	  failed = run->failed;
+	int		  nknown = run->nknown;
+	int		  nnotes = list_length(run->notes);
+	MaProfile before = {0};
+	MaProfile now = {0};
+
+	if (same && run->source->on_update != MA_ON_UPDATE_REPLACE)
+		return;
+	if (was == NULL && identify_row(run, true, &before))
+		was = &before;
+	if (was != NULL && !same)
+		add_rekeyed(run, was);
+	if (was != NULL && run->source->on_update == MA_ON_UPDATE_REPLACE)
+	{
+		if (is == NULL && identify_row(run, false, &now) &&
+			!is_void(run, run->row))
+			is = &now;
+		if (is != NULL && !ma_profile_same_name(was, is))
+			add_moved(run, was, is);
+	}
+	/* of a row that is no event nothing is told */
+	run->failed = failed;
+	if (is == NULL || is == &now)
+	{
+		run->nknown = nknown;
+		run->notes = list_truncate(run->notes, nnotes);
+	}
+}
+
+/* The event of the row at hand, as this person's, is to be another one's. */
+static void
+add_moved(MaCaptureRun *run, const MaProfile *from, const MaProfile *to)
+{
+	run->moved_profiles[run->nmoved] = *from;
+	run->mover_profiles[run->nmoved] = *to;
+	run->moved[run->nmoved++].dedupe_key = dedupe_key(run, run->row);
 }
 
 /* The event of the row at hand, as this person's, is to be withdrawn. */

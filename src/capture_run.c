@@ -39,6 +39,7 @@ static void begin_run(MaCapture *capture, MaSource *source, TupleDesc desc);
 static void fetch_pointed(MaCaptureRun *run);
 static void erase_chunk(MaCapture *capture);
 static void rekey(MaCaptureRun *run);
+static void move(MaCaptureRun *run);
 static void withdraw(MaCaptureRun *run);
 static void tell_anonymous(MaCapture *capture);
 static MaProfile *everybody(MaCapture *capture, int *n, int *total);
@@ -181,7 +182,7 @@ flush(MaCapture *capture)
 			ExecClearTuple(run->old_pointed);
 		}
 		run->nrows = run->n = run->ngone = run->nknown = 0;
-		run->nrekeyed = 0;
+		run->nrekeyed = run->nmoved = 0;
 		run->notes = NIL;
 	}
 	MemoryContextReset(capture->cxt);
@@ -240,6 +241,7 @@ write_chunk(MaCapture *capture)
 		else
 		{
 			rekey(run);
+			move(run);
 			withdraw(run);
 		}
 	}
@@ -266,6 +268,31 @@ rekey(MaCaptureRun *run)
 				run->rekeyed_profiles[i].contact_id;
 		}
 	ma_event_rekey(run->rekeyed, known);
+}
+
+/* The events of rows that are somebody else's now become theirs. */
+static void
+move(MaCaptureRun *run)
+{
+	MaProfile *to = palloc(sizeof(MaProfile) * (run->nmoved + 1));
+	int		   known = 0;
+
+	if (run->nmoved == 0)
+		return;
+	ma_contact_resolve_all(run->moved_profiles, run->nmoved, false);
+	for (int i = 0; i < run->nmoved; i++)
+		run->moved[i].from = run->moved_profiles[i].contact_id;
+	ma_event_movable(run->moved, run->nmoved);
+	for (int i = 0; i < run->nmoved; i++)
+		if (run->moved[i].from != 0)
+		{
+			to[known] = run->mover_profiles[i];
+			run->moved[known++] = run->moved[i];
+		}
+	ma_contact_obtain_held(to, known);
+	for (int i = 0; i < known; i++)
+		run->moved[i].to = to[i].contact_id;
+	ma_event_move(run->source->text.kind, run->moved, known);
 }
 
 /* Takes events out of the log that the rows of a chunk no longer are. */

@@ -339,6 +339,92 @@ ma_event_rekey(const MaEventKey *keys, int n)
 	ma_sql_end(&scope);
 }
 
+/* Sets `from` to 0 where there is no such event. */
+void
+ma_event_movable(MaEventMove *moves, int n)
+{
+	static MaStatement stmt = {
+		"select d.event_id is not null from unnest($1, $2)"
+		" with ordinality u (contact_id, dedupe_key, i)"
+		" left join mautomate_internal.dedupe d"
+		" on d.contact_id = u.contact_id and d.dedupe_key = u.dedupe_key"
+		" order by u.i",
+		2,
+		{INT8ARRAYOID, TEXTARRAYOID}};
+	MaColumn   columns[2];
+	Datum	   values[2];
+	MaSqlScope scope;
+	bool	   isnull;
+
+	ma_column_init(&columns[0], INT8OID, n);
+	ma_column_init(&columns[1], TEXTOID, n);
+	for (int i = 0; i < n; i++)
+	{
+		ma_column_add(&columns[0], Int64GetDatum(moves[i].from), false);
+		ma_column_add_text(&columns[1], moves[i].dedupe_key);
+	}
+	values[0] = ma_column_array(&columns[0]);
+	values[1] = ma_column_array(&columns[1]);
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, values, NULL, 0);
+	for (int i = 0; i < n; i++)
+		if (!DatumGetBool(ma_sql_datum(i, 1, &isnull)))
+			moves[i].from = 0;
+	ma_sql_end(&scope);
+}
+
+/*
+ * Gives events of one kind to other contacts, and their dedupe keys with
+ * them; where such a contact has one by that key already, that is the one.
+ */
+void
+ma_event_move(const char *kind, const MaEventMove *moves, int n)
+{
+	static MaStatement stmt = {
+		"with gone as ("
+		"delete from mautomate_internal.dedupe d"
+		" using unnest($1, $2, $3) u (contact_id, key, new_id)"
+		" where d.contact_id = u.contact_id and d.dedupe_key = u.key"
+		" and u.new_id <> u.contact_id"
+		" returning d.contact_id, d.dedupe_key, u.new_id, d.event_id,"
+		" exists (select from mautomate_internal.dedupe other"
+		" where other.contact_id = u.new_id and other.dedupe_key = u.key)"
+		" as there),"
+		" come as (insert into mautomate_internal.dedupe"
+		" (contact_id, dedupe_key, event_id)"
+		" select new_id, dedupe_key, event_id from gone where not there"
+		" order by 1, 2),"
+		" dropped as (delete from mautomate.event e using gone g"
+		" where e.contact_id = g.contact_id and e.kind = $4"
+		" and e.event_id = g.event_id and g.there)"
+		" update mautomate.event e set contact_id = g.new_id from gone g"
+		" where e.contact_id = g.contact_id and e.kind = $4"
+		" and e.event_id = g.event_id and not g.there",
+		4,
+		{INT8ARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTOID}};
+	MaColumn   columns[3];
+	Datum	   values[4];
+	MaSqlScope scope;
+
+	if (n == 0)
+		return;
+	ma_column_init(&columns[0], INT8OID, n);
+	ma_column_init(&columns[1], TEXTOID, n);
+	ma_column_init(&columns[2], INT8OID, n);
+	for (int i = 0; i < n; i++)
+	{
+		ma_column_add(&columns[0], Int64GetDatum(moves[i].from), false);
+		ma_column_add_text(&columns[1], moves[i].dedupe_key);
+		ma_column_add(&columns[2], Int64GetDatum(moves[i].to), false);
+	}
+	for (int i = 0; i < lengthof(columns); i++)
+		values[i] = ma_column_array(&columns[i]);
+	values[3] = CStringGetTextDatum(kind);
+	ma_sql_begin(&scope);
+	ma_sql_exec(&stmt, values, NULL, 0);
+	ma_sql_end(&scope);
+}
+
 /* The event that a row was not stored beside: the first with its key. */
 int64
 ma_event_first(const MaEventRow *row)

@@ -29,10 +29,20 @@ typedef struct MaEventKey
 	const char *to;
 } MaEventKey;
 
+/* An event known by its dedupe key that is to be another contact's. */
+typedef struct MaEventMove
+{
+	int64		from;
+	int64		to;
+	const char *dedupe_key;
+} MaEventMove;
+
 extern int64 ma_event_store(MaEventRow *rows, int n);
 extern void	 ma_event_withdraw(MaEventRow *rows, int n);
 extern void	 ma_event_replace(MaEventRow *rows, int n);
 extern void	 ma_event_rekey(const MaEventKey *keys, int n);
+extern void	 ma_event_movable(MaEventMove *moves, int n);
+extern void	 ma_event_move(const char *kind, const MaEventMove *moves, int n);
 extern int64 ma_event_first(const MaEventRow *row);
 extern void	 ma_event_check_kind(const char *kind);
 
