@@ -16,7 +16,6 @@
 
 #include "utils/timestamp.h"
 
-#include "clock.h"
 #include "compat.h"
 #include "number.h"
 #include "signal_seen.h"
@@ -56,12 +55,10 @@ static bool
 outlasts(const MaCellDef *def, TimestampTz later, TimestampTz earlier,
 		 bool alike)
 {
-	pg_tz *zone = ma_timezone();
-
 	for (int i = 0; i < def->nwindows; i++)
 	{
-		TimestampTz a = ma_time_add(later, &def->windows[i], 1, zone);
-		TimestampTz b = ma_time_add(earlier, &def->windows[i], 1, zone);
+		TimestampTz a = ma_window_end(&def->windows[i], later);
+		TimestampTz b = ma_window_end(&def->windows[i], earlier);
 
 		if (alike ? a - b != later - earlier : a < b)
 			return false;

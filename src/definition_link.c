@@ -105,8 +105,7 @@ same_question(const MaSignal *a, const MaSignal *b)
 {
 	return a->cell == b->cell && a->function == b->function &&
 		   a->windowed == b->windowed &&
-		   (!a->windowed ||
-			memcmp(&a->within, &b->within, sizeof(Interval)) == 0);
+		   (!a->windowed || ma_window_is_same(&a->window, &b->window));
 }
 
 /* Adds a constant of a count to the switchboard of its cell. */
@@ -215,7 +214,7 @@ asks_elapsed(const MaExpr *expr, int index, int64 *least)
 		return false;
 	for (int i = 0; i < n; i++)
 	{
-		MaSignal span;
+		MaWindow span;
 
 		if ((slots[i].kind != MA_SLOT_ELAPSED &&
 			 slots[i].kind != MA_SLOT_REMAINING &&
@@ -224,8 +223,8 @@ asks_elapsed(const MaExpr *expr, int index, int64 *least)
 			continue;
 		if (slots[i].kind != MA_SLOT_ELAPSED)
 			return false;
-		ma_signal_set_window(&span, &slots[i].span);
-		*least = Min(*least, span.within_min);
+		ma_window_set(&span, &slots[i].span);
+		*least = Min(*least, span.min);
 	}
 	return *least != PG_INT64_MAX;
 }

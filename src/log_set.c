@@ -155,7 +155,7 @@ add_instant(MaSet *set, int i, StringInfo soon, StringInfo due)
 	if (has_signal(slot) && slot->signal->windowed)
 	{
 		char *limit =
-			ma_log_signal_before(set->soon, slot->signal->within_min);
+			ma_log_signal_before(set->soon, slot->signal->window.min);
 
 		if (limit == NULL)
 			return;
@@ -163,7 +163,7 @@ add_instant(MaSet *set, int i, StringInfo soon, StringInfo due)
 		appendStringInfo(due,
 						 ", least(h.t%d, %s) + interval '" INT64_FORMAT
 						 " microseconds'",
-						 i, set->writing.now, slot->signal->within_min);
+						 i, set->writing.now, slot->signal->window.min);
 	}
 	if (slot->kind == MA_SLOT_ELAPSED || slot->kind == MA_SLOT_REMAINING)
 	{

@@ -47,7 +47,7 @@ ma_log_signal_coarse(const MaSignal *signal, const MaWriting *writing)
 {
 	char *kind = psprintf("e.kind = %s", quote_literal_cstr(signal->kind));
 	char *after = signal->windowed ?
-					  ma_log_signal_before(writing->at, signal->within_max) :
+					  ma_log_signal_before(writing->at, signal->window.max) :
 					  NULL;
 
 	if (after == NULL)
@@ -65,7 +65,7 @@ ma_log_signal_events(const MaSignal *signal, MaWriting *writing)
 	appendStringInfoString(&s, ma_log_signal_coarse(signal, writing));
 	if (signal->windowed)
 	{
-		char *inside = ma_log_signal_before(writing->at, signal->within_min);
+		char *inside = ma_log_signal_before(writing->at, signal->window.min);
 
 		appendStringInfoString(&s, " and (");
 		if (inside != NULL)

@@ -98,8 +98,8 @@ ma_log_sql_window(const MaSignal *signal, const MaWriting *writing)
 		"(e.occurred_at > %s or e.occurred_at + interval '%s' > %s)",
 		writing->now, /* the sum may be beyond all times */
 		DatumGetCString(DirectFunctionCall1(
-			interval_out,
-			IntervalPGetDatum(unconstify(Interval *, &signal->within)))),
+			interval_out, IntervalPGetDatum(unconstify(
+							  Interval *, &signal->window.within)))),
 		writing->now);
 }
 

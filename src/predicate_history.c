@@ -241,7 +241,7 @@ signal_text(MaCompile *compile, const char *name, const MaSignal *signal)
 		appendStringInfo(&s, ", %s", quote_literal_cstr(signal->property));
 	if (signal->windowed)
 		appendStringInfo(&s, ", within => '%s'",
-						 ma_raw_interval_text(&signal->within));
+						 ma_raw_interval_text(&signal->window.within));
 	appendStringInfoString(&s, signal->arguments);
 	return MemoryContextStrdup(compile->cxt, s.data);
 }
@@ -257,7 +257,8 @@ named_argument(MaSignal *signal, NamedArgExpr *arg, Period *period,
 	if (strcmp(arg->name, "within") == 0 && !signal->windowed)
 	{
 		window_constant(value, &within, usage, arg->location);
-		ma_signal_set_window(signal, &within);
+		ma_window_set(&signal->window, &within);
+		signal->windowed = true;
 	}
 	else if (strcmp(arg->name, "since") == 0 && period->since == NULL)
 	{
@@ -300,7 +301,7 @@ set_form(MaCompile *compile, MaSignal *signal)
 	else if (signal->function == MA_DISTINCT)
 		form = signal->windowed ?
 				   psprintf("distinct %s %s",
-							ma_raw_interval_text(&signal->within),
+							ma_raw_interval_text(&signal->window.within),
 							ma_guc_timezone) :
 				   "distinct";
 	else if (is_whole(signal))

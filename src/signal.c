@@ -4,10 +4,8 @@
  *
  * An event counts in a window iff occurred_at + within > now, on the calendar
  * of mautomate.timezone; there is no upper bound. Adding days or months to a
- * time is slow, and not monotone: the 29th and the 31st of January plus one
- * month are both the 28th of February, and the hour that a summer time skips
- * is pushed behind the next. So bounds of the window in microseconds settle
- * almost every comparison, and exact arithmetic only the rest.
+ * time is slow, and not monotone (window.c): where many entries are looked at,
+ * bounds of the window tell of most whether they are in it.
  *
  * Each answer says until when it holds if nothing happens; comparing it with
  * a constant says until when the comparison holds, which is longer: a contact
@@ -15,101 +13,49 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "catalog/pg_type_d.h"
 #include "common/hashfn.h"
-#include "common/int.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "clock.h"
 #include "number.h"
 #include "signal_seen.h"
 #include "signal_span.h"
-
-/* How far changes of a zone's offset may lead a sum of days off. */
-#define DAY_SLOP (26 * USECS_PER_HOUR)
-
-/* The longest interval, about as long as all time that there is. */
-#define LENGTH_MAX (PG_INT64_MAX / 2)
-
-/*
- * The length of an interval in microseconds, if its months have so many days;
- * saturates long before a sum with it overflows.
- */
-static int64
-length_of(const Interval *span, int month_days, int64 slop)
-{
-	double length =
-		((double) span->month * month_days + span->day) * USECS_PER_DAY +
-		(double) span->time;
-
-	if (fabs(length) > LENGTH_MAX)
-		return length < 0 ? -LENGTH_MAX : LENGTH_MAX;
-	return ((int64) span->month * month_days + span->day) * USECS_PER_DAY +
-		   span->time + slop;
-}
-
-/* Sets the window of a signal and its bounds. */
-void
-ma_signal_set_window(MaSignal *signal, const Interval *within)
-{
-	int64 slop = (within->month != 0 || within->day != 0) ? DAY_SLOP : 0;
-
-	signal->windowed = true;
-	signal->within = *within;
-	signal->within_min = length_of(within, 28, -slop);
-	signal->within_max = length_of(within, 31, slop);
-}
-
-/* How far apart two times may be whose expiries come in the other order. */
-static int64
-disorder(const Interval *within)
-{
-	MaWindow window;
-
-	ma_window_set(&window, within);
-	return window.disorder;
-}
 
 /* Notes a window that is kept whole. */
 static void
 require_edge(MaCellDef *def, const MaSignal *signal)
 {
 	for (int i = 0; i < def->nedges; i++)
-		if (memcmp(&def->edges[i].within, &signal->within, sizeof(Interval)) ==
-			0)
+		if (ma_window_is_same(&def->edges[i], &signal->window))
 			return;
 	def->edges =
 		def->nedges == 0 ?
 			palloc(sizeof(MaWindow)) :
 			repalloc(def->edges, (def->nedges + 1) * sizeof(MaWindow));
-	ma_window_set(&def->edges[def->nedges++], &signal->within);
-	def->longest = Max(def->longest, signal->within_max);
+	def->edges[def->nedges++] = signal->window;
+	def->longest = Max(def->longest, signal->window.max);
 }
 
 /* Notes a window for which the newest times are not the last to leave. */
 static void
-require_window(MaCellDef *def, const Interval *within)
+require_window(MaCellDef *def, const MaWindow *window)
 {
-	int64 apart = disorder(within);
-
-	if (apart == 0)
+	if (window->disorder == 0)
 		return;
 	for (int i = 0; i < def->nwindows; i++)
-		if (memcmp(&def->windows[i], within, sizeof(Interval)) == 0)
+		if (ma_window_is_same(&def->windows[i], window))
 			return;
 	def->windows =
 		def->nwindows == 0 ?
-			palloc(sizeof(Interval)) :
-			repalloc(def->windows, (def->nwindows + 1) * sizeof(Interval));
-	def->windows[def->nwindows++] = *within;
-	def->disorder = Max(def->disorder, apart);
+			palloc(sizeof(MaWindow)) :
+			repalloc(def->windows, (def->nwindows + 1) * sizeof(MaWindow));
+	def->windows[def->nwindows++] = *window;
+	def->disorder = Max(def->disorder, window->disorder);
 	/* the same whatever their order */
 	def->windows_hash +=
-		hash_bytes((const unsigned char *) within, sizeof(Interval));
+		hash_bytes((const unsigned char *) &window->within, sizeof(Interval));
 }
 
 /*
@@ -147,7 +93,7 @@ ma_signal_require(MaCellDef *def, const MaSignal *signal)
 		case MA_DISTINCT:
 			def->keeps = MA_KEEPS_DISTINCT;
 			def->windowed = signal->windowed;
-			def->within = signal->within;
+			def->window = signal->window;
 			if (signal->capacity == MA_UNBOUNDED)
 				def->keep_times = true;
 			else
@@ -166,7 +112,7 @@ ma_signal_require(MaCellDef *def, const MaSignal *signal)
 	}
 	if (signal->windowed && !whole && !def->keep_pairs &&
 		def->keeps == MA_KEEPS_TOTALS)
-		require_window(def, &signal->within);
+		require_window(def, &signal->window);
 	if (whole)
 		def->keep_times = true;
 	if (signal->windowed && (whole || def->keep_pairs))
@@ -195,33 +141,6 @@ ma_signal_test(MaOperator op, int comparison)
 	return false; /* not reached */
 }
 
-/* t + span; an event in the year 294276 leaves no window. */
-static TimestampTz
-later(TimestampTz t, int64 span)
-{
-	TimestampTz sum;
-
-	return pg_add_s64_overflow(t, span, &sum) ? DT_NOEND : sum;
-}
-
-/* When something that happened at t leaves the window. */
-static TimestampTz
-expiry(const MaSignal *signal, TimestampTz t)
-{
-	return ma_time_add(t, &signal->within, 1, ma_timezone());
-}
-
-/* Is t in the window? */
-static bool
-in_window(const MaSignal *signal, TimestampTz t, TimestampTz now)
-{
-	if (later(t, signal->within_min) > now)
-		return true;
-	if (later(t, signal->within_max) <= now)
-		return false;
-	return expiry(signal, t) > now;
-}
-
 /*
  * The first entry that is not older than any in the window; where entries
  * leave in their order, the first in the window.
@@ -229,7 +148,7 @@ in_window(const MaSignal *signal, TimestampTz t, TimestampTz now)
 static int
 window_start(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 {
-	bool ordered = disorder(&signal->within) == 0;
+	bool ordered = signal->window.disorder == 0;
 	int	 low = 0;
 	int	 high = ma_cell_entries(cell);
 
@@ -238,8 +157,8 @@ window_start(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 		int			middle = (low + high) / 2;
 		TimestampTz t = ma_cell_time(cell, middle);
 
-		if (ordered ? !in_window(signal, t, now) :
-					  later(t, signal->within_max) <= now)
+		if (ordered ? !ma_window_has(&signal->window, t, now) :
+					  ma_window_later(t, signal->window.max) <= now)
 			low = middle + 1;
 		else
 			high = middle;
@@ -255,7 +174,7 @@ next_span(const MaSignal *signal, const MaCell *cell, TimestampTz now, int *i)
 	{
 		const MaSpan *span = &cell->spans->spans[(*i)++];
 
-		if (in_window(signal, span->first, now))
+		if (ma_window_has(&signal->window, span->first, now))
 			return span;
 	}
 	return NULL;
@@ -265,19 +184,14 @@ next_span(const MaSignal *signal, const MaCell *cell, TimestampTz now, int *i)
 static TimestampTz
 spans_leave(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 {
-	MaWindow window;
-
-	if (cell->spans == NULL)
-		return DT_NOEND;
-	ma_window_set(&window, &signal->within);
-	return ma_span_leaves(cell, &window, now);
+	return ma_span_leaves(cell, &signal->window, now);
 }
 
 /* How many entries are in the window. */
 static int64
 window_count(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 {
-	bool  ordered = disorder(&signal->within) == 0;
+	bool  ordered = signal->window.disorder == 0;
 	int	  n = ma_cell_entries(cell);
 	int64 inside = 0;
 	int	  passed = 0;
@@ -290,9 +204,9 @@ window_count(const MaSignal *signal, const MaCell *cell, TimestampTz now)
 	{
 		TimestampTz t = ma_cell_time(cell, i);
 
-		if (later(t, signal->within_min) > now)
+		if (ma_window_later(t, signal->window.min) > now)
 			break;
-		if (expiry(signal, t) > now)
+		if (ma_window_end(&signal->window, t) > now)
 			inside++;
 	}
 	return inside + n - i;
@@ -311,7 +225,7 @@ sorted_expiries(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 
 	for (int i = start; i < n; i++)
 	{
-		TimestampTz at = expiry(signal, ma_cell_time(cell, i));
+		TimestampTz at = ma_window_end(&signal->window, ma_cell_time(cell, i));
 
 		CHECK_FOR_INTERRUPTS();
 		if (at <= now)
@@ -319,7 +233,7 @@ sorted_expiries(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 		all[found].at = at;
 		all[found++].index = i;
 	}
-	if (disorder(&signal->within) > 0)
+	if (signal->window.disorder > 0)
 		ma_window_sort(all, found);
 	*expiries = all;
 	return found;
@@ -336,7 +250,7 @@ nth_of(const MaSignal *signal, const MaCell *cell, TimestampTz now, int i,
 
 	for (; i < end; i++)
 	{
-		some[found].at = expiry(signal, ma_cell_time(cell, i));
+		some[found].at = ma_window_end(&signal->window, ma_cell_time(cell, i));
 		found += some[found].at > now;
 	}
 	if (nth > found)
@@ -356,7 +270,7 @@ static TimestampTz
 nth_entry_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 				 int nth)
 {
-	int64		apart = disorder(&signal->within);
+	int64		apart = signal->window.disorder;
 	int			n = ma_cell_entries(cell);
 	int			start = window_start(signal, cell, now);
 	int			inside = 0;
@@ -366,18 +280,19 @@ nth_entry_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 
 	if (apart == 0)
 		return start + nth <= n ?
-				   expiry(signal, ma_cell_time(cell, start + nth - 1)) :
+				   ma_window_end(&signal->window,
+								 ma_cell_time(cell, start + nth - 1)) :
 				   DT_NOEND;
 	/* the nth by time, passing over those that left */
 	for (i = start; i < n; i++)
 	{
 		t = ma_cell_time(cell, i);
-		if (later(t, signal->within_min) > now)
+		if (ma_window_later(t, signal->window.min) > now)
 		{
 			i += nth - inside - 1; /* all from here on are inside */
 			break;
 		}
-		if (expiry(signal, t) > now && ++inside == nth)
+		if (ma_window_end(&signal->window, t) > now && ++inside == nth)
 			break;
 	}
 	if (i >= n)
@@ -390,12 +305,12 @@ nth_entry_expiry(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 	/* those before i that are inside leave before it */
 	for (int j = start; j < i; j++)
 	{
-		if (later(ma_cell_time(cell, j), signal->within_min) > now)
+		if (ma_window_later(ma_cell_time(cell, j), signal->window.min) > now)
 		{
 			nth -= i - j;
 			break;
 		}
-		if (expiry(signal, ma_cell_time(cell, j)) > now)
+		if (ma_window_end(&signal->window, ma_cell_time(cell, j)) > now)
 			nth--;
 	}
 	return nth_of(signal, cell, now, i, end, nth);
@@ -426,14 +341,14 @@ window_first(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 		*first = ma_cell_time(cell, i);
 		if (span != NULL && span->first < *first)
 			break;
-		*until = expiry(signal, *first);
+		*until = ma_window_end(&signal->window, *first);
 		if (*until > now)
 			return true;
 	}
 	if (span == NULL)
 		return false;
 	*first = span->first;
-	*until = expiry(signal, *first);
+	*until = ma_window_end(&signal->window, *first);
 	return true;
 }
 
@@ -445,9 +360,9 @@ window_last(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 	for (int i = ma_cell_entries(cell) - 1; i >= 0; i--)
 	{
 		*last = ma_cell_time(cell, i);
-		if (later(*last, signal->within_max) <= now)
+		if (ma_window_later(*last, signal->window.max) <= now)
 			return false;
-		*until = expiry(signal, *last);
+		*until = ma_window_end(&signal->window, *last);
 		if (*until > now)
 			return true;
 	}
@@ -459,17 +374,17 @@ static bool
 window_empty_at(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 				TimestampTz *until)
 {
-	int64		apart = disorder(&signal->within);
+	int64		apart = signal->window.disorder;
 	int			i = ma_cell_entries(cell) - 1;
 	TimestampTz last;
 
 	if (i < 0)
 		return false;
 	last = ma_cell_time(cell, i);
-	*until = expiry(signal, last);
+	*until = ma_window_end(&signal->window, last);
 	while (--i >= 0 && ma_cell_time(cell, i) > last - apart)
 	{
-		TimestampTz at = expiry(signal, ma_cell_time(cell, i));
+		TimestampTz at = ma_window_end(&signal->window, ma_cell_time(cell, i));
 
 		*until = Max(*until, at);
 	}
@@ -567,7 +482,7 @@ answer_value(const MaSignal *signal, const MaCell *cell, TimestampTz now,
 	n = span_total(signal, cell, now, &total);
 	for (int i = window_start(signal, cell, now); i < cell->npairs; i++)
 	{
-		if (!in_window(signal, cell->pairs[i].at, now))
+		if (!ma_window_has(&signal->window, cell->pairs[i].at, now))
 			continue;
 		total = accumulate(signal->function, total, cell->pairs[i].value);
 		n++;

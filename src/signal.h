@@ -79,15 +79,15 @@ typedef struct MaCellDef
 	bool		keep_pairs; /* all (time, value) within it */
 	int64		longest;	/* upper bound of it, in microseconds */
 	int			nwindows;	/* windows whose ends may come out of order */
-	Interval   *windows;
+	MaWindow   *windows;
 	int64		disorder; /* how far apart, at most, such times are */
 	int			nedges;	  /* windows that are kept whole */
 	MaWindow   *edges;
 	uint32		windows_hash; /* stored with the state */
 	const char *form;		  /* what it keeps, as stored; "" for totals */
 	MaKeeps		keeps;		  /* the same; the others use newest, and */
-	bool		windowed;	  /* keep_times for all values, in a window */
-	Interval	within;
+	bool		windowed;	  /* keep_times for all values, in a window: */
+	MaWindow	window;
 } MaCellDef;
 
 /* A value, and when its newest occurrence leaves the window. */
@@ -167,13 +167,11 @@ typedef struct MaSignal
 	const char		*arguments;	  /* as written: period and filter */
 	const char		*form;		  /* of its cell; "" for totals */
 	const char		*recorded;	  /* attribute whose past it asks, or NULL */
-	bool			 windowed;	  /* only events with at + within > now */
-	Interval		 within;
-	int64			 within_min; /* bounds of within in microseconds, */
-	int64			 within_max; /* whatever the calendar says */
-	Oid				 type;		 /* of the answer */
-	int				 capacity;	 /* timestamps needed, or MA_UNBOUNDED */
-	int				 cell;		 /* index of its cell in the definitions */
+	bool			 windowed;	  /* only events in the window */
+	MaWindow		 window;	  /* which one, if windowed */
+	Oid				 type;		  /* of the answer */
+	int				 capacity;	  /* timestamps needed, or MA_UNBOUNDED */
+	int				 cell;		  /* index of its cell in the definitions */
 } MaSignal;
 
 /* An answer, and until when it holds if nothing happens. */
@@ -184,7 +182,6 @@ typedef struct MaAnswer
 	TimestampTz until;
 } MaAnswer;
 
-extern void ma_signal_set_window(MaSignal *signal, const Interval *within);
 extern void ma_signal_require(MaCellDef *def, const MaSignal *signal);
 extern void ma_signal_answer(const MaSignal *signal, const MaCell *cell,
 							 TimestampTz now, MaAnswer *answer);

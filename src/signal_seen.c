@@ -16,7 +16,6 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "clock.h"
 #include "signal_seen.h"
 #include "value.h"
 
@@ -95,9 +94,8 @@ fold_distinct(const MaCellDef *def, MaCell *cell, TimestampTz occurred_at,
 	MaSeen	   *seen = seen_of(cell);
 	MaSeenValue value = {.key = key->data, .length = key->len};
 
-	value.until = def->windowed ? ma_time_add(occurred_at, &def->within, 1,
-											  ma_timezone()) :
-								  DT_NOEND;
+	value.until =
+		def->windowed ? ma_window_end(&def->window, occurred_at) : DT_NOEND;
 	for (int i = 0; i < seen->n; i++)
 	{
 		if (seen->values[i].length != key->len ||

@@ -360,13 +360,6 @@ make_all_spans(const MaCellDef *def, MaCell *cell, const bool *keep, int room,
 		ma_span_add(cell, &made.spans->spans[i]);
 }
 
-/* Is what happened then in a window? */
-static bool
-is_inside(const MaWindow *window, TimestampTz t, TimestampTz now)
-{
-	return ma_window_end(window, t) > now;
-}
-
 /* Passes over the entries before a span; returns whether there are any. */
 static bool
 pass_entries(Walk *walk, const MaSpan *span)
@@ -379,7 +372,8 @@ pass_entries(Walk *walk, const MaSpan *span)
 		TimestampTz t = ma_cell_time(walk->cell, walk->entry++);
 
 		for (int i = 0; i < walk->def->nedges; i++)
-			walk->ahead[i] += is_inside(&walk->def->edges[i], t, walk->now);
+			walk->ahead[i] +=
+				ma_window_has(&walk->def->edges[i], t, walk->now);
 	}
 	return walk->entry > before;
 }
@@ -397,7 +391,7 @@ may_join(const Walk *walk, const MaSpan *span, const MaSpan *next,
 
 	for (int i = 0; i < def->nedges; i++)
 	{
-		if (!is_inside(&def->edges[i], span->first, walk->now))
+		if (!ma_window_has(&def->edges[i], span->first, walk->now))
 			continue;
 		left = false;
 		if (span->count + next->count > Max(room, ahead[i] / AHEAD_SHARE))
@@ -436,7 +430,7 @@ join_spans(const MaCellDef *def, MaCell *cell, int room, TimestampTz now)
 			spans->spans[n++] = *span;
 		}
 		for (int j = 0; j < def->nedges; j++)
-			if (is_inside(&def->edges[j], span->first, now))
+			if (ma_window_has(&def->edges[j], span->first, now))
 				walk.ahead[j] += span->count;
 	}
 	spans->n = n;

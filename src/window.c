@@ -13,11 +13,16 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "common/int.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
 #include "window.h"
+
+/* The longest interval, about as long as all time that there is. */
+#define LENGTH_MAX (PG_INT64_MAX / 2)
 
 /* How far apart two times may be whose order months and zones reverse. */
 #define MONTH_DISORDER (5 * USECS_PER_DAY)
@@ -31,16 +36,44 @@
 /* So are any two jumps. */
 #define STEP_MIN USECS_PER_SEC
 
+/*
+ * The length of an interval in microseconds, if its months have so many days;
+ * saturates long before a sum with it overflows.
+ */
+static int64
+length_of(const Interval *span, int month_days, int64 slop)
+{
+	double length =
+		((double) span->month * month_days + span->day) * USECS_PER_DAY +
+		(double) span->time;
+
+	if (fabs(length) > LENGTH_MAX)
+		return length < 0 ? -LENGTH_MAX : LENGTH_MAX;
+	return ((int64) span->month * month_days + span->day) * USECS_PER_DAY +
+		   span->time + slop;
+}
+
 /* Sets a window. */
 void
 ma_window_set(MaWindow *window, const Interval *within)
 {
+	int64 slop = (within->month != 0 || within->day != 0) ? DAY_DISORDER : 0;
+
 	window->within = *within;
+	window->min = length_of(within, 28, -slop);
+	window->max = length_of(within, 31, slop);
 	window->disorder = 0;
 	if (within->month != 0)
 		window->disorder = MONTH_DISORDER;
 	else if (within->day != 0 && !ma_timezone_is_fixed())
 		window->disorder = DAY_DISORDER;
+}
+
+/* Are two windows as long as each other, as they are written? */
+bool
+ma_window_is_same(const MaWindow *a, const MaWindow *b)
+{
+	return memcmp(&a->within, &b->within, sizeof(Interval)) == 0;
 }
 
 /* When something that happened at t leaves the window. */
@@ -66,13 +99,27 @@ ma_window_sort(MaLeaving *leavings, int n)
 	qsort(leavings, n, sizeof(MaLeaving), compare_leavings);
 }
 
-/* t + span, or the end of all times. */
-static TimestampTz
-later(TimestampTz t, int64 span)
+/* t + span; an event in the year 294276 leaves no window. */
+TimestampTz
+ma_window_later(TimestampTz t, int64 span)
 {
 	TimestampTz sum;
 
 	return pg_add_s64_overflow(t, span, &sum) ? DT_NOEND : sum;
+}
+
+/*
+ * Is what happened at t in the window? Calendar arithmetic is slow: the
+ * bounds of the window settle almost all.
+ */
+bool
+ma_window_has(const MaWindow *window, TimestampTz t, TimestampTz now)
+{
+	if (ma_window_later(t, window->min) > now)
+		return true;
+	if (ma_window_later(t, window->max) <= now)
+		return false;
+	return ma_window_end(window, t) > now;
 }
 
 /* t - span, or the beginning. */
@@ -102,7 +149,7 @@ step_ends(const MaWindow *window, TimestampTz first, TimestampTz last,
 	{
 		/* one jump, anywhere in between */
 		*earliest = Min(*earliest, Min(a, b - length));
-		*latest = Max(*latest, Max(b, later(a, length)));
+		*latest = Max(*latest, Max(b, ma_window_later(a, length)));
 	}
 	else
 	{
@@ -136,8 +183,9 @@ ma_window_earliest(const MaWindow *window, TimestampTz first, TimestampTz last)
 
 	if (window->disorder == 0)
 		return ma_window_end(window, first);
-	range_ends(window, first, Min(last, later(first, window->disorder)),
-			   &earliest, &latest);
+	range_ends(window, first,
+			   Min(last, ma_window_later(first, window->disorder)), &earliest,
+			   &latest);
 	return earliest;
 }
 
@@ -168,7 +216,7 @@ ma_window_is_clear(const MaWindow *window, TimestampTz first, TimestampTz last,
 	if (earlier(end, window->disorder) > to)
 		return true;
 	end = ma_window_end(window, last);
-	if (later(end, window->disorder) <= from)
+	if (ma_window_later(end, window->disorder) <= from)
 		return true;
 	if (window->disorder == 0)
 		return false;
