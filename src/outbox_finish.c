@@ -16,7 +16,7 @@
 #include "batch.h"
 #include "clock.h"
 #include "lease.h"
-#include "outbox.h"
+#include "outbox_private.h"
 #include "sql.h"
 
 /* So often may the process die that is writing a message. */
@@ -28,7 +28,6 @@
 /* So many are made due at once. */
 #define UNPARK_BATCH 500
 
-static void finish_final(int64 lease, const MaFinish *results, int n);
 static void finish_again(int64 lease, const MaFinish *results, int n);
 static int	rescue_lease(int64 lease);
 
@@ -68,25 +67,18 @@ ma_outbox_close_lease(int64 lease)
 void
 ma_outbox_finish(int64 lease, const MaFinish *results, int n)
 {
-	MaSqlScope scope;
+	int stay = 0;
 
-	ma_sql_begin(&scope);
-	ma_outbox_use_indexes();
+	for (int i = 0; i < n; i++)
+		stay += results[i].state > MA_FINISH_REFUSED;
 	ma_outbox_lock();
-	finish_final(lease, results, n);
-	finish_again(lease, results, n);
-	ma_sql_end(&scope);
+	if (stay < n)
+		ma_outbox_end(lease, results, n);
+	if (stay > 0)
+		finish_again(lease, results, n);
 }
 
-/* Begins the table of results that a statement is given. */
-static void
-begin_table(MaColumn *columns, const Oid *types, int count, int n)
-{
-	for (int c = 0; c < count; c++)
-		ma_column_init(&columns[c], types[c], n);
-}
-
-/* Adds a result: what all such tables begin with. */
+/* Adds a result to the table that the statement below is given. */
 static void
 add_result(MaColumn *columns, const MaFinish *r, const char *state)
 {
@@ -97,62 +89,12 @@ add_result(MaColumn *columns, const MaFinish *r, const char *state)
 	ma_column_add_text(&columns[4], r->address);
 	ma_column_add_text(&columns[5], r->reason);
 	ma_column_add_text(&columns[6], r->reply);
-}
-
-/* Runs the statement: the lease, the columns, now. */
-static void
-record(MaStatement *stmt, int64 lease, MaColumn *columns, int count)
-{
-	Datum values[MA_SQL_MAX_ARGS];
-
-	if (columns[0].n == 0)
-		return;
-	values[0] = Int64GetDatum(lease);
-	for (int c = 0; c < count; c++)
-		values[c + 1] = ma_column_array(&columns[c]);
-	values[count + 1] = TimestampTzGetDatum(ma_now());
-	ma_sql_exec(stmt, values, NULL, 0);
-}
-
-/* Those that end here: out of the outbox, and into the lasting record. */
-static void
-finish_final(int64 lease, const MaFinish *results, int n)
-{
-	static MaStatement stmt = {
-		"with gone as (delete from mautomate_internal.outbox o"
-		"  using unnest($2, $3, $4, $5, $6, $7, $8, $9)"
-		"   as r(message_id, channel_id, priority, state, address, reason,"
-		"    reply, provider_id)"
-		"  where o.channel_id = r.channel_id and o.priority = r.priority"
-		"  and o.message_id = r.message_id"
-		"  and o.state = 'sending' and o.lease = $1"
-		"  returning o.message_id, o.attempt, r.state, r.address, r.reason,"
-		"   r.reply, r.provider_id)"
-		" update mautomate_internal.message m set state = g.state,"
-		"  attempts = g.attempt, address = g.address, reason = g.reason,"
-		"  reply = g.reply, sent_at = case when g.state = 'sent' then $10 end,"
-		"  provider_id = coalesce(g.provider_id, m.provider_id)"
-		" from gone g where m.message_id = g.message_id",
-		10,
-		{INT8OID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
-		 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		 TIMESTAMPTZOID}};
-	static const Oid		 types[] = {INT8OID, INT4OID, INT4OID, TEXTOID,
-										TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-	static const char *const names[] = {"sent", "failed", "refused"};
-	MaColumn				 columns[lengthof(types)];
-
-	begin_table(columns, types, lengthof(types), n);
-	for (int i = 0; i < n; i++)
-	{
-		const MaFinish *r = &results[i];
-
-		if (r->state > MA_FINISH_REFUSED)
-			continue;
-		add_result(columns, r, names[r->state]);
-		ma_column_add_text(&columns[7], r->provided);
-	}
-	record(&stmt, lease, columns, lengthof(types));
+	ma_column_add(&columns[7], TimestampTzGetDatum(r->due_at),
+				  r->state == MA_FINISH_HELD);
+	ma_column_add(&columns[8], BoolGetDatum(r->state == MA_FINISH_DEFERRED),
+				  false);
+	ma_column_add(&columns[9], TimestampTzGetDatum(r->real_at),
+				  r->real_at == 0);
 }
 
 /*
@@ -198,23 +140,22 @@ finish_again(int64 lease, const MaFinish *results, int n)
 										[MA_FINISH_HELD] = "held",
 										[MA_FINISH_DEFERRED] = "retry"};
 	MaColumn				 columns[lengthof(types)];
+	Datum					 values[lengthof(types) + 2];
+	MaSqlScope				 scope;
 
-	begin_table(columns, types, lengthof(types), n);
+	ma_sql_begin(&scope);
+	ma_outbox_use_indexes();
+	for (int c = 0; c < lengthof(types); c++)
+		ma_column_init(&columns[c], types[c], n);
 	for (int i = 0; i < n; i++)
-	{
-		const MaFinish *r = &results[i];
-
-		if (r->state <= MA_FINISH_REFUSED)
-			continue;
-		add_result(columns, r, names[r->state]);
-		ma_column_add(&columns[7], TimestampTzGetDatum(r->due_at),
-					  r->state == MA_FINISH_HELD);
-		ma_column_add(&columns[8],
-					  BoolGetDatum(r->state == MA_FINISH_DEFERRED), false);
-		ma_column_add(&columns[9], TimestampTzGetDatum(r->real_at),
-					  r->real_at == 0);
-	}
-	record(&stmt, lease, columns, lengthof(types));
+		if (results[i].state > MA_FINISH_REFUSED)
+			add_result(columns, &results[i], names[results[i].state]);
+	values[0] = Int64GetDatum(lease);
+	for (int c = 0; c < lengthof(types); c++)
+		values[c + 1] = ma_column_array(&columns[c]);
+	values[lengthof(types) + 1] = TimestampTzGetDatum(ma_now());
+	ma_sql_exec(&stmt, values, NULL, 0);
+	ma_sql_end(&scope);
 }
 
 /*

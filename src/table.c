@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -183,6 +184,41 @@ update_formed(MaTable *table, ItemPointer tid, bool wait)
 	table->slot->tts_tid = row->t_self;
 	row->t_data = NULL;
 	return result;
+}
+
+/*
+ * Locks the newest version of the row in the slot, and puts it there. Waits
+ * for who is changing it; false if it is gone.
+ */
+bool
+ma_table_lock(MaTable *table)
+{
+	ItemPointerData tid = table->slot->tts_tid;
+	TM_FailureData	failure;
+
+	return is_done(table,
+				   table_tuple_lock(table->heap, &tid, GetActiveSnapshot(),
+									table->slot, GetCurrentCommandId(true),
+									LockTupleExclusive, LockWaitBlock,
+									IsolationUsesXactSnapshot() ?
+										0 :
+										TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
+									&failure));
+}
+
+/*
+ * Replaces n columns of the row in the slot, numbered from 1, to be written
+ * in place of itself.
+ */
+void
+ma_table_change(MaTable *table, int *columns, Datum *values, bool *nulls,
+				int n)
+{
+	HeapTuple row = ExecFetchSlotHeapTuple(table->slot, false, NULL);
+
+	row = heap_modify_tuple_by_cols(row, RelationGetDescr(table->heap), n,
+									columns, values, nulls);
+	ExecForceStoreHeapTuple(row, table->slot, true);
 }
 
 /* Puts the slot in place of the row at tid, if that can be done. */

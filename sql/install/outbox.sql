@@ -24,7 +24,7 @@ create table mautomate_internal.message (
   provider_id text,
   check ((enrollment_id is null) = (step is null)
          and (enrollment_id is null) = (pass is null))
-) with (fillfactor = 80);
+) with (fillfactor = 50);
 comment on table mautomate_internal.message is
   'every message ever asked for; state is pending as long as there is a row in outbox, which then tells more';
 comment on column mautomate_internal.message.data is
