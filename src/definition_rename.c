@@ -251,7 +251,10 @@ static void
 rewrite(const Renamed *r)
 {
 	static MaStatement stmts[] = {
-		/* what is left of definitions that are gone makes room */
+		/*
+		 * what is left of definitions that are gone makes room, and what was
+		 * the same but for how it was written: 'x' and E'x'
+		 */
 		{"update mautomate_internal.predicate p"
 		 " set text = concat(p.text, e'\\n--', p.predicate_id)"
 		 " from mautomate_internal.predicate q where q.predicate_id = $1"
@@ -264,12 +267,17 @@ rewrite(const Renamed *r)
 		 " where predicate_id = $1",
 		 5,
 		 {INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}},
-		{"update mautomate_internal.list set predicate = $3"
-		 " where predicate_id = $1 and predicate = $2",
+		/* as users wrote it, without what made room before */
+		{"update mautomate_internal.list set predicate ="
+		 " left($3, length($3) - length($2) + length(predicate))"
+		 " where predicate_id = $1"
+		 " and left($2, length(predicate)) = predicate",
 		 3,
 		 {INT4OID, TEXTOID, TEXTOID}},
-		{"update mautomate_internal.score_rule set condition = $3"
-		 " where predicate_id = $1 and event is null and condition = $2",
+		{"update mautomate_internal.score_rule set condition ="
+		 " left($3, length($3) - length($2) + length(condition))"
+		 " where predicate_id = $1 and event is null"
+		 " and left($2, length(condition)) = condition",
 		 3,
 		 {INT4OID, TEXTOID, TEXTOID}},
 	};

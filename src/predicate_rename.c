@@ -12,6 +12,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "common/keywords.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/scanner.h"
@@ -51,6 +53,37 @@ typedef enum Certainty
 
 static bool walk(Node *node, Walk *w);
 
+/* Is the token a string or a name with an escape of its own, U&'' or U&""? */
+static bool
+is_escaped(const Walk *w, const Token *token)
+{
+	const char *text = w->source->text + token->from;
+
+	return (text[0] == 'U' || text[0] == 'u') && text[1] == '&' &&
+		   (text[2] == '\'' || text[2] == '"');
+}
+
+/* Makes U&'...' uescape '!' one token, as the parser does. */
+static void
+join_escapes(Walk *w)
+{
+	int n = 0;
+
+	for (int i = 0; i < w->ntokens; i++)
+	{
+		Token *token = &w->tokens[i];
+
+		if (n > 0 && i + 1 < w->ntokens && is_escaped(w, &w->tokens[n - 1]) &&
+			token->to - token->from == strlen("uescape") &&
+			pg_strncasecmp(w->source->text + token->from, "uescape",
+						   strlen("uescape")) == 0)
+			w->tokens[n - 1].to = w->tokens[++i].to;
+		else
+			w->tokens[n++] = *token;
+	}
+	w->ntokens = n;
+}
+
 /* Cuts the text into tokens. */
 static void
 scan(Walk *w)
@@ -75,6 +108,7 @@ scan(Walk *w)
 		token->to = location + strlen(extra.scanbuf + location);
 	}
 	scanner_finish(scanner);
+	join_escapes(w);
 }
 
 /* The number of the token at a position. */
@@ -95,13 +129,28 @@ edit(Walk *w, int first, int last, const char *text)
 					text);
 }
 
+/* Is the token a keyword or a name? */
+static bool
+is_word(const Walk *w, const Token *token)
+{
+	char last = w->source->text[token->to - 1];
+
+	return last == '_' || IS_HIGHBIT_SET(last) ||
+		   isalnum((unsigned char) last);
+}
+
 /* The string at a position is the name. */
 static void
 edit_string(Walk *w, int position)
 {
-	int at = token_at(w, position);
+	int	  at = token_at(w, position);
+	char *text = quote_literal_cstr(w->rename->rename.new_name);
 
-	edit(w, at, at, quote_literal_cstr(w->rename->rename.new_name));
+	/* or'x' would become orE'x\\y' */
+	if (text[0] == 'E' && at > 0 && is_word(w, &w->tokens[at - 1]) &&
+		w->tokens[at - 1].to == w->tokens[at].from)
+		text = psprintf(" %s", text);
+	edit(w, at, at, text);
 }
 
 /* contact.<name> at a position: contact, a point, the name. */

@@ -138,4 +138,22 @@ select mautomate.rename_list('u_g"old"', 'u_''"');
 select mautomate.rename_list('u_g"old"', 'u_%}');
 select mautomate.rename_list('u_g"old"', 'u_vip');
 select v.body from mautomate_internal.template t join mautomate_internal.template_variant v using (template_id, version) where t.name = 'u_entered';
+-- however a name is written, and what only looks like it; twice, and where two
+-- expressions become the same
+select mautomate.create_static_list('u_w'), mautomate.create_list('u w1', $$in_list('u_w')$$), mautomate.create_list('u w2', $$in_list(E'u_w')$$),
+       mautomate.create_list('u w3', $$in_list(U&'!0075_w' uescape '!') and never('u_w')$$), mautomate.create_list('u w4', $$in_list('u_'
+  'w')or not in_list($u_w$u_w$u_w$)$$);
+select mautomate.create_score('u_solo');
+select mautomate.create_score_rule('u_solo', 'w1', 1, condition => $$in_list('u_w')$$), mautomate.create_score_rule('u_solo', 'w2', 1, condition => $$in_list(e'u_w')$$),
+       mautomate.create_score_rule('u_solo', 'w3', 1, event => 'list_left', condition => $$event.list is not distinct from'u_w' /* 'u_w' /* u_w */ 'u_w' */ and event.list <> 'u_w ' -- 'u_w'$$);
+select mautomate.rename_list('u_w', 'U select');
+select mautomate.rename_list('U select', 'u\ü''"%');
+select name, predicate from mautomate.lists where name like 'u w_' order by 1;
+select rule, condition from mautomate_internal.score_rule where rule like 'w_' order by 1;
+select mautomate.create_list(name, predicate) from mautomate.lists where name like 'u w_' order by name;
+select mautomate.define_attribute('u_a', 'text'), mautomate.create_list('u a1', $$contact.u_a::text='contact.u_a'and"contact"."u_a"<>'x' and contact . /* . u_a */ U_A is not null and contact.U&"u!005fa" uescape '!' = 'y' and contact."U_A" is null$$);
+select mautomate.rename_attribute('u_a', 'user');
+select mautomate.rename_attribute('user', 'u "É" $1\');
+select name, predicate from mautomate.lists where name = 'u a1';
+select * from mautomate.verify();
 drop extension mautomate cascade;
