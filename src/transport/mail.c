@@ -3,7 +3,7 @@
  *	  Reads a message from its frame and makes sure that it is harmless.
  *
  * Addresses and bodies were checked and encoded before they came here. They
- * are checked again because libcurl writes them as they are: a line end in an
+ * are checked again because they are written as they are: a line end in an
  * address would be a command of its own, and a line that ends in a bare LF
  * would let a following dot end the message and the rest be commands.
  */

@@ -110,7 +110,8 @@ add_line(Request *request, const char *line)
 
 /*
  * Makes the request safe for the wire. Returns why it can never be sent, or
- * NULL. The URL is not looked at if it is in a file. What libcurl would add by itself and the caller did not is left out.
+ * NULL. The URL is not looked at if it is in a file. What libcurl would add by
+ * itself and the caller did not is left out.
  */
 const char *
 request_check(Request *request, bool has_url_file)

@@ -75,7 +75,7 @@ add_block(Sha256 *hash, const uint8_t *block)
 }
 
 /* Begins a digest. */
-void
+static void
 sha256_begin(Sha256 *hash)
 {
 	static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372,
@@ -107,7 +107,7 @@ sha256_add(Sha256 *hash, const void *data, size_t len)
 }
 
 /* Ends it. */
-void
+static void
 sha256_end(Sha256 *hash, uint8_t digest[SHA256_BYTES])
 {
 	static const uint8_t padding[64] = {0x80};

@@ -1,6 +1,6 @@
 /*
  * sha256.h
- *	  SHA-256 and its HMAC.
+ *	  HMAC with SHA-256.
  */
 #ifndef SHA256_H
 #define SHA256_H
@@ -18,11 +18,8 @@ typedef struct Sha256
 	uint8_t	 block[64];
 } Sha256;
 
-extern void sha256_begin(Sha256 *hash);
-extern void sha256_add(Sha256 *hash, const void *data, size_t len);
-extern void sha256_end(Sha256 *hash, uint8_t digest[SHA256_BYTES]);
-
 extern void hmac_begin(Sha256 *hash, const char *key, size_t key_len);
+extern void sha256_add(Sha256 *hash, const void *data, size_t len);
 extern void hmac_end(Sha256 *hash, const char *key, size_t key_len,
 					 uint8_t digest[SHA256_BYTES]);
 

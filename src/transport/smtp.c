@@ -94,6 +94,7 @@ smtp_go_on(Smtp *smtp)
 {
 	if (!smtp->session.is_open)
 	{
+		smtp->mail = NULL;
 		smtp->dialog.result = smtp->failure;
 		return SMTP_DONE;
 	}
