@@ -115,7 +115,7 @@ create function mautomate.arm("only" text[] default null,
   language c volatile as 'MODULE_PATHNAME', 'mautomate_arm';
 comment on function mautomate.arm(text[], text) is
   'lets this database send. Until the first call, in a new or restored database, nothing is sent and events start nothing. '
-  'only: messages to other addresses are refused, and those that go to no address of a contact; redirect: all messages go to this address instead, those of channels that cannot reach it are refused. '
+  'only (a word of SQL, in quotes when named): messages to other addresses are refused, and those that go to no address of a contact; redirect: all messages go to this address instead, those of channels that cannot reach it are refused. '
   'Errors: 22023 if one of them is neither an e-mail address nor a phone number.';
 
 create function mautomate.disarm() returns void
