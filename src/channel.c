@@ -77,7 +77,9 @@ mautomate_create_channel(PG_FUNCTION_ARGS)
 	transport = ma_argument_text(fcinfo, 1, "transport");
 	object = ma_argument_object(fcinfo, 2, "settings");
 	channel.transport = transport_named(transport);
-	ma_channel_read(&channel, over_preset(object));
+	ma_channel_read(&channel, channel.transport == MA_CHANNEL_HTTP ?
+								  over_preset(object) :
+								  object);
 	ma_channel_check(&channel);
 
 	values[0] = CStringGetTextDatum(channel.name);

@@ -16,6 +16,8 @@
 static void check_smtp(const MaChannel *channel);
 static void check_http(const MaChannel *channel);
 static void check_login(const MaChannel *channel, const MaRelay *relay);
+static void check_token(const MaChannel *channel);
+static bool has(Jsonb *settings, const char *key);
 static void check_links(const MaChannel *channel);
 static void check_secrets(const MaChannel *channel);
 static void warn_plain(const MaChannel *channel, const char *hint);
@@ -92,6 +94,7 @@ check_http(const MaChannel *channel)
 				 errmsg("only superusers may let channel \"%s\" reach private "
 						"addresses",
 						channel->name)));
+	check_token(channel);
 	check_login(channel, &channel->relay);
 	if (http->token_file != NULL || http->sign_file != NULL ||
 		http->url_file != NULL)
@@ -103,6 +106,46 @@ check_http(const MaChannel *channel)
 		url.val.string.len > 7 &&
 		strncmp(url.val.string.val, "http://", 7) == 0)
 		warn_plain(channel, "Use an https URL.");
+}
+
+/* A token and a signature need their files, and a token stands alone. */
+static void
+check_token(const MaChannel *channel)
+{
+	const MaChannelHttp *http = &channel->http;
+	Jsonb				*settings = channel->settings;
+	const char			*missing = NULL;
+	const char			*twice = NULL;
+
+	if (http->token_file == NULL && has(settings, "token"))
+		missing = "token.file";
+	if (http->sign_file == NULL && has(settings, "sign"))
+		missing = "sign.file";
+	if (missing != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("channel \"%s\" needs setting \"%s\"",
+							   channel->name, missing)));
+	if (http->token_file == NULL)
+		return;
+	if (channel->relay.user != NULL &&
+		pg_strcasecmp(http->token_header, "Authorization") == 0)
+		twice = "user";
+	for (int i = 0; i < http->header_count; i++)
+		if (pg_strcasecmp(http->token_header, http->header_names[i]) == 0)
+			twice = psprintf("headers.%s", http->header_names[i]);
+	if (twice != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("channel \"%s\" has both \"token\" and \"%s\"",
+							   channel->name, twice),
+						errdetail("Both are header %s.", http->token_header)));
+}
+
+/* Is the setting given? */
+static bool
+has(Jsonb *settings, const char *key)
+{
+	return getKeyJsonValueFromContainer(&settings->root, key, strlen(key),
+										NULL) != NULL;
 }
 
 /* User and password file go together. */

@@ -10,10 +10,13 @@
  */
 #include "postgres.h"
 
+#include <arpa/inet.h>
+
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/formatting.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
@@ -206,6 +209,8 @@ ma_channel_read(MaChannel *channel, Jsonb *settings)
 	channel->http.sign_header = "X-Signature";
 	channel->http.time_header = "X-Timestamp";
 	read_object(channel, "", channel_settings, channel, &settings->root);
+	channel->http.method =
+		asc_toupper(channel->http.method, strlen(channel->http.method));
 	ma_pace_read(&channel->pace, channel->name, settings);
 	if (channel->transport == MA_CHANNEL_SMTP)
 		read_relays(channel, settings);
@@ -417,8 +422,10 @@ text_of(const Place *place, JsonbValue *value)
 {
 	char *text;
 
-	if (value->type != jbvString || value->val.string.len == 0)
+	if (value->type != jbvString)
 		wrong_setting(place, "a text");
+	if (value->val.string.len == 0)
+		wrong_setting(place, "a text that is not empty");
 	text = pnstrdup(value->val.string.val, value->val.string.len);
 	for (char *p = text; *p != '\0'; p++)
 		if ((unsigned char) *p < ' ' || *p == 0x7f)
@@ -450,14 +457,31 @@ int_of(const Place *place, const Setting *setting, JsonbValue *value)
 	return result;
 }
 
+/* Error context: which setting. */
+static void
+name_place(void *arg)
+{
+	const Place *place = arg;
+
+	errcontext("setting \"%s\" of channel \"%s\"", place->key,
+			   place->channel->name);
+}
+
 /* A value that is an interval, like "15 s"; in ms. */
 static int
 span_of(const Place *place, JsonbValue *value)
 {
-	Interval *span = DatumGetIntervalP(DirectFunctionCall3(
-		interval_in, CStringGetDatum(text_of(place, value)),
-		ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	ErrorContextCallback context = {.callback = name_place,
+									.arg = unconstify(Place *, place)};
+	char				*text = text_of(place, value);
+	Interval			*span;
 
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	span = DatumGetIntervalP(
+		DirectFunctionCall3(interval_in, CStringGetDatum(text),
+							ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	error_context_stack = context.previous;
 	if (span->month != 0 || span->day != 0 || span->time < 1000 ||
 		span->time > USECS_PER_DAY)
 		wrong_setting(place, "an interval like \"15 s\", at most 24 hours");
@@ -533,16 +557,6 @@ list_of(const Place *place, const Setting *setting, JsonbValue *value)
 				getIthJsonbValueFromContainer(value->val.binary.data, i)))
 			wrong_setting(place, expected);
 	return list.data;
-}
-
-/* Error context: which setting. */
-static void
-name_place(void *arg)
-{
-	const Place *place = arg;
-
-	errcontext("setting \"%s\" of channel \"%s\"", place->key,
-			   place->channel->name);
 }
 
 /* A text that is Liquid, parsed. */
@@ -625,11 +639,14 @@ wrong_setting(const Place *place, const char *expected)
 static bool
 is_host(const char *host)
 {
-	size_t length = strlen(host);
+	size_t			length = strlen(host);
+	struct in6_addr address;
 
+	if (strchr(host, ':') != NULL)
+		return inet_pton(AF_INET6, host, &address) == 1;
 	return length <= 253 && host[0] != '-' &&
 		   strspn(host, "abcdefghijklmnopqrstuvwxyz"
-						"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:") == length;
+						"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == length;
 }
 
 /* Can this be the URL of a web server, or the beginning of one? */

@@ -20,6 +20,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
+#include "address.h"
 #include "compat.h"
 #include "pace.h"
 
@@ -37,6 +38,7 @@ typedef struct Place
 static void	 read_setting(MaPace *pace, const Place *place, JsonbValue *value);
 static void	 read_rate(MaRate *rate, const Place *place, JsonbValue *value);
 static void	 read_domains(MaPace *pace, const Place *place, JsonbValue *value);
+static char *domain_of(const Place *place, const char *name);
 static void	 read_domain(MaDomainPace *domain, const Place *place,
 						 JsonbValue *value);
 static void	 read_warm_up(MaPace *pace, const Place *place, JsonbValue *value);
@@ -156,13 +158,31 @@ read_domains(MaPace *pace, const Place *place, JsonbValue *value)
 		if (token != WJB_KEY)
 			continue;
 		domain->domain = pnstrdup(item.val.string.val, item.val.string.len);
-		for (char *p = domain->domain; *p != '\0'; p++)
-			*p = pg_ascii_tolower((unsigned char) *p);
 		inner = below(place, domain->domain);
+		domain->domain = domain_of(&inner, domain->domain);
+		for (int i = 0; i < pace->domain_count; i++)
+			if (strcmp(pace->domains[i].domain, domain->domain) == 0)
+				wrong(&inner, "given once");
 		(void) JsonbIteratorNext(&it, &item, true);
 		read_domain(domain, &inner, &item);
 		pace->domain_count++;
 	}
+}
+
+/* A domain of addresses, as they are compared, or "*". */
+static char *
+domain_of(const Place *place, const char *name)
+{
+	char	   *address = psprintf("x@%s", name);
+	const char *reason;
+
+	if (strcmp(name, "*") == 0)
+		return pstrdup(name);
+	if (!ma_address_valid(address, &reason))
+		wrong(place, "named by the domain of addresses, like \"gmail.com\", "
+					 "or \"*\"");
+	address = ma_address_normalise(address, NULL);
+	return pstrdup(ma_address_domain(address));
 }
 
 /* {"rate", "connections"} */
@@ -398,21 +418,36 @@ span_field(const Place *place, JsonbValue *object, const char *key,
 											 otherwise;
 }
 
+/* Error context: which setting. */
+static void
+name_place(void *arg)
+{
+	const Place *place = arg;
+
+	errcontext("setting \"%s\" of channel \"%s\"", place->path,
+			   place->channel);
+}
+
 /* The same of the value. */
 static double
 span_value(const Place *place, JsonbValue *value)
 {
-	static const char expected[] = "a length of time like \"10 minutes\"";
-	Interval		 *span;
-	double			  us;
+	static const char	 expected[] = "a length of time like \"10 minutes\"";
+	ErrorContextCallback context = {.callback = name_place,
+									.arg = unconstify(Place *, place)};
+	Interval			*span;
+	double				 us;
 
 	if (value->type != jbvString)
 		wrong(place, expected);
+	context.previous = error_context_stack;
+	error_context_stack = &context;
 	span = DatumGetIntervalP(
 		DirectFunctionCall3(interval_in,
 							CStringGetDatum(pnstrdup(value->val.string.val,
 													 value->val.string.len)),
 							ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	error_context_stack = context.previous;
 	us = span->time + (double) USECS_PER_DAY * span->day +
 		 30.0 * USECS_PER_DAY * span->month;
 	if (!(us >= 1000 && us <= SPAN_MOST))

@@ -29,7 +29,6 @@ select pg_catalog.pg_extension_config_dump('mautomate_internal.channel_channel_i
 create view mautomate.channel_presets(preset, settings) as values
   ('webhook', '{
     "to": "none",
-    "sign": {"header": "X-Signature", "time_header": "X-Timestamp"},
     "body": {"id": {"=": "message.id"}, "key": "{{ message.idempotency_key }}",
              "template": "{{ message.template }}", "contact": {"=": "contact"},
              "subject": {"=": "message.subject"}, "text": {"=": "message.body"},

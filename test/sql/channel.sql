@@ -92,6 +92,22 @@ select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "to
 select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "token": {"file": "a"}}');
 select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "user": "a"}');
 select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "host": "a"}');
+select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "token": {"header": "X-Key"}}');
+select mautomate.create_channel('x', 'http', '{"preset": "webhook", "url": "https://example.com", "sign": {"header": "X-Mine"}}');
+select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "token": {"file": "a"}, "user": "a", "password_file": "b"}');
+select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "token": {"file": "a", "header": "X-Key"}, "headers": {"x-key": "b"}}');
+select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "method": ""}');
+select mautomate.create_channel('x', 'smtp', '{"preset": "sms", "host": "example.com", "from": "shop@example.com"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "example.com:25", "from": "shop@example.com"}');
+select mautomate.create_channel('x', 'smtp', '{"host": "example.com", "from": "shop@example.com", "timeout": "soon"}');
+begin;
+select mautomate.create_channel('d_six', 'smtp', '{"host": "2001:db8::25", "from": "shop@example.com"}');
+-- methods are in capitals, however written
+select mautomate.create_channel('d_get', 'http', '{"url": "https://example.com", "method": "get"}');
+select mautomate.create_template('d_get', 'd_get', body => 'x', transactional => true);
+select mautomate.identify('d_ann', 'd_ann@example.com') > 0;
+select mautomate.preview_template('d_get', 'd_ann')->'request'->>'method' as method;
+rollback;
 -- what a channel sends, and what it keeps to itself
 select mautomate.create_channel('d_sms', 'http', '{"preset": "sms", "url": "https://example.com/{{ contact.external_id }}", "from": "Shop"}');
 select mautomate.create_template('d_sms', 'd_sms', body => 'Hi {{ contact.external_id }}', payload => '{"ref": {"=": "context.ref"}}', transactional => true);
