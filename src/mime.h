@@ -35,7 +35,8 @@ typedef struct MaMailHeader
 typedef struct MaMailFile
 {
 	const char *name;		/* as the reader sees it */
-	const char *type;		/* image/png; NULL: application/octet-stream */
+	const char *type;		/* image/png, or with parameters; NULL:
+							 * application/octet-stream */
 	const char *content_id; /* shown in the html as cid:<this>; NULL: an
 								 * attachment */
 	const char *data;
@@ -78,6 +79,9 @@ extern void ma_mail_compose(const MaMail *mail, StringInfo out);
 
 /* Must the message be sent with SMTPUTF8? Then its headers are UTF-8. */
 extern bool ma_mail_needs_utf8(const MaMail *mail);
+
+/* Is it a media type like image/png, maybe with parameters? */
+extern bool ma_mail_is_type(const char *type);
 
 /* A readable text from HTML, lines not wrapped. */
 extern char *ma_mail_text(const char *html);

@@ -20,10 +20,11 @@ static bool	 needs_words(const char *value, int first_room, bool split_words);
 static void	 put_folded(StringInfo out, const char *name, const char *value);
 static char *phrase(const char *name, int first_room);
 static char *mailbox_address(const char *address);
-static bool	 is_token(const char *s, int len);
-static char *media_type(const char *type);
-static void	 put_file_name(StringInfo out, const char *name);
-static void	 put_extended_name(StringInfo out, const char *name);
+static const char *after_token(const char *s);
+static const char *after_quoted(const char *s);
+static void		   put_media_type(StringInfo out, const char *type);
+static void		   put_file_name(StringInfo out, const char *name);
+static void		   put_extended_name(StringInfo out, const char *name);
 
 /*
  * A value in UTF-8 with a space for each control character; tabs may stay,
@@ -254,34 +255,77 @@ ma_mime_list_id_header(StringInfo out, const char *id, const char *name)
 }
 
 /*
- * Is this a token as parameters and types are made of?
+ * Is this a media type like image/png, or with parameters, like
+ * text/calendar; method=REQUEST?
  */
-static bool
-is_token(const char *s, int len)
+bool
+ma_mail_is_type(const char *type)
 {
-	for (int i = 0; i < len; i++)
+	const char *s = after_token(type);
+
+	s = s != NULL && *s == '/' ? after_token(s + 1) : NULL;
+	while (s != NULL && *s == ';')
 	{
-		if (!isalnum((unsigned char) s[i]) &&
-			(s[i] == '\0' || !strchr("!#$&-^_.+", s[i])))
+		const char *start = s;
+
+		s = after_token(s + 1 + strspn(s + 1, " "));
+		if (s == NULL || *s != '=')
+			return false;
+		s = s[1] == '"' ? after_quoted(s + 1) : after_token(s + 1);
+		if (s != NULL && s - start > MIME_LINE)
 			return false;
 	}
-	return len > 0;
+	return s != NULL && *s == '\0';
 }
 
 /*
- * The type of a file. What is none, or must not be in base64, is just bytes.
+ * What follows the token that a text begins with, of those that types and
+ * parameters are made of; NULL if there is none.
  */
-static char *
-media_type(const char *type)
+static const char *
+after_token(const char *s)
 {
-	const char *slash = type ? strchr(type, '/') : NULL;
+	const char *start = s;
 
-	if (slash == NULL || !is_token(type, slash - type) ||
-		!is_token(slash + 1, strlen(slash + 1)) ||
+	while (isalnum((unsigned char) *s) ||
+		   (*s != '\0' && strchr("!#$&-^_.+", *s)))
+		s++;
+	return s > start ? s : NULL;
+}
+
+/*
+ * What follows the string in quotes that a text begins with; NULL if it has
+ * no end, or anything in it would have to be quoted again.
+ */
+static const char *
+after_quoted(const char *s)
+{
+	for (s++; *s != '"'; s++)
+		if (*s < ' ' || *s > '~' || *s == '\\' || *s == ';')
+			return NULL;
+	return s + 1;
+}
+
+/*
+ * Append the type of a file, each parameter on a line of its own. What is
+ * none, or must not be in base64, is just bytes.
+ */
+static void
+put_media_type(StringInfo out, const char *type)
+{
+	if (type == NULL || !ma_mail_is_type(type) ||
 		pg_strncasecmp(type, "multipart/", 10) == 0 ||
 		pg_strncasecmp(type, "message/", 8) == 0)
-		return "application/octet-stream";
-	return pstrdup(type);
+		type = "application/octet-stream";
+	for (; *type != '\0'; type++)
+	{
+		appendStringInfoChar(out, *type);
+		if (*type == ';')
+		{
+			appendStringInfoString(out, "\r\n ");
+			type += strspn(type + 1, " ");
+		}
+	}
 }
 
 /*
@@ -290,8 +334,9 @@ media_type(const char *type)
 void
 ma_mime_file_headers(StringInfo out, const MaMailFile *file)
 {
-	appendStringInfo(out, "Content-Type: %s\r\n", media_type(file->type));
-	appendStringInfoString(out, "Content-Transfer-Encoding: base64\r\n");
+	appendStringInfoString(out, "Content-Type: ");
+	put_media_type(out, file->type);
+	appendStringInfoString(out, "\r\nContent-Transfer-Encoding: base64\r\n");
 	if (file->content_id)
 	{
 		char *id = clean(file->content_id, false);

@@ -40,23 +40,6 @@ decode(const char *content)
 											  CStringGetTextDatum("base64")));
 }
 
-/* Is it like image/png? */
-static bool
-is_media_type(const char *type)
-{
-	int slashes = 0;
-
-	for (const char *p = type; *p != '\0'; p++)
-	{
-		if (*p == '/')
-			slashes++;
-		else if (!isalnum((unsigned char) *p) &&
-				 strchr("!#$&^_.+-", *p) == NULL)
-			return false;
-	}
-	return slashes == 1 && type[0] != '/' && type[strlen(type) - 1] != '/';
-}
-
 /* Can it stand behind cid: in an address? */
 static bool
 is_content_id(const char *id)
@@ -75,9 +58,10 @@ check_file(MaDocument *doc, const MaNode *file)
 	char *function = file_text(file, "function");
 	char *id = file_text(file, "content_id");
 
-	if (!is_media_type(file_text(file, "type")))
+	if (!ma_mail_is_type(file_text(file, "type")))
 		ma_doc_refuse(doc, file->path,
-					  "\"type\" must be a media type such as image/png");
+					  "\"type\" must be a media type such as image/png, or "
+					  "text/calendar; method=REQUEST");
 	if ((content == NULL) == (function == NULL))
 		ma_doc_refuse(doc, file->path,
 					  "give either \"content\" or \"function\"");
@@ -89,12 +73,26 @@ check_file(MaDocument *doc, const MaNode *file)
 	return content == NULL ? 0 : VARSIZE(decode(content)) - VARHDRSZ;
 }
 
+/* Adds a content_id to those of other files; false if it is there. */
+static bool
+add_id(List **ids, char *id)
+{
+	ListCell *lc;
+
+	foreach (lc, *ids)
+		if (strcmp(lfirst(lc), id) == 0)
+			return false;
+	*ids = lappend(*ids, id);
+	return true;
+}
+
 /* Checks an array of files; returns it with the functions' full names. */
 Jsonb *
 ma_template_check_files(Jsonb *files)
 {
 	MaNode			 root = ma_doc_root(files);
 	JsonbParseState *state = NULL;
+	List			*ids = NIL;
 	MaDocument		 doc;
 	int64			 total = 0;
 
@@ -106,11 +104,15 @@ ma_template_check_files(Jsonb *files)
 	{
 		MaNode file = ma_doc_item(&root, i);
 		char  *function;
+		char  *id;
 
 		if (!ma_doc_is(&doc, &file, MA_DOC_OBJECT) ||
 			!ma_doc_check(&doc, &file, file_keys))
 			continue;
 		total += check_file(&doc, &file);
+		id = file_text(&file, "content_id");
+		if (id != NULL && !add_id(&ids, id))
+			ma_doc_refuse(&doc, file.path, "its \"content_id\" stands twice");
 		function = file_text(&file, "function");
 		if (function != NULL)
 			function = ma_template_check_function(function, BYTEAOID);

@@ -98,7 +98,7 @@ comment on function mautomate.create_template(text, text, text, text, text, json
   'locale: a variant for contacts of this locale (fr-CA falls back to fr, then to the template without locale, which must exist); channel and transactional are one for all variants. '
   'data: {"variable": "schema.function(text)"}; the function gets the external id, or with (text, jsonb) also the other data, must be stable, and is called at each rendering with the rights of who created this variant, search_path = pg_catalog, and mautomate.data_timeout; rows become an array; more than 10 MB (a file: 25 MB) are an error (54000). '
   'A message whose function was too slow, got no lock or no connection, or had to be rolled back, is tried again; other errors end it. '
-  'attachments: [{"name", "type", "content" in base64 | "function" returning bytea, "content_id" for pictures shown as cid:...}]; the name is Liquid, a null from the function leaves the file out; of a variant: null is that of the default. '
+  'attachments: [{"name", "type" ("image/png", "text/calendar; method=REQUEST"), "content" in base64 | "function" returning bytea, "content_id" for pictures shown as cid:...}]; the name is Liquid, a null from the function leaves the file out; of a variant: null is that of the default. '
   'priority: which of the messages that are due is sent first, from -9, the last, to 9, the first; null is 0, of a variant that of the template. '
   'Messages that wait keep their version. Without a topic a template must be transactional => true. '
   'Errors: 42601 for a mistake in Liquid, 22023 for what is missing, 42704 for an unknown channel or part, 42883 for an unknown function, 42501 where it may not be called, 42P17 for parts that render each other.';

@@ -17,6 +17,8 @@ create function mail(m jsonb) returns text language sql as $$
 select mail('{"subject": "Hello", "text": "Hi Ada,\n\nwelcome.\n"}');
 select mail('{"subject": "Grüße aus Köln", "from_name": "Shop, Köln", "to_name": "Ada \"A.\" Lovelace", "text": "Grüße", "html": "<p>Grüße &amp; mehr</p>"}');
 select mail('{"subject": "Pictures", "html": "<p>See <img src=\"cid:logo@shop\" alt=\"our logo\"></p>", "files": [{"name": "logo.png", "type": "image/png", "content_id": "logo@shop", "data": "aGVsbG8="}, {"name": "Preisliste größer.pdf", "type": "application/pdf", "data": "aGVsbG8="}]}');
+-- parameters of a type, and one that is none
+select mail('{"subject": "Invitation", "text": "x", "files": [{"name": "i.ics", "type": "text/calendar; method=REQUEST;  charset=\"utf-8\"", "data": "aGVsbG8="}, {"name": "x", "type": "text/plain; charset", "data": "aGVsbG8="}]}');
 -- what newsletters need
 select mail('{"subject": "News", "text": "x", "list_id": "news.example.com", "list_name": "News of the shop", "unsubscribe_url": "https://example.com/u/abcdefghijklmnopqrstuvwxyz0123456789", "unsubscribe_mailto": "leave@example.com", "one_click": true, "feedback_id": "spring:42:mail:shop", "auto_submitted": "auto-generated", "headers": {"X-Campaign": "spring"}}');
 -- lines a mail server could take for its own, long lines, a subject that folds

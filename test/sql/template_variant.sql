@@ -123,6 +123,8 @@ select mautomate.preview_template('v_files', 'v_fr') -> 'attachments' as attachm
 select attachments from mautomate.templates where name = 'v_files';
 select mautomate.create_template('v_x', 'v_log', body => 'a', transactional => true, attachments => '[{"name": "a", "type": "text", "content": ""}, {"name": "a", "type": "a/b"}, {"type": "a/b", "content": ""}, {"name": "a", "type": "a/b", "content": "", "content_id": "a>b"}, 1]');
 select mautomate.create_template('v_x', 'v_log', body => 'a', transactional => true, attachments => '[{"name": "a", "type": "a/b", "content": "%"}]');
+select mautomate.create_template('v_x', 'v_log', body => 'a', transactional => true, attachments => jsonb_agg(jsonb_build_object('name', 'a', 'content', '', 'content_id', 'same', 'type', t)))
+  from unnest(array['text/csv; charset=utf-8', 'a/b;c', 'a/b;c=', 'a/b; c="d', E'a/b; c="\n"', 'a/b; c=d;', '/b; c=d', 'a/b; c="d"']) t;
 select mautomate.create_template('v_x', 'v_log', body => 'a', transactional => true, attachments => '[{"name": "a", "type": "a/b", "function": "v_shop.items(text)"}]');
 
 -- links lead nowhere but to pages, mailboxes and telephones
