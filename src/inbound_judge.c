@@ -28,6 +28,7 @@ static bool	 is_auto_reply(const MaMailTree *tree, const char *subject);
 static bool	 is_bulk(const MaMailTree *tree);
 static bool	 is_to_unsubscribe(const MaMailTree *tree);
 static char *text_of(const MaMailTree *tree);
+static char *charset_of(const MaMailPart *part);
 static void	 strip_tags(char *html);
 static char *without_returned(const char *text);
 static char *without_quotes(const char *text);
@@ -66,7 +67,8 @@ ma_inbound_judge(MaSpan raw, MaInbound *mail)
 		return;
 	}
 	read_header_references(&tree, mail);
-	mail->text = ma_inbound_safe(without_quotes(all), MAX_REPLY);
+	said = without_quotes(all);
+	mail->text = ma_inbound_safe(said + strspn(said, "\n"), MAX_REPLY);
 	/* what a click makes may call itself automatic */
 	if (strncmp(subject, "unsubscribe", 11) == 0)
 		mail->kind = MA_INBOUND_UNSUBSCRIBE;
@@ -286,11 +288,21 @@ text_of(const MaMailTree *tree)
 			if (strcmp(part->type, types[t]) != 0)
 				continue;
 			decoded = ma_inbound_decode(part, MA_INBOUND_TEXT - text.len);
+			decoded = ma_inbound_convert(decoded, charset_of(part));
 			if (t == 1)
 				strip_tags(decoded);
 			appendStringInfoString(&text, decoded);
 		}
 	return text.data;
+}
+
+/* The charset that a part says it has, NULL if none. */
+static char *
+charset_of(const MaMailPart *part)
+{
+	char *type = ma_inbound_header(part->head, "Content-Type");
+
+	return type == NULL ? NULL : ma_inbound_parameter(type, "charset");
 }
 
 /* Blanks the tags of HTML, in place; good enough to look for words. */

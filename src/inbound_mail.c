@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 
 #include "inbound_mail.h"
+#include "inbound_text.h"
 
 #define MAX_DEPTH	 16
 #define MAX_PARTS	 200
@@ -392,16 +393,19 @@ ma_inbound_parameter(const char *header, const char *name)
 }
 
 /*
- * A header with its encoded words (RFC 2047) decoded, in whatever charset;
- * NULL is an empty one.
+ * A header with its encoded words (RFC 2047) decoded, in whatever charset
+ * where we do not know theirs; NULL is an empty one.
  */
 char *
 ma_inbound_words(const char *header)
 {
 	StringInfoData out;
+	StringInfoData text;
+	char		  *charset;
 	bool		   glue = false;
 
 	initStringInfo(&out);
+	initStringInfo(&text);
 	for (const char *p = header; p != NULL && *p != '\0';)
 	{
 		const char *code =
@@ -422,10 +426,15 @@ ma_inbound_words(const char *header)
 		}
 		word.data = code + 3;
 		word.len = end - word.data;
+		resetStringInfo(&text);
 		if (pg_ascii_tolower((unsigned char) code[1]) == 'b')
-			decode_base64(&out, word, out.len + MAX_HEADER);
+			decode_base64(&text, word, MAX_HEADER);
 		else
-			decode_word(&out, word);
+			decode_word(&text, word);
+		clean(&text);
+		/* the charset may be followed by a language (RFC 2231) */
+		charset = pnstrdup(p + 2, strcspn(p + 2, "?*"));
+		appendStringInfoString(&out, ma_inbound_convert(text.data, charset));
 		glue = true;
 		p = end + 2;
 	}

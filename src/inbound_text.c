@@ -4,7 +4,10 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
+#include "catalog/pg_collation_d.h"
 #include "mb/pg_wchar.h"
+#include "utils/formatting.h"
 
 #include "guc.h"
 #include "inbound_reason.h"
@@ -39,7 +42,10 @@ ma_inbound_address(const char *header)
 	return NULL;
 }
 
-/* Is the first line of a text nothing but one of the words of a list? */
+/*
+ * Is the first line of a text nothing but one of the words of a list, in
+ * capitals or not?
+ */
 static bool
 is_word(const char *text, const char *list)
 {
@@ -47,6 +53,9 @@ is_word(const char *text, const char *list)
 
 	text += strspn(text, " \t\r\n");
 	len = strcspn(text, "\r\n");
+	text = str_tolower(text, len, DEFAULT_COLLATION_OID);
+	list = str_tolower(list, strlen(list), DEFAULT_COLLATION_OID);
+	len = strlen(text);
 	while (len > 0 && strchr(" \t.!", text[len - 1]) != NULL)
 		len--;
 	while (len > 0 && *list != '\0')
@@ -57,7 +66,7 @@ is_word(const char *text, const char *list)
 		word = strcspn(list, ",");
 		while (word > 0 && list[word - 1] == ' ')
 			word--;
-		if (word == len && pg_strncasecmp(list, text, len) == 0)
+		if (word == len && memcmp(list, text, len) == 0)
 			return true;
 		list += strcspn(list, ",");
 	}
@@ -76,6 +85,34 @@ bool
 ma_inbound_is_start(const char *text)
 {
 	return is_word(text, ma_guc_start_words);
+}
+
+/*
+ * A text in the encoding of the database, if it is what its charset says and
+ * PostgreSQL knows that; else the text itself. charset may be NULL.
+ */
+char *
+ma_inbound_convert(char *text, const char *charset)
+{
+	int	  from = charset == NULL ? -1 : pg_char_to_encoding(charset);
+	int	  to = GetDatabaseEncoding();
+	int	  len = strlen(text);
+	Size  size = (Size) len * MAX_CONVERSION_GROWTH + 1;
+	Oid	  function;
+	char *result;
+
+	if (from < 0 || from == PG_SQL_ASCII || to == PG_SQL_ASCII || from == to ||
+		!pg_verify_mbstr(from, text, len, true))
+		return text;
+	function = FindDefaultConversionProc(from, to);
+	if (!OidIsValid(function))
+		return text;
+	result = palloc(size);
+	return pg_do_encoding_conversion_buf(
+			   function, from, to, (unsigned char *) text, len,
+			   (unsigned char *) result, size, true) == len ?
+			   result :
+			   text;
 }
 
 /* A copy in which ASCII letters are in lower case. */

@@ -9,6 +9,7 @@
 #define MA_INBOUND_TEXT (32 * 1024)
 
 extern char *ma_inbound_address(const char *header);
+extern char *ma_inbound_convert(char *text, const char *charset);
 extern char *ma_inbound_lower(const char *text);
 extern char *ma_inbound_safe(const char *text, int max);
 extern bool	 ma_inbound_is_stop(const char *text);

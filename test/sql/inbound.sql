@@ -155,6 +155,11 @@ set mautomate.stop_words = 'basta, enough';
 select mautomate.handle_inbound('inb', '+44 20 7946 0004', 'STOP', 'in-4') ->> 'kind' as kind;
 select mautomate.handle_inbound('inb', '+44 20 7946 0004', E' Enough!\nBye', 'in-5') ->> 'kind' as kind;
 reset mautomate.stop_words;
+-- capitals or not, beyond ASCII too
+set mautomate.stop_words = 'ARRÊT, стоп';
+select mautomate_internal.judge_mail(convert_to(E'Subject: Re: x\n\n' || word, 'UTF8')) ->> 'kind' as kind
+  from unnest(array['arrêt', 'СТОП!', 'arret']) word;
+reset mautomate.stop_words;
 -- who has unsubscribed may come back, others may not
 select mautomate.handle_inbound('inb', '+44 20 7946 0001', 'STOP') - 'event_id';
 select mautomate.handle_inbound('inb', '+44 20 7946 0001', ' start! ') - 'event_id';
@@ -166,6 +171,16 @@ select mautomate.unsuppress('+44 20 7946 0001');
 select mautomate.handle_inbound('inb', 'nobody', 'STOP');
 select count(*) from mautomate.contact
   where email ~ 'stranger@example.com' or phone ~ '4420794600(02|03|04)';
+
+-- texts in other charsets, said or not, true or not
+select m.n, j ->> 'subject' as subject, j ->> 'text' as text
+  from (values (1, 'iso-8859-1', '=?iso-8859-1?q?Gr=FC=DFe?=', 'Gr=FC=DFe'),
+    (2, 'windows-1252', '=?Windows-1252*fr?B?gCA1?=', '=80 5'),
+    (3, 'koi8-r', '=?koi8-r?q?=F0=D2=C9=D7=C5=D4?= =?utf-8?q?_=C3=A9?=', '=F0=D2=C9=D7=C5=D4'),
+    (4, 'utf-8', '=?utf-8?q?Gr=FC?=', 'Gr=FC'), (5, 'klingon', '=?klingon?q?=FC?=', '=FC'),
+    (6, 'windows-1252', '=?windows-1252?q?=81?=', '=81'), (7, '', '=??q?=FC?=', '=FC')) m(n, charset, subject, text),
+  mautomate_internal.judge_mail(convert_to(format(E'In-Reply-To: %s\nSubject: %s\nContent-Type: text/html; charset="%s"\nContent-Transfer-Encoding: quoted-printable\n\n<p>%s</p>\n',
+    inb_id(:m5), m.subject, m.charset, m.text), 'UTF8')) j order by m.n;
 
 -- any bytes will do
 select mautomate.handle_mail(null);
