@@ -141,7 +141,9 @@ static void
 refuse_undeclared(const char *noun, const char *name)
 {
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-					errmsg("%s \"%s\" is not declared", noun, name)));
+					errmsg("%s \"%s\" is not declared", noun, name),
+					errhint("define_event() and define_attribute() declare "
+							"what is in use.")));
 }
 
 /* Drops a declaration, which has to be there. */

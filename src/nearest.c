@@ -16,7 +16,9 @@ void
 ma_nearest_begin(MaNearest *nearest, const char *name)
 {
 	nearest->name = name;
-	nearest->distance = 1 + strlen(name) / 3;
+	/* never another name altogether */
+	nearest->distance =
+		Min(1 + (int) strlen(name) / 3, (int) strlen(name) - 1);
 	nearest->best = NULL;
 }
 
@@ -26,8 +28,8 @@ ma_nearest_offer(MaNearest *nearest, const char *known)
 {
 	int distance;
 
-	if (strlen(nearest->name) > COMPARED_MAX || strlen(known) > COMPARED_MAX ||
-		strcmp(nearest->name, known) == 0)
+	if (nearest->distance < 1 || strlen(nearest->name) > COMPARED_MAX ||
+		strlen(known) > COMPARED_MAX || strcmp(nearest->name, known) == 0)
 		return;
 	distance = varstr_levenshtein_less_equal(
 		nearest->name, strlen(nearest->name), known, strlen(known), 1, 1, 1,

@@ -203,6 +203,25 @@ ma_expr_target_name(const ResTarget *target)
 	return NULL;
 }
 
+/* A target that is to be true, false or null. */
+static Node *
+coerce_to_condition(ParseState *pstate, Node *node, int location)
+{
+	Oid from = exprType(node);
+	Oid to = BOOLOID;
+
+	if (!can_coerce_type(1, &from, &to, COERCION_ASSIGNMENT))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("argument of condition must be type boolean, not type "
+						"%s",
+						format_type_be(from)),
+				 errhint("A condition is true or false, such as a "
+						 "comparison."),
+				 ma_expr_at(location)));
+	return coerce_to_boolean(pstate, node, "condition");
+}
+
 /* Analyses, checks and simplifies one target. */
 static void
 compile_target(MaCompile *compile, MaExpr *expr, int i, ResTarget *target)
@@ -227,7 +246,7 @@ compile_target(MaCompile *compile, MaExpr *expr, int i, ResTarget *target)
 	node = ma_names_rewrite(compile, target->val, source->type);
 	node = transformExpr(pstate, node, EXPR_KIND_SELECT_TARGET);
 	if (source->type == BOOLOID)
-		node = coerce_to_boolean(pstate, node, "condition");
+		node = coerce_to_condition(pstate, node, target->location);
 	else if (OidIsValid(source->type))
 	{
 		Oid from = exprType(node);

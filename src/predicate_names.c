@@ -376,12 +376,15 @@ refuse_name(MaCompile *compile, ColumnRef *ref)
 						 "...).",
 						 whole),
 				 ma_expr_at(ref->location)));
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("name \"%s\" is not known here", whole),
-			 meant ? errhint("Perhaps you meant \"%s\".", meant) :
-					 errhint("Names here are: %s.", ma_names_allowed(compile)),
-			 ma_expr_at(ref->location)));
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+					errmsg("name \"%s\" is not known here", whole),
+					meant ? errhint("Perhaps you meant \"%s\".", meant) :
+							errhint("Names here are: %s.%s",
+									ma_names_allowed(compile),
+									list_length(ref->fields) == 1 ?
+										" Text stands in single quotes." :
+										""),
+					ma_expr_at(ref->location)));
 }
 
 /* contact.x, event.x, entry.x, context.x, steps.a.x or a column. */

@@ -24,15 +24,33 @@ static const char *compiling = NULL;
 /* The error that comes is one of ours, and has the hint that it needs. */
 static bool ours = false;
 
+/* What the operator that other languages have is here; NULL: it is none. */
+static const char *
+foreign_operator(const char *text, int position)
+{
+	while (*text != '\0' && --position > 0)
+		text += pg_mblen(text);
+	if (strncmp(text, "==", 2) == 0)
+		return "=";
+	if (strncmp(text, "&&", 2) == 0)
+		return "and";
+	return strncmp(text, "||", 2) == 0 ? "or" : NULL;
+}
+
 /* Hints of PostgreSQL that do not help here, in other words. */
 static void
-explain_error(void)
+explain_error(const char *text)
 {
+	const char *operator= foreign_operator(text, geterrposition());
+
 	switch (geterrcode())
 	{
 		case ERRCODE_UNDEFINED_FUNCTION:
-			errhint("A name that is declared nowhere is text here: declare "
-					"it, or cast it, as in contact.x::numeric.");
+			if (operator!= NULL)
+				errhint("Write \"%s\".", operator);
+			else
+				errhint("A name that is declared nowhere is text here: "
+						"declare it, or cast it, as in contact.x::numeric.");
 			break;
 		case ERRCODE_INVALID_DATETIME_FORMAT:
 		case ERRCODE_DATETIME_FIELD_OVERFLOW:
@@ -54,7 +72,7 @@ transpose_position(void *arg)
 	int			position = geterrposition();
 
 	if (!ours)
-		explain_error();
+		explain_error(text);
 	if (position > 0)
 	{
 		errposition(0);

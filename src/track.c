@@ -18,6 +18,9 @@
 PG_FUNCTION_INFO_V1(mautomate_track);
 PG_FUNCTION_INFO_V1(mautomate_track_batch);
 
+/* Bytes of a dedupe key. */
+#define DEDUPE_KEY_MAX 1000
+
 /* What of a batch is being read, for the error's context. */
 typedef struct Place
 {
@@ -27,6 +30,7 @@ typedef struct Place
 
 static void	 check_properties(Jsonb *properties);
 static void	 check_time(TimestampTz occurred_at);
+static void	 check_key(const char *dedupe_key);
 static int	 read_batch(Jsonb *events, MaProfile **persons, MaEventRow **rows);
 static void	 read_element(JsonbValue *element, MaProfile *person,
 						  MaEventRow *row, Place *place);
@@ -48,7 +52,8 @@ mautomate_track(PG_FUNCTION_ARGS)
 	check_time(row.occurred_at);
 	row.dedupe_key =
 		PG_ARGISNULL(4) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(4));
-	if (PG_ARGISNULL(0))
+	check_key(row.dedupe_key);
+	if (PG_ARGISNULL(0) || VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
 		PG_RETURN_NULL();
 	person.external_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	ma_contact_obtain_held(&person, 1);
@@ -176,6 +181,9 @@ read_element(JsonbValue *element, MaProfile *person, MaEventRow *row,
 							 "occurred_at and dedupe_key.")));
 	}
 	place->key = NULL;
+	if (person->external_id != NULL && person->external_id[0] == '\0')
+		person->external_id = NULL;
+	check_key(row->dedupe_key);
 	ma_event_check_kind(row->kind);
 	if (row->occurred_at == DT_NOEND)
 		row->occurred_at = ma_now();
@@ -231,4 +239,15 @@ check_time(TimestampTz occurred_at)
 	if (TIMESTAMP_NOT_FINITE(occurred_at))
 		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 						errmsg("occurred_at must be finite")));
+}
+
+/* A dedupe key goes into an index. */
+static void
+check_key(const char *dedupe_key)
+{
+	if (dedupe_key != NULL && strlen(dedupe_key) > DEDUPE_KEY_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+				 errmsg("dedupe_key is longer than %d bytes", DEDUPE_KEY_MAX),
+				 errhint("Use its md5().")));
 }

@@ -71,7 +71,7 @@ create function mautomate.track(who text, kind text, properties jsonb default '{
   returns bigint language c
   as 'MODULE_PATHNAME', 'mautomate_track';
 comment on function mautomate.track(text, text, jsonb, timestamptz, text) is
-  'records what a person did and returns the number of the event; who is an external id, else an e-mail address or phone number; an unknown person becomes a contact, by e-mail if there is an @ in it, else by external id; who null: nothing, no error; occurred_at defaults to mautomate.clock(); a repeated dedupe_key of the same person returns the first event';
+  'records what a person did and returns the number of the event; who is an external id, else an e-mail address or phone number; an unknown person becomes a contact, by e-mail if there is an @ in it, else by external id; who null or empty: nothing, no error; occurred_at defaults to mautomate.clock(); a repeated dedupe_key of the same person returns the first event';
 
 create function mautomate.track_batch(events jsonb)
   returns bigint language c strict

@@ -34,6 +34,10 @@ select mautomate.track('e1', 'tier_changed');
 select mautomate.track('e1', 'e_buy', '[1]');
 select mautomate.track('e1', 'e_buy', '{}', 'infinity');
 select mautomate.track('e2@', 'e_buy');
+select mautomate.track('', 'e_buy'), mautomate.track_batch('[{"who": "", "kind": "e_buy"}]');
+select mautomate.track('e1', repeat('k', 401));
+select mautomate.track('e1', 'e_buy', dedupe_key => repeat('k', 1001));
+select mautomate.track_batch(jsonb_build_array(jsonb_build_object('who', 'e1', 'kind', 'e_buy', 'dedupe_key', repeat('k', 1001))));
 
 -- batches
 select mautomate.track_batch('[

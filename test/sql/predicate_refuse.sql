@@ -123,4 +123,12 @@ select mautomate.create_list('r_c', 'count(''list_entered'') filter (where event
 select mautomate.create_list('r_d', 'in_list(''r_c'')');
 select mautomate.create_score('r_all'), mautomate.create_score_rule('r_all', 'every', 1, event => 'list_entered');
 select mautomate.create_list('r_e', 'score(''r_all'') > 3');
+-- what one writes elsewhere
+select mautomate.create_list('r_f', 'count(''buy'')');
+select mautomate.create_list('r_f', 'contact.land == ''FR''');
+select mautomate.create_list('r_f', 'ever(''buy'') && ever(''sell'')');
+select mautomate.create_list('r_f', 'ever(''buy'') || ever(''sell'')');
+select mautomate.create_list('r_f', 'contact.land = "FR"');
+-- no kind is nearest to another of one letter
+select mautomate.track('r', 'x') is not null, mautomate.create_list('r_f', 'ever(''y'')');
 drop extension mautomate cascade;
