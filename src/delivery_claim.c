@@ -89,8 +89,7 @@ ma_delivery_dispatch(MaSender *sender, MaRoute *route)
 	ErrorData *cancel;
 
 	ma_delivery_begin(sender);
-	letters = ma_letter_write(ma_channel_find(route->lane.channel_id),
-							  route->claimed, &n);
+	letters = ma_letter_write(route->lane.channel_id, route->claimed, &n);
 	cancel = n > 0 ? letters[n - 1].cancel : NULL;
 	for (int i = 0; i < n; i++)
 		if (!is_good(&letters[i]) || !hands_over || cancel != NULL)

@@ -61,18 +61,21 @@ static char	 *unique_key(const Draft *draft);
 
 /*
  * Writes the letters of n claimed messages of a channel, in the current
- * context; stores how many there are. Needs a transaction.
+ * context; stores how many there are. Needs a transaction, which renames
+ * wait for.
  */
 MaLetter *
-ma_letter_write(const MaChannel *channel, const MaClaim *claims, int *n)
+ma_letter_write(int channel_id, const MaClaim *claims, int *n)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	MemoryContext scratch =
 		AllocSetContextCreate(cxt, "mautomate drafts", ALLOCSET_DEFAULT_SIZES);
-	MaLetter *letters;
-	Draft	 *drafts;
+	const MaChannel *channel;
+	MaLetter		*letters;
+	Draft			*drafts;
 
 	ma_template_lock_names();
+	channel = ma_channel_find(channel_id);
 	MemoryContextSwitchTo(scratch);
 	drafts = load(channel, claims, n);
 	letters = MemoryContextAllocZero(cxt, (*n + 1) * sizeof(MaLetter));

@@ -39,7 +39,7 @@ typedef struct MaLetter
 	MaLetterRequest request; /* http only */
 } MaLetter;
 
-extern MaLetter *ma_letter_write(const MaChannel *channel,
-								 const MaClaim *claims, int *n);
+extern MaLetter *ma_letter_write(int channel_id, const MaClaim *claims,
+								 int *n);
 
 #endif /* MA_LETTER_H */

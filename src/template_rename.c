@@ -4,7 +4,7 @@
  *
  * Every version does, in place: a message that waits says what it would have
  * said. Sources are rewritten where they name it (liquid_rename.c), and so
- * are the texts of payloads and attachments.
+ * are the texts of payloads and attachments, and those of http channels.
  */
 #include "postgres.h"
 
@@ -21,6 +21,10 @@
 /* The columns of a variant that are Liquid, and those with Liquid in them. */
 #define COLUMNS 5
 #define IS_JSON 3 /* from this one on */
+
+/* Settings of a channel that are Liquid, or have Liquid in them. */
+static const char *const liquid_settings[] = {"url", "headers", "form",
+											  "body"};
 
 /* A row that is looked through. */
 typedef struct Variant
@@ -110,6 +114,36 @@ rename_text(const MaNode *node, const MaNode *object, void *arg)
 	return rename_source(arg, ma_doc_text(node));
 }
 
+/* Is a value of a channel's settings Liquid? */
+static bool
+is_liquid(const MaNode *node)
+{
+	int len = strcspn(node->path, ".[");
+
+	for (int i = 0; i < lengthof(liquid_settings); i++)
+		if (len == strlen(liquid_settings[i]) &&
+			strncmp(node->path, liquid_settings[i], len) == 0)
+			return true;
+	return false;
+}
+
+/* A string of the settings of a channel; "to" names an attribute. */
+static const char *
+rename_setting(const MaNode *node, const MaNode *object, void *arg)
+{
+	Variant		   *variant = arg;
+	const MaRename *rename = variant->rename;
+
+	if (is_liquid(node))
+		return rename_text(node, object, arg);
+	if (rename->what != MA_NAMED_ATTRIBUTE || strcmp(node->path, "to") != 0 ||
+		strcmp(ma_doc_text(node), rename->old_name) != 0 ||
+		strcmp(rename->old_name, "none") == 0) /* it goes elsewhere */
+		return NULL;
+	variant->changed = true;
+	return rename->new_name;
+}
+
 /* A column of a variant afterwards. */
 static Datum
 rename_column(Variant *variant, Datum value, bool is_json)
@@ -125,21 +159,59 @@ rename_column(Variant *variant, Datum value, bool is_json)
 
 /* Tells of what is left as it is. */
 static void
-notice_doubts(const Variant *variant, const char *name)
+notice_doubts(const Variant *variant, const char *what, const char *name)
 {
 	const char *place = linitial(variant->doubts);
 
 	ereport(NOTICE,
-			(errmsg("template \"%s\": \"%s\" may be meant here too, and stays "
+			(errmsg("%s \"%s\": \"%s\" may be meant here too, and stays "
 					"as it is",
-					name, variant->rename->old_name),
+					what, name, variant->rename->old_name),
 			 errdetail("%.*s", (int) strcspn(place, "\n"), place),
 			 errhint("Look at it, and change it where it has to follow.")));
 }
 
+/* Rewrites the channels that name something. */
+static void
+rename_channels(const MaRename *rename)
+{
+	static MaStatement channels = {
+		"select channel_id, settings, name, not dropped"
+		" from mautomate_internal.channel where transport = 'http'"
+		" order by name",
+		0};
+	static MaStatement rewrite = {
+		"update mautomate_internal.channel set settings = $2,"
+		" recipient = coalesce($2 ->> 'to', recipient) where channel_id = $1",
+		2,
+		{INT4OID, JSONBOID}};
+	uint64		   n = ma_sql_exec(&channels, NULL, NULL, 0);
+	SPITupleTable *found = SPI_tuptable;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		HeapTuple row = found->vals[i];
+		Variant	  variant = {rename};
+		MaDocCopy how = {.text = rename_setting, .arg = &variant};
+		Datum	  values[2];
+		bool	  isnull;
+
+		values[0] = SPI_getbinval(row, found->tupdesc, 1, &isnull);
+		values[1] = SPI_getbinval(row, found->tupdesc, 2, &isnull);
+		values[1] =
+			JsonbPGetDatum(ma_doc_copy(DatumGetJsonbPCopy(values[1]), &how));
+		if (variant.changed)
+			ma_sql_exec(&rewrite, values, NULL, 0);
+		if (variant.doubts != NIL &&
+			DatumGetBool(SPI_getbinval(row, found->tupdesc, 4, &isnull)))
+			notice_doubts(&variant, "channel",
+						  SPI_getvalue(row, found->tupdesc, 3));
+	}
+}
+
 /*
- * Rewrites the templates that name something, also those of the past. What
- * may name it in the newest version of one is told.
+ * Rewrites the templates that name something, also those of the past, and
+ * the channels. What may name it in the newest version of one is told.
  */
 void
 ma_template_rename_all(const MaRename *rename)
@@ -201,7 +273,9 @@ ma_template_rename_all(const MaRename *rename)
 			ma_sql_exec(&rewrite, values, nulls, 0);
 		if (variant.doubts != NIL &&
 			DatumGetBool(SPI_getbinval(row, found->tupdesc, 10, &isnull)))
-			notice_doubts(&variant, SPI_getvalue(row, found->tupdesc, 9));
+			notice_doubts(&variant, "template",
+						  SPI_getvalue(row, found->tupdesc, 9));
 	}
+	rename_channels(rename);
 	ma_sql_end(&scope);
 }

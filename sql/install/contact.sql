@@ -80,13 +80,13 @@ create function mautomate.drop_attribute(name text, keep_values boolean default 
   returns void language c volatile
   as 'MODULE_PATHNAME', 'mautomate_drop_attribute';
 comment on function mautomate.drop_attribute(text, boolean) is
-  'drops the declaration of an attribute and, unless keep_values, takes its values from all contacts, which reads them all. Errors: 42704 for one never declared, 2BP01 where a list, score, source, workflow or template uses it (named)';
+  'drops the declaration of an attribute and, unless keep_values, takes its values from all contacts, which reads them all. Errors: 42704 for one never declared, 2BP01 where a list, score, source, workflow, template or channel uses it (named)';
 
 create function mautomate.rename_attribute(name text, new_name text)
   returns void language c volatile
   as 'MODULE_PATHNAME', 'mautomate_rename_attribute';
 comment on function mautomate.rename_attribute(text, text) is
-  'gives a declared attribute and its values of all contacts another name. Whoever names it is rewritten: lists, scores, workflows (contact.x, was(), set; also their older versions), templates and payloads (contact.x, contact["x"], event.attribute == "x"), select lists of sources, and what the log says of its changes; states stay as they are. Reads all contacts and the whole log, while who writes contacts, events or tables that are sources of contacts, or renders messages, waits, and goes on under the new name. A template that finds the name out while it is rendered (contact[which], contact handed on, a variable called contact) and an event.attribute compared otherwise than by =, <> and in, or in a template that no workflow sends which waits for such events, are told in a notice and stay as they are. Errors: 42704 for one never declared, 42710 where the new name is declared, or an expression, a workflow or a value of a contact has it already, 42602 where a template or payload cannot say it, 0A000 in a transaction with an old snapshot';
+  'gives a declared attribute and its values of all contacts another name. Whoever names it is rewritten: lists, scores, workflows (contact.x, was(), set; also their older versions), templates, payloads and channels (contact.x, contact["x"], event.attribute == "x", "to"), select lists of sources, and what the log says of its changes; states stay as they are. Reads all contacts and the whole log, while who writes contacts, events or tables that are sources of contacts, or renders messages, waits, and goes on under the new name. A template that finds the name out while it is rendered (contact[which], contact handed on, a variable called contact) and an event.attribute compared otherwise than by =, <> and in, or in a template that no workflow sends which waits for such events, are told in a notice and stay as they are. Errors: 42704 for one never declared, 42710 where the new name is declared, or an expression, a workflow or a value of a contact has it already, 42602 where a template or payload cannot say it, 0A000 in a transaction with an old snapshot';
 
 create function mautomate.alias(anonymous_id text, external_id text)
   returns bigint language c

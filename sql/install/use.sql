@@ -66,13 +66,24 @@ create view mautomate_internal.name_user as
                      from mautomate_internal.workflow_version n
                      where n.workflow_id = v.workflow_id)
   union
-  select 'attribute', a.attribute, format('template "%s"', t.name)
-  from mautomate_internal.attribute a, mautomate_internal.template t
-  join mautomate_internal.template_variant v using (template_id, version),
-  regexp_replace(a.attribute, '([^[:alnum:]_])', '\\\1', 'g') as pattern
-  where not t.dropped
-    and concat_ws(' ', v.subject, v.html, v.body, v.payload #>> '{}', v.attachments #>> '{}')
+  select 'attribute', a.attribute, u.users
+  from mautomate_internal.attribute a,
+  regexp_replace(a.attribute, '([^[:alnum:]_])', '\\\1', 'g') as pattern,
+  (select format('template "%s"', t.name),
+          concat_ws(' ', v.subject, v.html, v.body, v.payload #>> '{}', v.attachments #>> '{}')
+   from mautomate_internal.template t
+   join mautomate_internal.template_variant v using (template_id, version)
+   where not t.dropped
+   union all
+   select format('channel "%s"', c.name), c.settings #>> '{}'
+   from mautomate_internal.channel c
+   where not c.dropped and c.transport = 'http') u (users, text)
+  where u.text
       ~ ('contact\s*(\.\s*' || pattern || '(?![[:alnum:]_-])|\[\s*(''|\\?")' || pattern || '(''|\\?")\s*\])')
+  union
+  select 'attribute', c.recipient, format('channel "%s"', c.name)
+  from mautomate_internal.channel c
+  where not c.dropped and c.recipient not in ('email', 'phone', 'none')
   union
   select 'attribute', a.attribute, format('source "%s"', s.source)
   from mautomate_internal.attribute a, mautomate_internal.source s,
@@ -80,7 +91,7 @@ create view mautomate_internal.name_user as
   where s.kind is null
     and s.fields ~ ('(^|[[:space:],.")])' || pattern || '"?\s*(,|$)');
 comment on view mautomate_internal.name_user is
-  'who names which list, score, kind of event (object "event") or declared attribute: lists, scores, sources, workflows and templates; list and score by the events that tell of them, too';
+  'who names which list, score, kind of event (object "event") or declared attribute: lists, scores, sources, workflows, templates and channels; list and score by the events that tell of them, too';
 
 create view mautomate.lists as
   select l.name, l.predicate,

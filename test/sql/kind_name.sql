@@ -181,3 +181,20 @@ drop table kn_people, kn_paid;
 select mautomate.drop_attribute('kn_s2'), mautomate.drop_attribute('kn "odd"');
 select mautomate.drop_attribute('kn_other'), mautomate.drop_attribute('kn_taken'), mautomate.drop_event('kn_taken'), mautomate.drop_event('kn_purchase');
 drop table kn_orders;
+
+-- channels that name an attribute
+select mautomate.define_attribute('kn_dev', 'text'), mautomate.identify('kn a', attributes => '{"kn_dev": "x1"}') > 0;
+select mautomate.create_channel('kn push', 'http', $${"url": "https://example.com/{{ contact.kn_dev | url_encode }}/kn_dev", "to": "kn_dev", "method": "PUT",
+  "headers": {"X-kn_dev": "{{ contact['kn_dev'] }}", "X-Raw": "{% raw %}{{ contact.kn_dev }}{% endraw %}"},
+  "body": {"kn_dev": "kn_dev", "a": [{"=": "contact.kn_dev"}, "{{ contact.kn_dev }}"]}}$$);
+select mautomate.create_channel('kn form', 'http', $${"url": "https://example.com/", "to": "none", "form": {"a": "{{ contact.kn_dev }}", "b": "{% assign c = contact %}"}}$$);
+select mautomate.create_template('kn pushed', 'kn push', body => 'Hi', transactional => true);
+select mautomate.drop_attribute('kn_dev');
+select mautomate.preview_template('kn pushed', 'kn a') -> 'request' ->> 'url' as url;
+set client_min_messages = notice;
+select mautomate.rename_attribute('kn_dev', 'kn "device"');
+set client_min_messages = warning;
+select name, recipient, settings from mautomate_internal.channel where name in ('kn push', 'kn form') and not dropped order by 1;
+select mautomate.preview_template('kn pushed', 'kn a') - 'subject' - 'html' - 'payload' - 'attachments' as request;
+select mautomate.rename_attribute('kn "device"', 'kn_dev');
+select mautomate.drop_template('kn pushed'), mautomate.drop_channel('kn push'), mautomate.drop_channel('kn form'), mautomate.drop_attribute('kn_dev');
