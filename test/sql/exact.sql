@@ -242,5 +242,21 @@ select mautomate.set_clock('2040-01-13 00:00+00');
 select count(*) > 0 as done from mautomate.run();
 select coalesce(max(tier), 'none') as tier from mautomate.scores where score = 'edge' and external_id = 'mia';
 select * from pg_temp.wrong;
+-- a sum, a mean and an extreme over a month: what came last leaves first
+select mautomate.set_clock('2041-02-01 00:00+00');
+select mautomate.create_list('turned sum', 'sum(''pay'', ''amount'', within => ''1 month'') >= 30'),
+  mautomate.create_list('turned avg', 'avg(''pay'', ''amount'', within => ''1 month'') > 10'),
+  mautomate.create_list('turned max', 'max(''pay'', ''amount'', within => ''1 month'') > 5'),
+  mautomate.create_list('turned min', 'min(''pay'', ''amount'', within => ''1 month'') < 10');
+select mautomate.identify('pia') > 0 as made;
+select mautomate.track('pia', 'pay', jsonb_build_object('amount', amount), occurred_at => at) > 0 as tracked
+  from (values ('2041-01-28 23:00+00'::timestamptz, 5), ('2041-01-29 12:00+00', 10), ('2041-01-31 10:00+00', 20)) v (at, amount);
+select list, holds, until from unnest(array['sum', 'avg', 'max', 'min']) kind, format('turned %s', kind) list,
+  mautomate.explain_list(list, 'pia');
+select mautomate.set_clock('2041-03-01 00:00+00');
+select count(*) > 0 as done from mautomate.run();
+select name, changed_at from mautomate_internal.list_change join mautomate_internal.list using (list_id)
+  where name like 'turned%' and changed_at > '2041-02-02' order by 2, 1;
+select * from pg_temp.wrong;
 
 drop extension mautomate cascade;

@@ -39,10 +39,16 @@ create view pg_temp.should (list, at) as
     group by 2 having count(*) % 2 = 1
   union all
   select 'month', occurred_at + interval '1 month' from mautomate.event where kind = 'call'
-    group by 2 having sum((properties->>'amount')::int) % 2 = 1;
+    group by 2 having sum((properties->>'amount')::int) % 2 = 1
+  union all
+  select distinct 'level', occurred_at + interval '1000 hours'
+  from (select occurred_at, avg((properties->>'amount')::int) over (order by occurred_at desc) as before,
+      avg((properties->>'amount')::int) over (order by occurred_at desc
+        range between unbounded preceding and current row exclude group) as after
+    from mautomate.event where kind = 'call') l where (before > 2) <> coalesce(after > 2, false);
 create view pg_temp.did (list, at) as
   select l.name, c.changed_at from mautomate_internal.list_change c
-    join mautomate_internal.list l using (list_id) where l.name in ('hours', 'month');
+    join mautomate_internal.list l using (list_id) where l.name in ('hours', 'month', 'level');
 create view pg_temp.instants as
   select list, count(s) as should, count(d) as did, count(*) filter (where s is null or d is null) as wrong
   from (select * from pg_temp.should where at <= mautomate.clock()) s full join pg_temp.did d using (list, at)
@@ -52,6 +58,7 @@ create view pg_temp.instants as
 select mautomate.identify('ann') > 0;
 select mautomate.create_list('hours', 'count(''call'', within => ''1000 hours'') % 2 = 1');
 select mautomate.create_list('month', 'sum(''call'', ''amount'', within => ''1 month'') % 2 = 1');
+select mautomate.create_list('level', 'avg(''call'', ''amount'', within => ''1000 hours'') > 2');
 insert into mautomate.event (contact_id, kind, occurred_at, properties)
   select contact_id, 'call', mautomate.clock() - n * interval '1 hour', jsonb_build_object('amount', n * n % 7)
   from mautomate.contact, generate_series(1, 1000) n;
