@@ -95,6 +95,7 @@ handle_begin(Handle *handle)
 	handle->aborted = NULL;
 	handle->connected = false;
 	handle->refused = false;
+	handle->tried = false;
 	handle->total_deadline = clock_ms() + handle->config->total_ms;
 	handle_wait(handle, handle->config->connect_ms);
 }
@@ -148,9 +149,11 @@ on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	(void) purpose;
 	if (handle->config->public_only && private_address(&address->addr))
 	{
-		handle->refused = true;
+		handle->refused = !handle->tried;
 		return CURL_SOCKET_BAD;
 	}
+	handle->refused = false;
+	handle->tried = true;
 	for (int i = 0; i < HANDLE_SOCKETS; i++)
 		if (handle->sockets[i] < 0)
 			return handle->sockets[i] = socket(

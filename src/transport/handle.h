@@ -23,7 +23,8 @@ typedef struct Handle
 	int64_t		  deadline;		  /* of what is waited for now */
 	int64_t		  total_deadline; /* of it all; 0: none */
 	bool		  connected;	  /* a socket has a peer */
-	bool		  refused;		  /* an address was one we may not go to */
+	bool		  tried;		  /* an address was one we may go to */
+	bool		  refused;		  /* all of them were others */
 	const char	 *aborted;		  /* why we gave up; or NULL */
 } Handle;
 
