@@ -245,6 +245,19 @@ wake_board(MaContact *contact, const MaSwitchboard *board)
 }
 
 /*
+ * Does it make a difference to a comparison that its constant was reached,
+ * left or passed? What is equal to neither value will be to a later one, if a
+ * window lets it fall back.
+ */
+static bool
+is_turned(const MaSignal *signal, const MaSwitch *one, Datum low, Datum high)
+{
+	if (signal->windowed && (one->op == MA_EQ || one->op == MA_NE))
+		return true;
+	return is_on(signal, one, low) != is_on(signal, one, high);
+}
+
+/*
  * Wakes those who compare an answer with a constant that it reached, left or
  * passed on its way from one value to another, and for whom that made a
  * difference; all, if there was none or is none.
@@ -280,7 +293,7 @@ wake_crossed(MaContact *contact, const MaSwitchboard *board,
 
 		if (ma_signal_order(signal, one->constant, high) > 0)
 			break;
-		if (is_on(signal, one, low) != is_on(signal, one, high))
+		if (is_turned(signal, one, low, high))
 			contact->woken = bms_add_member(contact->woken, one->consumer);
 	}
 	MemoryContextSwitchTo(old);

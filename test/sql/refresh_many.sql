@@ -56,6 +56,24 @@ select * from rm_members;
 select * from mautomate.verify();
 select sum(value), count(distinct value) from mautomate.scores where score = 'rm_score';
 
+-- two events at once pass over a number that the count falls back to in time
+select mautomate.set_clock('2031-03-01 00:00+00');
+select mautomate.create_list('rm_two', 'count(''rm_pair'', within => ''2 days'') = 2');
+select mautomate.create_list('rm_not_two', 'count(''rm_pair'', within => ''2 days'') <> 2');
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select id, 'rm_pair', mautomate.clock() from rm where n <= 3;
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select id, 'rm_pair', mautomate.clock() - h * interval '1 hour'
+  from rm, generate_series(1, 2) h where n <= 2;
+select mautomate.set_clock('2031-03-02 22:00+00');
+select count(*) > 0 as ran from mautomate.run();
+select list, members from rm_members where list like '%two';
+select mautomate.set_clock('2031-03-02 23:00+00');
+select count(*) > 0 as ran from mautomate.run();
+select list, members from rm_members where list like '%two';
+select * from mautomate.verify();
+select mautomate.set_clock(null);
+
 delete from mautomate.event where kind like 'rm\_%';
 delete from mautomate.contact where external_id like 'rm\_%';
 select mautomate.drop_list(name) from mautomate.lists where name like 'rm\_%';
