@@ -264,6 +264,20 @@ may_pass(int sqlerrcode)
 	}
 }
 
+/* What an error says, and where in the template it was, or which function. */
+static char *
+failure_of(const ErrorData *edata)
+{
+	const char *last =
+		edata->context == NULL ? NULL : strrchr(edata->context, '\n');
+	const char *place = last == NULL ? edata->context : last + 1;
+	char	   *text = edata->message;
+
+	if (edata->detail != NULL)
+		text = psprintf("%s: %s", text, edata->detail);
+	return place == NULL ? text : psprintf("%s (%s)", text, place);
+}
+
 /*
  * Renders one letter in a subtransaction; an error is its failure. So is a
  * cancel, or who cannot be rendered in the time of a CALL would be in the way
@@ -272,8 +286,9 @@ may_pass(int sqlerrcode)
 static void
 render(const MaChannel *channel, Draft *draft)
 {
-	MemoryContext cxt = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext		  cxt = CurrentMemoryContext;
+	ResourceOwner		  owner = CurrentResourceOwner;
+	ErrorContextCallback *callers = error_context_stack;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(cxt);
@@ -281,6 +296,7 @@ render(const MaChannel *channel, Draft *draft)
 	{
 		MaRendered said;
 
+		error_context_stack = NULL;
 		draft->data =
 			ma_link_add(channel, draft->letter->message_id, draft->enqueued_at,
 						draft->data, &draft->links);
@@ -290,6 +306,7 @@ render(const MaChannel *channel, Draft *draft)
 			compose(channel, draft, &said);
 		if (channel->transport == MA_CHANNEL_HTTP)
 			request(channel, draft, &said);
+		error_context_stack = callers;
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(cxt);
 		CurrentResourceOwner = owner;
@@ -307,10 +324,7 @@ render(const MaChannel *channel, Draft *draft)
 		if (is_cancel(edata))
 			draft->letter->cancel = edata;
 		draft->letter->passing = may_pass(edata->sqlerrcode);
-		draft->letter->failure =
-			edata->detail == NULL ?
-				edata->message :
-				psprintf("%s: %s", edata->message, edata->detail);
+		draft->letter->failure = failure_of(edata);
 	}
 	PG_END_TRY();
 }

@@ -34,9 +34,11 @@
 
 PG_FUNCTION_INFO_V1(mautomate_warm_up_limit);
 PG_FUNCTION_INFO_V1(mautomate_today);
+PG_FUNCTION_INFO_V1(mautomate_rate_due);
 
-static bool find(MaBucket *bucket);
-static void find_day(MaQuota *quota);
+static TimestampTz empty_at(const MaBucket *bucket);
+static bool		   find(MaBucket *bucket);
+static void		   find_day(MaQuota *quota);
 
 /* warm_up_limit(settings, day) -> int */
 Datum
@@ -64,6 +66,30 @@ mautomate_today(PG_FUNCTION_ARGS)
 	PG_RETURN_DATEADT(quota.day);
 }
 
+/* rate_due(settings, next_at) -> timestamptz */
+Datum
+mautomate_rate_due(PG_FUNCTION_ARGS)
+{
+	MaPace	 pace;
+	MaBucket bucket = {0};
+
+	ma_pace_read(&pace, "", PG_GETARG_JSONB_P(0));
+	bucket.rate = pace.rate;
+	bucket.now = GetCurrentTimestamp();
+	bucket.next_at = Min(PG_GETARG_TIMESTAMPTZ(1), empty_at(&bucket));
+	if (ma_rate_tokens(&bucket, 1) > 0)
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(ma_rate_next(&bucket));
+}
+
+/* The latest that the tokens of a bucket can have come: it is empty. */
+static TimestampTz
+empty_at(const MaBucket *bucket)
+{
+	return bucket->now +
+		   (TimestampTz) (bucket->rate.burst * bucket->rate.interval);
+}
+
 /* Finds and locks a bucket, full if it is new. */
 void
 ma_rate_open(MaBucket *bucket, int channel_id, const char *domain,
@@ -74,7 +100,6 @@ ma_rate_open(MaBucket *bucket, int channel_id, const char *domain,
 		" on conflict do nothing",
 		3,
 		{INT4OID, TEXTOID, TIMESTAMPTZOID}};
-	TimestampTz empty;
 
 	bucket->channel_id = channel_id;
 	bucket->domain = domain;
@@ -93,11 +118,10 @@ ma_rate_open(MaBucket *bucket, int channel_id, const char *domain,
 		if (!find(bucket))
 			elog(ERROR, "no bucket of channel %d", channel_id);
 	}
-	empty = bucket->now + (TimestampTz) (rate->burst * rate->interval);
-	if (bucket->next_at > empty)
+	if (bucket->next_at > empty_at(bucket))
 	{
 		/* emptied at a lower rate: it fills at this one from now on */
-		bucket->next_at = empty;
+		bucket->next_at = empty_at(bucket);
 		ma_rate_close(bucket);
 	}
 }

@@ -263,13 +263,23 @@ arguments_of(const MaTemplateCall *call, Jsonb *data)
 	return params;
 }
 
+/* Error context: which function. */
+static void
+name_function(void *arg)
+{
+	const MaTemplateCall *call = arg;
+
+	errcontext("function %s", call->function);
+}
+
 /* Runs the plan of a call, not for longer than allowed. */
 static void
 run_in_time(MaTemplateCall *call, SPIPlanPtr plan,
 			const SPIExecuteOptions *options)
 {
-	static TimeoutId timeout = MAX_TIMEOUTS;
-	volatile bool	 failed = false;
+	static TimeoutId	 timeout = MAX_TIMEOUTS;
+	ErrorContextCallback context = {.callback = name_function, .arg = call};
+	volatile bool		 failed = false;
 
 	if (timeout == MAX_TIMEOUTS)
 		timeout = RegisterTimeout(USER_TIMEOUT, expire);
@@ -278,8 +288,11 @@ run_in_time(MaTemplateCall *call, SPIPlanPtr plan,
 	call->running++;
 	PG_TRY();
 	{
+		context.previous = error_context_stack;
+		error_context_stack = &context;
 		if (SPI_execute_plan_extended(plan, options) != SPI_OK_SELECT)
 			elog(ERROR, "could not call %s", call->function);
+		error_context_stack = context.previous;
 	}
 	PG_CATCH();
 	{

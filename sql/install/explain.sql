@@ -120,7 +120,8 @@ begin atomic
     union all
     select 3, 'event', max(s.n) > 0 or e.enrollment_id is not null,
            string_agg(case when s.n > 0
-             then format('%s: %s times, last at %s', s.what, s.n, s.last_at)
+             then format('%s: %s, last at %s', s.what,
+               case s.n when 1 then 'once' else s.n || ' times' end, s.last_at)
              else format('%s: never', s.what) end, '; '),
            format('select * from mautomate.timeline(%L);', who)
     from started s
@@ -216,13 +217,16 @@ begin atomic
         then mautomate_internal.gate(p.contact_id, t.template_id) end
     ) g(refusal)
     union all
-    select 8, 'channel', x.channel_id is null and not u.up,
+    select 8, 'channel', x.channel_id is null and not u.up and r.due is null,
            case when x.channel_id is not null
              then format('"%s" is paused since %s%s', t.channel, x.paused_at,
                          coalesce(': ' || x.reason, ''))
              when u.up
              then format('"%s" has sent the %s messages of day %s of its warm-up, and waits for tomorrow',
                          t.channel, u.used, u.day)
+             when r.due is not null
+             then format('"%s" has sent as many messages as its rate allows, the next one goes at %s',
+                         t.channel, r.due)
              else format('"%s" is open', t.channel) end,
            case when x.channel_id is not null
              then format('select mautomate.resume_channel(%L);', t.channel)
@@ -242,6 +246,14 @@ begin atomic
     ) q on true
     cross join lateral (
       select coalesce(q.up, false) as up, q.used, q.day) u
+    left join lateral (
+      select mautomate_internal.rate_due(h.settings, b.next_at)
+      from mautomate_internal.bucket b
+      join mautomate_internal.channel h using (channel_id)
+      where b.channel_id = t.channel_id and b.domain = ''
+      and not exists (
+        select from message m cross join asked a where m.due_at > a.now)
+    ) r(due) on true
     where not exists (select from message m where m.waiting is null)
     union all
     select 9, 'armed', r.armed,
@@ -269,7 +281,8 @@ begin atomic
                  else 'waits for its turn' end
                || coalesce(', for ' || m.waits, '')
              when 'sending' then 'is being sent'
-             when 'retry' then format('tried %s times', m.attempt)
+             when 'retry' then format('tried %s',
+               case m.attempt when 1 then 'once' else m.attempt || ' times' end)
                || case when m.due_at < 'infinity'
                     then format(', again at %s', m.due_at) else '' end
                || coalesce(', for ' || m.waits, '')

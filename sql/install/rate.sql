@@ -34,3 +34,10 @@ create function mautomate_internal.today() returns date
   language c stable as 'MODULE_PATHNAME', 'mautomate_today';
 comment on function mautomate_internal.today() is
   'the day in mautomate.timezone, by the real clock';
+
+create function mautomate_internal.rate_due(settings jsonb,
+                                            next_at timestamptz)
+  returns timestamptz
+  language c stable strict as 'MODULE_PATHNAME', 'mautomate_rate_due';
+comment on function mautomate_internal.rate_due(jsonb, timestamptz) is
+  'when the rate of a channel with these settings, whose bucket is like that, lets the next message go, by the real clock; null: now';

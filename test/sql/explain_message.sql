@@ -73,6 +73,22 @@ select n, "check", detail, fix from said('y_ann', 'y_hello') where not passed;
 select mautomate.cancel_message(message_id) from mautomate.messages where idempotency_key = 'y_held';
 select n, "check", detail, fix from said('y_ann', 'y_hello') where not passed;
 
+-- the rate of its channel
+select mautomate.create_channel('y_log', 'log', '{"rate": {"per_day": 1}}');
+select count(mautomate.send('y_ann', 'y_hello')) from generate_series(1, 2);
+call mautomate.deliver();
+select n, "check", passed, regexp_replace(detail, 'goes at .*', 'goes at ...'), fix from said('y_ann', 'y_hello');
+-- not why one waits for its time
+select mautomate.send('y_ann', 'y_hello', not_before => mautomate.clock() + '1 day') > 0 as queued;
+select "check", detail from said('y_ann', 'y_hello') where n = 1;
+select count(mautomate.cancel_message(message_id)) from mautomate.messages where state = 'pending';
+select mautomate.create_channel('y_log', 'log');
+-- what went wrong in the template, and where
+select mautomate.create_template('y_wrong', 'y_log', body => E'Hi\n{{ 1 | divided_by: 0 }}', transactional => true);
+select mautomate.send('y_ann', 'y_wrong') > 0 as queued;
+call mautomate.deliver();
+select "check", detail from said('y_ann', 'y_wrong') where n = 1;
+
 -- mistakes
 select * from mautomate.explain_message('y_nobody', 'y_hello');
 select * from mautomate.explain_message('y_ann', 'y_nothing');
