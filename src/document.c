@@ -12,6 +12,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/json.h"
 #include "utils/timestamp.h"
 
 #include "document.h"
@@ -187,6 +188,26 @@ ma_doc_check(MaDocument *doc, const MaNode *node, const MaDocKey *keys)
 	return doc->nerrors == errors;
 }
 
+/*
+ * The path of a key: no two keys of a document have the same, whatever they
+ * are called.
+ */
+static char *
+path_of(const MaNode *object, const char *key)
+{
+	StringInfoData path;
+
+	initStringInfo(&path);
+	appendStringInfoString(&path, object->path);
+	if (path.len > 0)
+		appendStringInfoChar(&path, '.');
+	if (key[0] == '\0' || strpbrk(key, ".[]\"") != NULL)
+		escape_json(&path, key);
+	else
+		appendStringInfoString(&path, key);
+	return path.data;
+}
+
 /* The value of a key; false where the object has no such key. */
 bool
 ma_doc_get(const MaNode *object, const char *key, MaNode *value)
@@ -195,8 +216,7 @@ ma_doc_get(const MaNode *object, const char *key, MaNode *value)
 		getKeyJsonValueFromContainer(object->value.val.binary.data, key,
 									 strlen(key), &value->value) == NULL)
 		return false;
-	value->path =
-		object->path[0] ? psprintf("%s.%s", object->path, key) : pstrdup(key);
+	value->path = path_of(object, key);
 	return true;
 }
 

@@ -156,4 +156,10 @@ select mautomate.rename_attribute('u_a', 'user');
 select mautomate.rename_attribute('user', 'u "É" $1\');
 select name, predicate from mautomate.lists where name = 'u a1';
 select * from mautomate.verify();
+-- keys that look like a path
+select mautomate.define_attribute('u_q', 'text'), mautomate.create_workflow('u_path', $$ {"steps": [
+  {"set": {"u_x": {"=": "contact.u_q"}, "u_x.=": "contact.u_q"}}, {"emit": {"event": "u_e", "properties": {"": "contact.u_q", "a": {"[1]": "contact.u_q", "\".": {"=": "contact.u_q"}}}}}]} $$);
+select mautomate.rename_attribute('u_q', 'u_r');
+select mautomate.workflow_definition('u_path') -> 'steps';
+select mautomate.create_workflow('u_wrong', $$ {"steps": [{"set": {"u_x.\"=\"": {"=": "nope("}}}, {"emit": {"event": "u_e", "properties": {"a[0]": {"=": 1}}}}]} $$);
 drop extension mautomate cascade;
