@@ -45,10 +45,13 @@ create view pg_temp.should (list, at) as
   from (select occurred_at, avg((properties->>'amount')::int) over (order by occurred_at desc) as before,
       avg((properties->>'amount')::int) over (order by occurred_at desc
         range between unbounded preceding and current row exclude group) as after
-    from mautomate.event where kind = 'call') l where (before > 2) <> coalesce(after > 2, false);
+    from mautomate.event where kind = 'call') l where (before > 2) <> coalesce(after > 2, false)
+  union all
+  select 'first', max(occurred_at) + interval '1000 hours' from mautomate.event
+    where kind = 'call' and occurred_at < '2030-01-06 12:30+00';
 create view pg_temp.did (list, at) as
   select l.name, c.changed_at from mautomate_internal.list_change c
-    join mautomate_internal.list l using (list_id) where l.name in ('hours', 'month', 'level');
+    join mautomate_internal.list l using (list_id) where l.name in ('hours', 'month', 'level', 'first');
 create view pg_temp.instants as
   select list, count(s) as should, count(d) as did, count(*) filter (where s is null or d is null) as wrong
   from (select * from pg_temp.should where at <= mautomate.clock()) s full join pg_temp.did d using (list, at)
@@ -59,6 +62,7 @@ select mautomate.identify('ann') > 0;
 select mautomate.create_list('hours', 'count(''call'', within => ''1000 hours'') % 2 = 1');
 select mautomate.create_list('month', 'sum(''call'', ''amount'', within => ''1 month'') % 2 = 1');
 select mautomate.create_list('level', 'avg(''call'', ''amount'', within => ''1000 hours'') > 2');
+select mautomate.create_list('first', 'first_at(''call'', within => ''1000 hours'') < ''2030-01-06 12:30''');
 insert into mautomate.event (contact_id, kind, occurred_at, properties)
   select contact_id, 'call', mautomate.clock() - n * interval '1 hour', jsonb_build_object('amount', n * n % 7)
   from mautomate.contact, generate_series(1, 1000) n;
@@ -76,8 +80,8 @@ select * from mautomate.verify();
 select * from pg_temp.pass('12 hours', 57);
 select * from pg_temp.instants;
 
--- many at one time, and numbers that stand out in the middle of a sum: each
--- instant at which a list changes by them, as the log says
+-- many at one time, some alone, and numbers that stand out in the middle of a
+-- sum: each instant at which a list changes by them, as the log says
 select mautomate.create_list('top', 'max(''mail'', ''amount'', within => ''200 hours'') >= 90');
 select mautomate.create_list('low', 'min(''mail'', ''amount'', within => ''1 month'') < 0');
 select mautomate.create_list('mean', 'avg(''mail'', ''amount'', within => ''200 hours'') > 9.6');
@@ -88,7 +92,9 @@ update since set at = mautomate.clock();
 insert into mautomate.event (contact_id, kind, occurred_at, properties)
   select contact_id, 'mail', mautomate.clock() - n / 25 * interval '7 hours',
     jsonb_build_object('amount', case when n % 97 = 50 then 90 + n % 7 when n % 101 = 60 then -1 else n % 20 end)
-  from mautomate.contact, generate_series(1, 1000) n;
+  from mautomate.contact, generate_series(1, 1000) n
+  union all select contact_id, 'mail', mautomate.clock() - n * interval '97 minutes', '{"amount": 12}'
+  from mautomate.contact, generate_series(1, 150) n;
 select octet_length(state) from mautomate_internal.contact_state;
 select * from mautomate.verify();
 select * from pg_temp.pass('10 hours', 75);
@@ -138,6 +144,14 @@ select mautomate.track('ann', 'bulk') > 0 as tracked from generate_series(1, 3);
 select count(*) from mautomate.list_members where list = 'once';
 select * from pg_temp.pass('1 us', 1);
 select count(*) from mautomate.list_members where list = 'once';
+
+select mautomate.create_list('last', 'sum(''pair'', ''amount'', within => ''10 hours'') > 3');
+select mautomate.track('ann', 'pair', '{"amount": 5}') > 0 as tracked;
+select * from pg_temp.pass('10 hours -1 us', 1);
+select mautomate.track('ann', 'pair', '{"amount": 0}') > 0 as tracked from generate_series(1, 3);
+select count(*) from mautomate.list_members where list = 'last';
+select * from pg_temp.pass('1 us', 1);
+select count(*) from mautomate.list_members where list = 'last';
 
 -- nobody asks while one sum after the other leaves: all are opened at once
 select mautomate.define_attribute('goal', 'numeric');
