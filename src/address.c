@@ -13,6 +13,8 @@
 #include <ctype.h>
 
 #include "catalog/pg_collation.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -24,6 +26,7 @@ PG_FUNCTION_INFO_V1(mautomate_address_problem);
 PG_FUNCTION_INFO_V1(mautomate_normal_address);
 PG_FUNCTION_INFO_V1(mautomate_phone_problem);
 PG_FUNCTION_INFO_V1(mautomate_normal_phone);
+PG_FUNCTION_INFO_V1(mautomate_address_hash);
 
 #define ADDRESS_MAX 254 /* octets; RFC 5321 path limit less "<>" */
 #define LOCAL_MAX	64	/* octets before the @ */
@@ -541,4 +544,31 @@ mautomate_normal_phone(PG_FUNCTION_ARGS)
 	if (result == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(result));
+}
+
+/*
+ * SQL: the SHA-256 of an address or phone number in its one spelling, or of
+ * whatever else it is, in lower case and UTF-8.
+ */
+Datum
+mautomate_address_hash(PG_FUNCTION_ARGS)
+{
+	char			  *given = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char			  *normal = strchr(given, '@') != NULL ?
+									ma_address_normalise(given, NULL) :
+									ma_phone_normalise(given, NULL);
+	char			  *known = normal != NULL ? normal : given;
+	pg_cryptohash_ctx *sha = pg_cryptohash_create(PG_SHA256);
+	bytea			  *hash = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+
+	known = str_tolower(known, strlen(known), DEFAULT_COLLATION_OID);
+	known = pg_server_to_any(known, strlen(known), PG_UTF8);
+	SET_VARSIZE(hash, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+	if (pg_cryptohash_init(sha) < 0 ||
+		pg_cryptohash_update(sha, (const uint8 *) known, strlen(known)) < 0 ||
+		pg_cryptohash_final(sha, (uint8 *) VARDATA(hash),
+							PG_SHA256_DIGEST_LENGTH) < 0)
+		elog(ERROR, "could not compute a hash: %s", pg_cryptohash_error(sha));
+	pg_cryptohash_free(sha);
+	PG_RETURN_BYTEA_P(hash);
 }

@@ -10,14 +10,8 @@ comment on table mautomate_internal.suppression is
 select pg_catalog.pg_extension_config_dump('mautomate_internal.suppression', '');
 
 create function mautomate_internal.address_hash(address text) returns bytea
-  language sql stable parallel safe
-  begin atomic
-    select sha256(convert_to(lower(coalesce(
-      case when position('@' in address) > 0
-        then mautomate_internal.normal_address(address)
-        else mautomate_internal.normal_phone(address)
-      end, address)), 'UTF8'));
-  end;
+  language c stable strict parallel safe
+  as 'MODULE_PATHNAME', 'mautomate_address_hash';
 comment on function mautomate_internal.address_hash(text) is
   'by what an e-mail address or phone number is known to suppression, in any case and spelling';
 

@@ -67,16 +67,17 @@ select pg_catalog.pg_extension_config_dump('mautomate_internal.template_variant'
 
 create function mautomate_internal.contact_object(c mautomate.contact)
   returns jsonb
-  language sql stable parallel safe
-  begin atomic
-    select c.attributes || jsonb_build_object(
-      'external_id', c.external_id, 'email', c.email, 'phone', c.phone,
-      'first_name', c.first_name, 'last_name', c.last_name,
-      'timezone', c.timezone, 'locale', c.locale, 'region', c.region,
-      'stage', c.stage, 'owner', c.owner, 'created_at', c.created_at);
-  end;
+  language c stable strict parallel safe
+  as 'MODULE_PATHNAME', 'mautomate_contact_object';
 comment on function mautomate_internal.contact_object(mautomate.contact) is
   'what templates see as contact: the attributes, and the columns over them';
+
+create function mautomate_internal.message_data(data jsonb, c mautomate.contact)
+  returns jsonb
+  language c stable parallel safe
+  as 'MODULE_PATHNAME', 'mautomate_message_data';
+comment on function mautomate_internal.message_data(jsonb, mautomate.contact) is
+  'what the template of a message may use: data as in table message, null for none, and contact';
 
 create function mautomate.create_template(name text, channel text,
                                           subject text default null,
