@@ -31,6 +31,7 @@
 
 #include "batch.h"
 #include "clock.h"
+#include "compat.h"
 #include "json.h"
 #include "outbox_private.h"
 #include "sql.h"

@@ -36,7 +36,7 @@
 
 #include "batch.h"
 #include "clock.h"
-#include "outbox.h"
+#include "outbox_private.h"
 #include "sql.h"
 
 /* After so many messages it is worth looking around. */
@@ -60,27 +60,18 @@
 #define CURSOR_TYPES \
 	INT4ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID
 
-/* A priority that has something to claim. */
-typedef struct Ready
-{
-	int	 priority;
-	bool has_time;
-	bool has_new;
-} Ready;
-
 static void begin(MaLane *lane);
 static void look_back(MaLane *lane);
 static void look_around(MaLane *lane);
 static void move_cursors(MaLane *lane);
 static void remember(MaLane *lane, const VirtualTransactionId *id);
 static void cursor_values(const MaLane *lane, Datum *values);
-static int	claim_suspect(MaLane *lane, int64 lease, MaClaim *claims);
-static int	claim_ready(MaLane *lane, int64 lease, int max, MaClaim *claims);
-static int	find_ready(const MaLane *lane, Ready *list);
+static int	claim_suspect(MaOutboxLook *look, MaLane *lane, int64 lease,
+						  MaClaim *claims);
+static int	claim_ready(MaOutboxLook *look, MaLane *lane, int64 lease, int max,
+						MaClaim *claims);
 static int	claim_timed(MaLane *lane, int64 lease, int max, int priority,
 						MaClaim *claims);
-static int	claim_new(MaLane *lane, int64 lease, int max, int priority,
-					  MaClaim *claims);
 static int	claim(MaStatement *stmt, const MaLane *lane, int64 lease,
 				  Datum *values, MaClaim *claims);
 static TimestampTz suspect_due(const MaLane *lane);
@@ -92,28 +83,27 @@ static TimestampTz suspect_due(const MaLane *lane);
 int
 ma_outbox_claim(MaLane *lane, int64 lease, int max, MaClaim *claims)
 {
-	MaSqlScope scope;
-	bool	   turn;
-	int		   n;
+	MaOutboxLook look;
+	bool		 turn;
+	int			 n;
 
-	ma_sql_begin(&scope);
-	ma_outbox_use_indexes();
 	begin(lane);
 	look_back(lane);
+	ma_outbox_look(&look);
 	/* suspects in turns with the others: they are many after a crash */
 	turn = !lane->alone;
-	lane->alone = turn && claim_suspect(lane, lease, claims) > 0;
-	n = lane->alone ? 1 : claim_ready(lane, lease, max, claims);
+	lane->alone = turn && claim_suspect(&look, lane, lease, claims) > 0;
+	n = lane->alone ? 1 : claim_ready(&look, lane, lease, max, claims);
 	if (n == 0 && !turn)
 	{
-		lane->alone = claim_suspect(lane, lease, claims) > 0;
+		lane->alone = claim_suspect(&look, lane, lease, claims) > 0;
 		n = lane->alone ? 1 : 0;
 	}
+	ma_outbox_look_away(&look);
 	lane->suspects = lane->alone || (lane->suspects && !turn);
 	lane->claimed += n;
 	if (lane->claimed >= LOOK_AFTER)
 		look_around(lane);
-	ma_sql_end(&scope);
 	return n;
 }
 
@@ -179,11 +169,14 @@ look_around(MaLane *lane)
 	TimestampTz			  now = ma_now();
 	VirtualTransactionId *writers;
 	int					  known = lane->writer_count;
+	MaSqlScope			  scope;
 	LOCKTAG				  tag;
 	bool				  isnull;
 	int64				  last;
 	int					  n;
 
+	ma_sql_begin(&scope);
+	ma_outbox_use_indexes();
 	ma_sql_exec(&stmt, NULL, NULL, 0);
 	last = DatumGetInt64(ma_sql_datum(0, 1, &isnull));
 	SET_LOCKTAG_RELATION(
@@ -205,6 +198,7 @@ look_around(MaLane *lane)
 	lane->seen_at = now;
 	lane->claimed = 0;
 	move_cursors(lane);
+	ma_sql_end(&scope);
 }
 
 /* Adds one who writes, and was not there at the last look. */
@@ -296,7 +290,7 @@ cursor_values(const MaLane *lane, Datum *values)
 
 /* Claims one message that may have killed a process, if one is due. */
 static int
-claim_suspect(MaLane *lane, int64 lease, MaClaim *claims)
+claim_suspect(MaOutboxLook *look, MaLane *lane, int64 lease, MaClaim *claims)
 {
 	static MaStatement stmt = {
 		"update mautomate_internal.outbox o set state = 'sending',"
@@ -311,9 +305,10 @@ claim_suspect(MaLane *lane, int64 lease, MaClaim *claims)
 		" returning o.message_id, o.priority::int",
 		3,
 		{INT8OID, TIMESTAMPTZOID, INT4OID}};
-
 	Datum values[3];
 
+	if (!ma_outbox_has_suspect(look, lane))
+		return 0;
 	return claim(&stmt, lane, lease, values, claims);
 }
 
@@ -322,50 +317,18 @@ claim_suspect(MaLane *lane, int64 lease, MaClaim *claims)
  * those whose time has come before the new ones.
  */
 static int
-claim_ready(MaLane *lane, int64 lease, int max, MaClaim *claims)
+claim_ready(MaOutboxLook *look, MaLane *lane, int64 lease, int max,
+			MaClaim *claims)
 {
-	Ready list[MA_PRIORITIES];
-	int	  count = find_ready(lane, list);
-	int	  n = 0;
+	int n = 0;
 
-	for (int i = 0; i < count && n < max; i++)
+	for (int p = MA_PRIORITY_MOST; p >= MA_PRIORITY_LEAST && n < max; p--)
 	{
-		if (list[i].has_time)
-			n += claim_timed(lane, lease, max - n, list[i].priority,
-							 claims + n);
-		if (list[i].has_new && n < max)
-			n += claim_new(lane, lease, max - n, list[i].priority, claims + n);
-	}
-	return n;
-}
-
-/* Finds the priorities that have something to claim, the highest first. */
-static int
-find_ready(const MaLane *lane, Ready *list)
-{
-	static MaStatement stmt = {
-		"select l.priority, exists (select from mautomate_internal.outbox i"
-		"  where " HAS_TIME " and i.due_at <= $6),"
-		" exists (select from mautomate_internal.outbox i where " IS_NEW ")"
-		" from " CURSORS,
-		6,
-		{INT4OID, CURSOR_TYPES, TIMESTAMPTZOID}};
-	Datum  values[6];
-	uint64 rows;
-	int	   n = 0;
-
-	cursor_values(lane, values);
-	values[5] = TimestampTzGetDatum(ma_now());
-	rows = ma_sql_exec(&stmt, values, NULL, 0);
-	for (uint64 row = 0; row < rows; row++)
-	{
-		bool isnull;
-
-		list[n].priority = DatumGetInt32(ma_sql_datum(row, 1, &isnull));
-		list[n].has_time = DatumGetBool(ma_sql_datum(row, 2, &isnull));
-		list[n].has_new = DatumGetBool(ma_sql_datum(row, 3, &isnull));
-		if (list[n].has_time || list[n].has_new)
-			n++;
+		if (ma_outbox_has_timed(look, lane, p))
+			n += claim_timed(lane, lease, max - n, p, claims + n);
+		if (n < max)
+			n +=
+				ma_outbox_claim_new(look, lane, lease, max - n, p, claims + n);
 	}
 	return n;
 }
@@ -398,38 +361,17 @@ claim_timed(MaLane *lane, int64 lease, int max, int priority, MaClaim *claims)
 	return claim(&stmt, lane, lease, values, claims);
 }
 
-/* Claims of a priority the oldest new ones. */
-static int
-claim_new(MaLane *lane, int64 lease, int max, int priority, MaClaim *claims)
-{
-	static MaStatement stmt = {
-		"update mautomate_internal.outbox o set state = 'sending',"
-		" lease = $1, attempt = 1, first_tried_at = $2"
-		" where o.ctid = any(array("
-		"  select i.ctid from mautomate_internal.outbox i"
-		"  where i.channel_id = $3 and i.priority = $5 and i.message_id > $6"
-		"  and i.state = 'pending' and i.due_at is null"
-		"  order by i.message_id limit $4 for update skip locked))"
-		" returning o.message_id, o.priority::int",
-		6,
-		{INT8OID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID, INT8OID}};
-	const MaCursor *cursor = &lane->cursors[priority - MA_PRIORITY_LEAST];
-	Datum			values[6];
-
-	values[3] = Int32GetDatum(max);
-	values[4] = Int32GetDatum(priority);
-	values[5] = Int64GetDatum(cursor->id);
-	return claim(&stmt, lane, lease, values, claims);
-}
-
 /* Runs one of the claims; the first three values are filled in here. */
 static int
 claim(MaStatement *stmt, const MaLane *lane, int64 lease, Datum *values,
 	  MaClaim *claims)
 {
-	bool isnull;
-	int	 n;
+	MaSqlScope scope;
+	bool	   isnull;
+	int		   n;
 
+	ma_sql_begin(&scope);
+	ma_outbox_use_indexes();
 	values[0] = Int64GetDatum(lease);
 	values[1] = TimestampTzGetDatum(ma_now());
 	values[2] = Int32GetDatum(lane->channel_id);
@@ -439,6 +381,7 @@ claim(MaStatement *stmt, const MaLane *lane, int64 lease, Datum *values,
 		claims[i].message_id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
 		claims[i].priority = DatumGetInt32(ma_sql_datum(i, 2, &isnull));
 	}
+	ma_sql_end(&scope);
 	return n;
 }
 
@@ -446,16 +389,17 @@ claim(MaStatement *stmt, const MaLane *lane, int64 lease, Datum *values,
 bool
 ma_outbox_has_due(MaLane *lane)
 {
-	Ready	   list[MA_PRIORITIES];
-	MaSqlScope scope;
-	bool	   due;
+	MaOutboxLook look;
+	bool		 due;
 
-	ma_sql_begin(&scope);
-	ma_outbox_use_indexes();
 	begin(lane);
 	look_back(lane);
-	due = find_ready(lane, list) > 0 || suspect_due(lane) <= ma_now();
-	ma_sql_end(&scope);
+	ma_outbox_look(&look);
+	due = ma_outbox_has_suspect(&look, lane);
+	for (int p = MA_PRIORITY_MOST; p >= MA_PRIORITY_LEAST && !due; p--)
+		due = ma_outbox_has_timed(&look, lane, p) ||
+			  ma_outbox_has_new(&look, lane, p);
+	ma_outbox_look_away(&look);
 	return due;
 }
 

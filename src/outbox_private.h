@@ -25,9 +25,29 @@ typedef enum MaOutboxColumn
 	MA_OUTBOX_WAITS
 } MaOutboxColumn;
 
+/* The outbox while messages are looked for, by three of its indexes. */
+typedef struct MaOutboxLook
+{
+	MaTable fresh;	 /* by priority and id */
+	MaTable timed;	 /* by priority and time */
+	MaTable suspect; /* may have killed a process, by time */
+} MaOutboxLook;
+
 /* outbox.c */
 extern void ma_outbox_open(MaTable *outbox);
 extern bool ma_outbox_is(MaTable *outbox, const char *state);
+
+/* outbox_look.c */
+extern void ma_outbox_look(MaOutboxLook *look);
+extern void ma_outbox_look_away(MaOutboxLook *look);
+extern bool ma_outbox_has_suspect(MaOutboxLook *look, const MaLane *lane);
+extern bool ma_outbox_has_timed(MaOutboxLook *look, const MaLane *lane,
+								int priority);
+extern bool ma_outbox_has_new(MaOutboxLook *look, const MaLane *lane,
+							  int priority);
+extern int	ma_outbox_claim_new(MaOutboxLook *look, const MaLane *lane,
+								int64 lease, int max, int priority,
+								MaClaim *claims);
 
 /* outbox_final.c */
 extern void ma_outbox_end(int64 lease, const MaFinish *results, int n);
