@@ -8,8 +8,8 @@
 extern int	ma_vocabulary_column(const char *name);
 extern bool ma_vocabulary_reserved(const char *kind);
 extern bool ma_vocabulary_reserved_piece(const char *kind, int length);
-extern void ma_vocabulary_refuse(const char *kind) pg_attribute_noreturn();
-extern Oid	ma_vocabulary_attribute(const char *name);
-extern Oid	ma_vocabulary_property(const char *kind, const char *property);
+extern _Noreturn void ma_vocabulary_refuse(const char *kind);
+extern Oid			  ma_vocabulary_attribute(const char *name);
+extern Oid ma_vocabulary_property(const char *kind, const char *property);
 
 #endif /* MA_VOCABULARY_H */
