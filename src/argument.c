@@ -15,6 +15,9 @@
 /* Names are shown in reports and typed by hand. */
 #define NAME_MAX_CHARACTERS 100
 
+/* Bytes of a key of the user's. */
+#define KEY_MAX 1000
+
 /* Raises an error where argument i (from 0) is null. */
 void
 ma_argument_not_null(FunctionCallInfo fcinfo, int i, const char *name)
@@ -96,4 +99,14 @@ ma_argument_priority(FunctionCallInfo fcinfo, int i)
 						errhint("What is higher is sent first; 0 is "
 								"normal.")));
 	return value;
+}
+
+/* A key that makes something happen once goes into an index. */
+void
+ma_argument_check_key(const char *key, const char *name)
+{
+	if (key != NULL && strlen(key) > KEY_MAX)
+		ereport(ERROR, (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+						errmsg("%s is longer than %d bytes", name, KEY_MAX),
+						errhint("Use its md5().")));
 }

@@ -16,6 +16,7 @@ extern char	 *ma_argument_name(FunctionCallInfo fcinfo, int i,
 extern Jsonb *ma_argument_object(FunctionCallInfo fcinfo, int i,
 								 const char *name);
 extern int	  ma_argument_priority(FunctionCallInfo fcinfo, int i);
+extern void	  ma_argument_check_key(const char *key, const char *name);
 extern void	  ma_argument_not_null(FunctionCallInfo fcinfo, int i,
 								   const char *name);
 

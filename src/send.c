@@ -51,6 +51,7 @@ mautomate_send(PG_FUNCTION_ARGS)
 						errmsg("argument \"%s\" must not be infinity",
 							   "not_before")));
 	intent.idempotency_key = ma_argument_text_or_null(fcinfo, 4);
+	ma_argument_check_key(intent.idempotency_key, "idempotency_key");
 	intent.has_priority = !PG_ARGISNULL(5);
 	intent.priority = ma_argument_priority(fcinfo, 5);
 	if (JB_ROOT_COUNT(intent.context) == 0)

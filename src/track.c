@@ -10,6 +10,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "argument.h"
 #include "clock.h"
 #include "contact.h"
 #include "event.h"
@@ -17,9 +18,6 @@
 
 PG_FUNCTION_INFO_V1(mautomate_track);
 PG_FUNCTION_INFO_V1(mautomate_track_batch);
-
-/* Bytes of a dedupe key. */
-#define DEDUPE_KEY_MAX 1000
 
 /* What of a batch is being read, for the error's context. */
 typedef struct Place
@@ -30,7 +28,6 @@ typedef struct Place
 
 static void	 check_properties(Jsonb *properties);
 static void	 check_time(TimestampTz occurred_at);
-static void	 check_key(const char *dedupe_key);
 static int	 read_batch(Jsonb *events, MaProfile **persons, MaEventRow **rows);
 static void	 read_element(JsonbValue *element, MaProfile *person,
 						  MaEventRow *row, Place *place);
@@ -52,7 +49,7 @@ mautomate_track(PG_FUNCTION_ARGS)
 	check_time(row.occurred_at);
 	row.dedupe_key =
 		PG_ARGISNULL(4) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(4));
-	check_key(row.dedupe_key);
+	ma_argument_check_key(row.dedupe_key, "dedupe_key");
 	if (PG_ARGISNULL(0) || VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
 		PG_RETURN_NULL();
 	person.external_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
@@ -183,7 +180,7 @@ read_element(JsonbValue *element, MaProfile *person, MaEventRow *row,
 	place->key = NULL;
 	if (person->external_id != NULL && person->external_id[0] == '\0')
 		person->external_id = NULL;
-	check_key(row->dedupe_key);
+	ma_argument_check_key(row->dedupe_key, "dedupe_key");
 	ma_event_check_kind(row->kind);
 	if (row->occurred_at == DT_NOEND)
 		row->occurred_at = ma_now();
@@ -239,15 +236,4 @@ check_time(TimestampTz occurred_at)
 	if (TIMESTAMP_NOT_FINITE(occurred_at))
 		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 						errmsg("occurred_at must be finite")));
-}
-
-/* A dedupe key goes into an index. */
-static void
-check_key(const char *dedupe_key)
-{
-	if (dedupe_key != NULL && strlen(dedupe_key) > DEDUPE_KEY_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
-				 errmsg("dedupe_key is longer than %d bytes", DEDUPE_KEY_MAX),
-				 errhint("Use its md5().")));
 }

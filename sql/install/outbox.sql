@@ -133,7 +133,7 @@ create function mautomate.send(who text, template text,
 comment on function mautomate.send(text, text, jsonb, timestamptz, text, int) is
   'puts a message into the outbox, in this transaction, and returns its id; a repeated idempotency_key returns the first one''s. '
   'not_before: null = now; priority: from -9, sent last, to 9, sent first, null = the template''s. '
-  'Errors: 42704 for an unknown person or template, 22023 for a context that is no object or a priority that is none.';
+  'Errors: 42704 for an unknown person or template, 22023 for a context that is no object or a priority that is none, 22001 for a key of more than 1000 bytes.';
 
 create function mautomate.cancel_message(message_id bigint) returns boolean
   language c volatile as 'MODULE_PATHNAME', 'mautomate_cancel_message';

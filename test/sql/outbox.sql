@@ -87,6 +87,7 @@ select mautomate.send(null, 'o_hello');
 select mautomate.send('o_ann', null);
 select mautomate.send('o_ann', 'o_hello', '[]');
 select mautomate.send('o_ann', 'o_hello', not_before => 'infinity');
+select mautomate.send('o_ann', 'o_hello', idempotency_key => repeat('x', 1001));
 select mautomate.cancel_message(-1);
 select mautomate.cancel_message(null);
 select mautomate.resend_message(-1);
