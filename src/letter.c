@@ -42,9 +42,8 @@ typedef struct Draft
 	bool		recorded; /* has it a lasting record? */
 	MaRecipient recipient;
 	char	   *name; /* of the person */
-	char *template;	  /* its name */
-	Jsonb  *data;	  /* contact, context, entry, event, links */
-	MaLinks links;
+	Jsonb	   *data; /* contact, context, entry, event, links */
+	MaLinks		links;
 } Draft;
 
 static Draft *load(const MaChannel *channel, const MaClaim *claims, int *n);
@@ -105,7 +104,7 @@ load(const MaChannel *channel, const MaClaim *claims, int *n)
 		"select i.message_id, m.template_id, m.version, m.enqueued_at,"
 		" o.attempt, o.first_tried_at, p.contact_id is not null, a.address,"
 		" s.reason, nullif(concat_ws(' ', p.first_name, p.last_name), ''),"
-		" mautomate_internal.message_data(m.data, p), i.priority, t.name"
+		" mautomate_internal.message_data(m.data, p), i.priority"
 		" from unnest($1, $3) i(message_id, priority)"
 		" left join mautomate_internal.message m"
 		"  on m.message_id = i.message_id"
@@ -115,8 +114,6 @@ load(const MaChannel *channel, const MaClaim *claims, int *n)
 		" left join mautomate.contact c on c.contact_id = m.contact_id"
 		" left join mautomate.contact p"
 		"  on p.contact_id = coalesce(c.merged_into, c.contact_id)"
-		" left join mautomate_internal.template t"
-		"  on t.template_id = m.template_id"
 		" cross join lateral (select"
 		"  mautomate_internal.recipient_address(p, $4) as address) a"
 		" left join mautomate_internal.suppression s"
@@ -168,7 +165,6 @@ load(const MaChannel *channel, const MaClaim *claims, int *n)
 		draft->name = ma_sql_text(i, 10);
 		draft->data = DatumGetJsonbPCopy(ma_sql_datum(i, 11, &isnull));
 		letter->priority = DatumGetInt32(ma_sql_datum(i, 12, &isnull));
-		draft->template = ma_sql_text(i, 13);
 	}
 	ma_sql_end(&scope);
 	MemoryContextSwitchTo(cxt);
@@ -380,7 +376,7 @@ compose(const MaChannel *channel, const Draft *draft, const MaRendered *said)
 	}
 	if (channel->feedback_id != NULL)
 		mail.feedback_id =
-			psprintf("%s:%s:%s", one_word(draft->template),
+			psprintf("%s:%s:%s", one_word(said->template),
 					 one_word(channel->name), channel->feedback_id);
 	letter->sender = pstrdup(channel->from);
 	initStringInfo(&letter->content);
@@ -398,7 +394,7 @@ request(const MaChannel *channel, const Draft *draft, const MaRendered *said)
 	outgoing.key = unique_key(draft);
 	outgoing.attempt = letter->attempt;
 	outgoing.to = letter->address;
-	outgoing.template = draft->template;
+	outgoing.template = said->template;
 	outgoing.data = said->data;
 	outgoing.said = said;
 	ma_letter_request(&outgoing, &letter->request);

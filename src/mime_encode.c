@@ -21,25 +21,18 @@
 #define WORD_FRAME 12
 #define WORD_MAX   75
 
-typedef enum TextForm
-{
-	FORM_PLAIN,	 /* as it is */
-	FORM_QUOTED, /* quoted-printable */
-	FORM_BASE64
-} TextForm;
-
-static char	   *canonical(const char *text);
-static TextForm choose_form(const char *text);
-static void		put_quoted(StringInfo out, const char *text);
-static bool		must_quote(const char *p, bool line_start);
-static int		plain_run(const char *p, const char *end);
-static bool		plain_in_word(unsigned char c);
-static int		word_length(const char *p, int len, bool base64);
-static void		put_word(StringInfo out, const char *p, int len, bool base64);
-static void		put_alabel(StringInfo out, const char *label, int len);
-static void		put_punycode(StringInfo out, const pg_wchar *label);
-static void		put_delta(StringInfo out, int delta, int bias);
-static int		adapt(int delta, int points, bool first);
+static char *canonical(const char *text);
+static bool	 is_plain(const char *text);
+static bool	 put_quoted(StringInfo out, const char *text);
+static bool	 must_quote(const char *p, bool line_start);
+static int	 plain_run(const char *p, const char *end);
+static bool	 plain_in_word(unsigned char c);
+static int	 word_length(const char *p, int len, bool base64);
+static void	 put_word(StringInfo out, const char *p, int len, bool base64);
+static void	 put_alabel(StringInfo out, const char *label, int len);
+static void	 put_punycode(StringInfo out, const pg_wchar *label);
+static void	 put_delta(StringInfo out, int delta, int bias);
+static int	 adapt(int delta, int points, bool first);
 
 /*
  * A text of the database in UTF-8.
@@ -91,18 +84,18 @@ ma_mime_base64(StringInfo out, const char *data, int len)
 void
 ma_mime_text(StringInfo out, const char *text)
 {
-	char	   *lines = canonical(text);
-	TextForm	form = choose_form(lines);
-	const char *names[] = {"7bit", "quoted-printable", "base64"};
+	static const char head[] = "Content-Transfer-Encoding: %s\r\n\r\n";
+	char			 *lines = canonical(text);
+	int				  start = out->len;
+	bool			  plain = is_plain(lines);
 
-	appendStringInfo(out, "Content-Transfer-Encoding: %s\r\n\r\n",
-					 names[form]);
-	if (form == FORM_PLAIN)
+	appendStringInfo(out, head, plain ? "7bit" : "quoted-printable");
+	if (plain)
 		appendStringInfoString(out, lines);
-	else if (form == FORM_QUOTED)
-		put_quoted(out, lines);
-	else
+	else if (!put_quoted(out, lines))
 	{
+		out->len = start;
+		appendStringInfo(out, head, "base64");
 		ma_mime_base64(out, lines, strlen(lines));
 		return;
 	}
@@ -133,19 +126,16 @@ canonical(const char *text)
 }
 
 /*
- * As it is goes what is 7-bit, in short lines, and can be mistaken for nothing
- * else; what is mostly not 7-bit is shorter in base64.
+ * Can it go as it is? So does what is 7-bit, in short lines, and can be
+ * mistaken for nothing else.
  */
-static TextForm
-choose_form(const char *text)
+static bool
+is_plain(const char *text)
 {
-	int			quoted = 0;
-	int			total = 0;
-	int			column = 0;
-	bool		plain = true;
 	const char *end = text + strlen(text);
+	int			column = 0;
 
-	for (const char *p = text; *p; p++, total++)
+	for (const char *p = text; *p; p++)
 	{
 		int run;
 
@@ -156,23 +146,16 @@ choose_form(const char *text)
 			column = 0;
 			continue;
 		}
-		run = column > 0 ? plain_run(p, end) : 0;
-		if (run > 0)
-		{
-			p += run - 1;
-			total += run - 1;
-			column += run;
-			plain = plain && column <= MIME_LINE;
-			continue;
-		}
-		if (must_quote(p, column == 0) && *p != '=')
-			quoted++;
-		if (++column > MIME_LINE || (*p == '=' && p[1] == '_'))
-			plain = false;
+		run = column > 0 ? plain_run(p, Min(end, p + MIME_LINE)) : 0;
+		if (run == 0 && ((must_quote(p, column == 0) && *p != '=') ||
+						 (*p == '=' && p[1] == '_')))
+			return false;
+		p += Max(run, 1) - 1;
+		column += Max(run, 1);
+		if (column > MIME_LINE)
+			return false;
 	}
-	if (plain && quoted == 0)
-		return FORM_PLAIN;
-	return quoted > total / 6 ? FORM_BASE64 : FORM_QUOTED;
+	return true;
 }
 
 /*
@@ -232,15 +215,19 @@ plain_run(const char *p, const char *end)
 }
 
 /*
- * Append text in quoted-printable.
+ * Append text in quoted-printable. False, and what was appended is of no use,
+ * if much of it is not 7-bit: it is shorter in base64.
  */
-static void
+static bool
 put_quoted(StringInfo out, const char *text)
 {
 	static const char digits[] = "0123456789ABCDEF";
 	const char		 *end = text + strlen(text);
+	int				  few = (end - text) / 6;
+	int				  quoted = 0;
 	int				  column = 0;
 
+	enlargeStringInfo(out, (end - text) / 16 * 17 + 64);
 	for (const char *p = text; *p; p++)
 	{
 		int	  room = Min(MIME_LINE - 1 - column, end - p);
@@ -267,6 +254,8 @@ put_quoted(StringInfo out, const char *text)
 			out->len = to - out->data;
 			continue;
 		}
+		if (quote && *p != '=' && ++quoted > few)
+			return false;
 		if (column + (quote ? 3 : 1) > MIME_LINE - 1)
 		{
 			memcpy(to, "=\r\n", 3);
@@ -286,6 +275,7 @@ put_quoted(StringInfo out, const char *text)
 		out->len = to - out->data;
 	}
 	out->data[out->len] = '\0';
+	return true;
 }
 
 /*

@@ -25,26 +25,67 @@ typedef struct TextWriter
 	int			   link; /* where its words start */
 } TextWriter;
 
+/* What else a tag does. */
+typedef enum TagDeed
+{
+	TAG_NOTHING,
+	TAG_LINK,
+	TAG_LINE_END,
+	TAG_CELL,
+	TAG_PRE,
+	TAG_ITEM,
+	TAG_RULE,
+	TAG_IMAGE
+} TagDeed;
+
 /* What a tag does to the text around it. */
 typedef struct TagEffect
 {
 	const char *name;
 	int			breaks; /* before and after the block */
 	bool		hidden; /* what is in it is not shown */
+	TagDeed		deed;
 } TagEffect;
 
 static const TagEffect effects[] = {
-	{"address", 1, false},	{"article", 1, false}, {"blockquote", 2, false},
-	{"body", 1, false},		{"dd", 1, false},	   {"div", 1, false},
-	{"dl", 2, false},		{"dt", 1, false},	   {"footer", 1, false},
-	{"form", 1, false},		{"h1", 2, false},	   {"h2", 2, false},
-	{"h3", 2, false},		{"h4", 2, false},	   {"h5", 2, false},
-	{"h6", 2, false},		{"head", 0, true},	   {"header", 1, false},
-	{"hr", 2, false},		{"li", 1, false},	   {"main", 1, false},
-	{"noscript", 0, false}, {"ol", 2, false},	   {"p", 2, false},
-	{"pre", 2, false},		{"script", 0, true},   {"section", 1, false},
-	{"style", 0, true},		{"table", 2, false},   {"template", 0, true},
-	{"title", 0, true},		{"tr", 1, false},	   {"ul", 2, false},
+	{"a", 0, false, TAG_LINK},
+	{"address", 1, false},
+	{"article", 1, false},
+	{"blockquote", 2, false},
+	{"body", 1, false},
+	{"br", 0, false, TAG_LINE_END},
+	{"dd", 1, false},
+	{"div", 1, false},
+	{"dl", 2, false},
+	{"dt", 1, false},
+	{"footer", 1, false},
+	{"form", 1, false},
+	{"h1", 2, false},
+	{"h2", 2, false},
+	{"h3", 2, false},
+	{"h4", 2, false},
+	{"h5", 2, false},
+	{"h6", 2, false},
+	{"head", 0, true},
+	{"header", 1, false},
+	{"hr", 2, false, TAG_RULE},
+	{"img", 0, false, TAG_IMAGE},
+	{"li", 1, false, TAG_ITEM},
+	{"main", 1, false},
+	{"noscript", 0, false},
+	{"ol", 2, false},
+	{"p", 2, false},
+	{"pre", 2, false, TAG_PRE},
+	{"script", 0, true},
+	{"section", 1, false},
+	{"style", 0, true},
+	{"table", 2, false},
+	{"td", 0, false, TAG_CELL},
+	{"template", 0, true},
+	{"th", 0, false, TAG_CELL},
+	{"title", 0, true},
+	{"tr", 1, false},
+	{"ul", 2, false},
 };
 
 static const TagEffect *find_effect(const MaHtmlTag *tag);
@@ -80,7 +121,9 @@ ma_mail_text(const char *html)
 		if (tag.len == 0)
 			continue;
 		effect = find_effect(&tag);
-		if (!tag.closing && effect && effect->hidden)
+		if (effect == NULL)
+			continue;
+		if (!tag.closing && effect->hidden)
 			p = skip_hidden(p, &tag);
 		else
 			do_tag(&w, &tag, effect);
@@ -131,32 +174,40 @@ skip_hidden(const char *p, const MaHtmlTag *tag)
 static void
 do_tag(TextWriter *w, const MaHtmlTag *tag, const TagEffect *effect)
 {
-	if (effect)
-		w->breaks = Max(w->breaks, effect->breaks);
-	if (ma_html_is(tag, "a"))
-		do_link(w, tag);
-	else if (ma_html_is(tag, "br"))
-		w->breaks++;
-	else if (ma_html_is(tag, "td") || ma_html_is(tag, "th"))
-		w->space = true;
-	else if (ma_html_is(tag, "pre"))
-		w->pre = Max(w->pre + (tag->closing ? -1 : 1), 0);
-	else if (ma_html_is(tag, "li") && !tag->closing)
-	{
-		put_char(w, "-", 1);
-		w->space = true;
-	}
-	else if (ma_html_is(tag, "hr"))
-	{
-		put_char(w, "---", 3);
-		w->breaks = 2;
-	}
-	else if (ma_html_is(tag, "img"))
-	{
-		char *alt = ma_html_attribute(tag, "alt");
+	char *alt;
 
-		for (const char *p = alt; p && *p;)
-			p = put_text(w, p);
+	w->breaks = Max(w->breaks, effect->breaks);
+	switch (effect->deed)
+	{
+		case TAG_NOTHING:
+			break;
+		case TAG_LINK:
+			do_link(w, tag);
+			break;
+		case TAG_LINE_END:
+			w->breaks++;
+			break;
+		case TAG_CELL:
+			w->space = true;
+			break;
+		case TAG_PRE:
+			w->pre = Max(w->pre + (tag->closing ? -1 : 1), 0);
+			break;
+		case TAG_ITEM:
+			if (tag->closing)
+				break;
+			put_char(w, "-", 1);
+			w->space = true;
+			break;
+		case TAG_RULE:
+			put_char(w, "---", 3);
+			w->breaks = 2;
+			break;
+		case TAG_IMAGE:
+			alt = ma_html_attribute(tag, "alt");
+			for (const char *p = alt; p && *p;)
+				p = put_text(w, p);
+			break;
 	}
 }
 

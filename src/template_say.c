@@ -199,6 +199,7 @@ say(const MaStoredTemplate *template, Jsonb *data, MaTemplateOptions *options,
 	char					*locale = locale_of(data);
 	const MaTemplateVariant *variant = variant_for(template, locale);
 
+	rendered->template = pstrdup(template->name);
 	rendered->data = data = ma_template_add_data(variant, data);
 	rendered->subject =
 		say_part(variant->subject, MA_PART_SUBJECT, locale, data, options);

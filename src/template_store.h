@@ -62,6 +62,7 @@ typedef struct MaStoredTemplate
 /* What a template says to somebody. A part is NULL if there is none. */
 typedef struct MaRendered
 {
+	char *template;	  /* its name */
 	Jsonb	   *data; /* what it was given, with what its functions said */
 	char	   *subject;
 	char	   *html;
