@@ -22,9 +22,15 @@
 #include "guard.h"
 #include "verify_private.h"
 
-/* Contacts compared, and rows fetched, at a time. */
+/*
+ * Contacts compared at a time: so many, or a tenth of all if that is more.
+ * The events of some contacts are all over the log, which is read for each
+ * chunk; what does not fit into work_mem goes to disk.
+ */
 #define CHUNK 100000
-#define ROWS  1000
+
+/* Rows fetched at a time. */
+#define ROWS 1000
 
 /* So many contacts on whose data a query fails are told by name. */
 #define FAILURES_MAX 10
@@ -341,9 +347,23 @@ compare_chunk(Compare *compare, int64 low, int64 high)
 	PopActiveSnapshot();
 }
 
+/* How many contacts are compared at a time. */
+static int64
+chunk_size(void)
+{
+	static MaStatement stmt = {"select count(*) from mautomate.contact", 0};
+	bool			   isnull;
+	int64			   n;
+
+	ma_sql_exec(&stmt, NULL, NULL, 1);
+	n = DatumGetInt64(ma_sql_datum(0, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return Max(CHUNK, n / 10);
+}
+
 /* The next contacts, from the first to the last of them; false: no more. */
 static bool
-next_chunk(int64 *low, int64 *high)
+next_chunk(int64 size, int64 *low, int64 *high)
 {
 	static MaStatement stmt = {
 		"select min(contact_id), max(contact_id)"
@@ -351,7 +371,7 @@ next_chunk(int64 *low, int64 *high)
 		" where contact_id > $1 order by contact_id limit $2) as chunk",
 		2,
 		{INT8OID, INT8OID}};
-	Datum values[] = {Int64GetDatum(*high), Int64GetDatum(CHUNK)};
+	Datum values[] = {Int64GetDatum(*high), Int64GetDatum(size)};
 	bool  isnull;
 
 	ma_sql_exec(&stmt, values, NULL, 1);
@@ -366,6 +386,7 @@ void
 ma_verify_compare(ReturnSetInfo *result, MaChecked *checked, int n)
 {
 	Compare		  compare = {.result = result, .checked = checked, .n = n};
+	int64		  size = chunk_size();
 	int64		  low;
 	int64		  high = PG_INT64_MIN;
 	MemoryContext caller;
@@ -374,7 +395,7 @@ ma_verify_compare(ReturnSetInfo *result, MaChecked *checked, int n)
 
 	compare.found = tuplestore_begin_heap(false, false, work_mem);
 	caller = MemoryContextSwitchTo(cxt);
-	while (next_chunk(&low, &high))
+	while (next_chunk(size, &low, &high))
 	{
 		compare_chunk(&compare, low, high);
 		MemoryContextReset(cxt);
