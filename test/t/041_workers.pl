@@ -119,6 +119,17 @@ value(qq[select mautomate.create_channel('mail', 'smtp',
 		  "from": "other\@example.com"}')]);
 cmp_ok(latency('changed'), '<', 20000, 'a changed channel goes on at once');
 
+# given to another role while they run, and back: they go on
+value(q[create role heir]);
+value(q[reassign owned by mautomate_owner to heir]);
+cmp_ok(latency('inherited'), '<', 20000, 'and so do workers for a new owner');
+value(q[select mautomate.stop()]);
+value(q[select mautomate.start()]);
+cmp_ok(latency('heir'), '<', 20000, 'and those who start as it');
+value(q[select mautomate.reset_owner()]);
+cmp_ok(latency('back'), '<', 20000, 'and when all is given back');
+value(q[drop role heir]);
+
 # databases come and go beside them
 $node->safe_psql('postgres', 'create database other');
 $node->safe_psql('postgres', 'drop database other');
