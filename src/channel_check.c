@@ -16,6 +16,7 @@
 static void check_smtp(const MaChannel *channel);
 static void check_http(const MaChannel *channel);
 static void check_login(const MaChannel *channel, const MaRelay *relay);
+static void note_silent(const MaChannel *channel);
 static void check_token(const MaChannel *channel);
 static bool has(Jsonb *settings, const char *key);
 static void check_links(const MaChannel *channel);
@@ -106,6 +107,22 @@ check_http(const MaChannel *channel)
 		url.val.string.len > 7 &&
 		strncmp(url.val.string.val, "http://", 7) == 0)
 		warn_plain(channel, "Use an https URL.");
+	note_silent(channel);
+}
+
+/* Says so where templates without a payload are not heard. */
+static void
+note_silent(const MaChannel *channel)
+{
+	const MaChannelHttp *http = &channel->http;
+
+	if (http->body == NULL && http->text == NULL && http->form == NULL &&
+		http->one_server && http->header_count == 0)
+		ereport(NOTICE,
+				(errmsg("channel \"%s\" sends nothing of what its templates "
+						"say, but a payload",
+						channel->name),
+				 errhint("Set \"body\", \"form\" or a \"preset\".")));
 }
 
 /* A token and a signature need their files, and a token stands alone. */
