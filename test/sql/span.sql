@@ -89,7 +89,7 @@ select mautomate.create_list('low', 'min(''mail'', ''amount'', within => ''1 mon
 select mautomate.create_list('mean', 'avg(''mail'', ''amount'', within => ''200 hours'') > 9.6');
 select mautomate.create_list('sum', 'sum(''mail'', ''amount'', within => ''200 hours'') > 3000');
 select mautomate.create_list('much', 'count(''mail'', within => ''200 hours'') % 100 > 50');
-select mautomate.create_list('early', 'first_at(''mail'', within => ''1 month'') < ''2030-03-25''');
+select mautomate.create_list('early', 'first_at(''mail'', within => ''1 month'') < ''2030-03-14''');
 update since set at = mautomate.clock();
 insert into mautomate.event (contact_id, kind, occurred_at, properties)
   select contact_id, 'mail', mautomate.clock() - n / 25 * interval '7 hours',
@@ -104,7 +104,7 @@ create view pg_temp.at_instant as
   select t, max(amount) filter (where hours) >= 90 as top, min(amount) filter (where month) < 0 as low,
     avg(amount) filter (where hours) > 9.6 as mean, sum(amount) filter (where hours) > 3000 as sum,
     count(*) filter (where hours) % 100 > 50 as much,
-    min(occurred_at) filter (where month) < '2030-03-25' as early
+    min(occurred_at) filter (where month) < '2030-03-14' as early
   from (select distinct leaves - n * interval '1 us' from mautomate.event,
       lateral (values (occurred_at + interval '200 hours'), (occurred_at + interval '1 month')) v (leaves),
       generate_series(0, 1) n where kind = 'mail' and leaves > (select at from since) + interval '1 us') i (t),
@@ -154,6 +154,25 @@ select mautomate.track('ann', 'pair', '{"amount": 0}') > 0 as tracked from gener
 select count(*) from mautomate.list_members where list = 'last';
 select * from pg_temp.pass('1 us', 1, 0);
 select count(*) from mautomate.list_members where list = 'last';
+
+-- a mean, and nobody else asks
+select mautomate.create_list('tone', 'avg(''tone'', ''amount'', within => ''100 hours'') > 2');
+update since set at = mautomate.clock();
+insert into mautomate.event (contact_id, kind, occurred_at, properties)
+  select contact_id, 'tone', mautomate.clock() - n * interval '6 minutes', jsonb_build_object('amount', n * n % 7)
+  from mautomate.contact, generate_series(1, 900) n;
+select mautomate.set_clock(mautomate.clock() + interval '50 hours');
+select count(*) > 0 as done from mautomate.run();
+select count(*), count(*) filter (where should is null or did is null) as wrong
+  from (select occurred_at + interval '100 hours'
+      from (select occurred_at, avg((properties->>'amount')::int) over (order by occurred_at desc) as before,
+          avg((properties->>'amount')::int) over (order by occurred_at desc rows between unbounded preceding
+            and 1 preceding) as after
+        from mautomate.event where kind = 'tone') l
+      where (before > 2) <> (after > 2)) s (should)
+    full join (select changed_at from mautomate_internal.list_change join mautomate_internal.list using (list_id)
+      where name = 'tone' and changed_at > (select at from since)) d (did) on should = did
+  where should is null or should between (select at + interval '1 us' from since) and mautomate.clock();
 
 -- nobody asks while one sum after the other leaves: all are opened at once
 select mautomate.define_attribute('goal', 'numeric');

@@ -78,10 +78,16 @@ begin
 end $$;
 select mautomate.create_list('poked', 'ever(''poke'', within => ''1 hour'')');
 create trigger aaa after insert on mautomate.event for each statement execute function pg_temp.poke();
-select mautomate.set_clock(mautomate.clock() + interval '5 hours');
-insert into mautomate.event (contact_id, kind, occurred_at, properties)
-  select contact_id, 'd', mautomate.clock() - interval '100 hours' + n * interval '3 minutes 1 second', '{"amount": 1}'
-  from mautomate.contact, generate_series(1, 20) n where external_id = 'd';
+create function pg_temp.late(step interval) returns void language sql as $$
+  select mautomate.set_clock(mautomate.clock() + step);
+  insert into mautomate.event (contact_id, kind, occurred_at, properties)
+    select contact_id, 'd', mautomate.clock() - interval '100 hours' + n * interval '3 minutes 1 second', '{"amount": 1}'
+    from mautomate.contact, generate_series(1, 20) n where external_id = 'd';
+$$;
+select pg_temp.late('5 hours');
+select pg_temp.late('12 minutes');
+select pg_temp.late('18 minutes');
+select pg_temp.late('30 minutes');
 drop trigger aaa on mautomate.event;
 select * from mautomate.verify();
 update asked set since = mautomate.clock();
