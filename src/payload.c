@@ -41,7 +41,6 @@ static JsonbValue *render_container(Rendering *r, JsonbContainer *container);
 static void		   render_value(Rendering *r, JsonbIteratorToken token,
 								JsonbValue *value);
 static bool		   is_reference(JsonbContainer *container, JsonbValue *path);
-static void		   check_path(const JsonbValue *path);
 static void look_up(Rendering *r, const JsonbValue *path, JsonbValue *value);
 
 /*
@@ -69,8 +68,6 @@ parse_container(MaPayload *payload, JsonbContainer *container)
 	JsonbValue		   value;
 
 	check_stack_depth();
-	if (is_reference(container, &value))
-		check_path(&value);
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
 		if (token != WJB_VALUE && token != WJB_ELEM)
@@ -178,20 +175,6 @@ is_reference(JsonbContainer *container, JsonbValue *path)
 		   JsonContainerSize(container) == 1 &&
 		   getKeyJsonValueFromContainer(container, "=", 1, path) != NULL &&
 		   path->type == jbvString;
-}
-
-/* A path is no expression of Liquid. */
-static void
-check_path(const JsonbValue *path)
-{
-	char *text = pnstrdup(path->val.string.val, path->val.string.len);
-
-	if (text[strspn(text, ".")] == '\0' || strpbrk(text, "|[]{}\"'") != NULL)
-		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
-						errmsg("\"%s\" is not the path of a value", text),
-						errhint("Write one like contact.tags or "
-								"context.items.0, without filters.")));
-	pfree(text);
 }
 
 /* The value that a path names; null if there is none. */

@@ -80,8 +80,6 @@ select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "he
 select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "headers": []}');
 select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "body": {"a": ["{% if %}"]}}');
 select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "body": 1}');
-select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "body": {"n": [{"=": "contact.tags | size"}]}}');
-select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "body": {"=": ""}}');
 select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "body": "a", "form": {"a": "b"}}');
 select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "form": []}');
 select mautomate.create_channel('x', 'http', '{"url": "https://example.com", "success": {"status": [200, "6xx"]}}');
