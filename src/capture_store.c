@@ -31,6 +31,9 @@ static char **read_names(uint64 row, int column, int *n);
 		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,      \
 		REGCLASSOID, REGCLASSOID, OIDOID, INT2ARRAYOID, TEXTARRAYOID,       \
 		TEXTARRAYOID
+/* A table that was dropped and is there again is the same source. */
+#define IS_THERE \
+	"exists (select from pg_catalog.pg_class c where c.oid = relation)"
 #define NTEXTS	 15
 #define NCOLUMNS 21
 
@@ -48,10 +51,11 @@ const char *
 ma_source_store(const MaSourceText *text)
 {
 	static MaStatement other = {
-		"select case when relation <> $2 then relation::text"
-		" else coalesce('events of kind ' || kind, 'contacts') end"
+		"select case when kind is distinct from $3"
+		" then coalesce('events of kind ' || kind, 'contacts')"
+		" else relation::text end"
 		" from mautomate_internal.source where source = $1"
-		" and (relation <> $2 or kind is distinct from $3)",
+		" and (relation <> $2 and " IS_THERE " or kind is distinct from $3)",
 		3,
 		{TEXTOID, REGCLASSOID, TEXTOID}};
 	static MaStatement same = {
@@ -232,7 +236,8 @@ ma_source_key_prefix(const MaSourceText *text, char *otherwise)
 {
 	static MaStatement stmt = {
 		"select key_prefix from mautomate_internal.source"
-		" where source = $1 and relation = $2 and kind = $3",
+		" where source = $1 and (relation = $2 or not " IS_THERE ")"
+		" and kind = $3",
 		3,
 		{TEXTOID, REGCLASSOID, TEXTOID}};
 	Datum	   values[3] = {CStringGetTextDatum(text->source),

@@ -70,7 +70,7 @@ comment on function mautomate.attach_events(regclass, text, text, text, text, re
   'expressions mean the columns that had these names at the time, renamed or not; a dropped one is noted in mautomate.errors for each statement, and the rows are read when it is attached again; '
   'what is deleted or truncated stays in the log; what is written with the triggers disabled or in a session with session_replication_role = replica is not seen until it is attached again; '
   'rows of partitions and children count as rows of the table, whichever name the statement uses, and those that come later too; what a partition brings along when it is attached to its table is not seen until the source is attached again; a partition that leaves takes no part any more; children need keys of their own; '
-  'source is the name, schema.relation.kind by default; needs a primary key, TRIGGER and (backfill) SELECT on the table, and both on via; returns created, changed or unchanged';
+  'source is the name, schema.relation.kind by default; a table that was dropped and made anew is attached again by it, and its rows are the events that they were; needs a primary key, TRIGGER and (backfill) SELECT on the table, and both on via; returns created, changed or unchanged';
 
 create function mautomate.attach_preview(relation regclass, kind text,
     contact text default null, email text default null, anonymous text default null, via regclass default null,

@@ -95,6 +95,17 @@ select mautomate.attach_events('alter_me.orders', 'alter_order', 'who', source =
 select source, state from mautomate.sources where source = 'alter new';
 drop table alter_me.orders;
 select source, state from mautomate.sources where source = 'alter new';
+-- it is there again: the same source, whose rows were events already
+create table alter_me.orders (id int primary key, who text);
+insert into alter_me.orders values (3, 'alter off'), (900, 'alter again');
+select count(*) from alter_me.events where who = 'alter off';
+select mautomate.attach_events('alter_me.orders', 'alter_other', 'who', source => 'alter new');
+select mautomate.attach_events('alter_me.orders', 'alter_order', 'who', source => 'alter new');
+select source, state from mautomate.sources where source = 'alter new';
+select who, count(*) from alter_me.events where who in ('alter off', 'alter again') group by 1 order by 1;
+create table alter_me.other (id int primary key, who text);
+select mautomate.attach_events('alter_me.other', 'alter_order', 'who', source => 'alter new');
+drop table alter_me.orders, alter_me.other;
 -- attached, changed and used in one transaction; and rolled back
 create table alter_me.cart (id int primary key, who text);
 begin;
