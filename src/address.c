@@ -546,18 +546,14 @@ mautomate_normal_phone(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(result));
 }
 
-/*
- * SQL: the SHA-256 of an address or phone number in its one spelling, or of
- * whatever else it is, in lower case and UTF-8.
- */
-Datum
-mautomate_address_hash(PG_FUNCTION_ARGS)
+/* See address.h. */
+struct varlena *
+ma_address_hash(const char *address)
 {
-	char			  *given = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char			  *normal = strchr(given, '@') != NULL ?
-									ma_address_normalise(given, NULL) :
-									ma_phone_normalise(given, NULL);
-	char			  *known = normal != NULL ? normal : given;
+	char			  *normal = strchr(address, '@') != NULL ?
+									ma_address_normalise(address, NULL) :
+									ma_phone_normalise(address, NULL);
+	const char		  *known = normal != NULL ? normal : address;
 	pg_cryptohash_ctx *sha = pg_cryptohash_create(PG_SHA256);
 	bytea			  *hash = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
 
@@ -570,5 +566,14 @@ mautomate_address_hash(PG_FUNCTION_ARGS)
 							PG_SHA256_DIGEST_LENGTH) < 0)
 		elog(ERROR, "could not compute a hash: %s", pg_cryptohash_error(sha));
 	pg_cryptohash_free(sha);
-	PG_RETURN_BYTEA_P(hash);
+	return hash;
+}
+
+/*
+ * SQL: by what an address is known to suppression.
+ */
+Datum
+mautomate_address_hash(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BYTEA_P(ma_address_hash(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 }

@@ -15,4 +15,10 @@ extern bool		   ma_address_needs_utf8(const char *address);
 extern bool		   ma_phone_valid(const char *phone, const char **reason);
 extern char		  *ma_phone_normalise(const char *phone, const char **reason);
 
+/*
+ * The SHA-256, a bytea, of an address or phone number in its one spelling, or
+ * of whatever else it is, in lower case and UTF-8.
+ */
+extern struct varlena *ma_address_hash(const char *address);
+
 #endif /* MA_ADDRESS_H */

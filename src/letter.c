@@ -12,24 +12,24 @@
 #include <ctype.h>
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "address.h"
 #include "arm.h"
-#include "batch.h"
 #include "clock.h"
+#include "contact_object.h"
 #include "gate.h"
 #include "letter.h"
 #include "letter_request.h"
 #include "link.h"
 #include "mime.h"
 #include "outbox.h"
-#include "sql.h"
+#include "table.h"
 #include "template_store.h"
 
 /* A message as it was loaded. */
@@ -96,78 +96,98 @@ ma_letter_write(int channel_id, const MaClaim *claims, int *n)
 	return letters;
 }
 
+/* Finds a person, or who took over what he had. */
+static bool
+find_contact(MaTable *contacts, int64 contact_id)
+{
+	ScanKeyData key;
+	int64		heir;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(contact_id));
+	if (!ma_table_find(contacts, &key, 1))
+		return false;
+	heir = ma_contact_merged_into(contacts->slot);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(heir));
+	return heir == 0 || ma_table_find(contacts, &key, 1);
+}
+
+/* Why nothing is sent to an address; NULL: something may be. */
+static char *
+suppressed(MaTable *suppressions, const char *address)
+{
+	ScanKeyData key;
+	bool		isnull;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_BYTEAEQ,
+				PointerGetDatum(ma_address_hash(address)));
+	if (!ma_table_find(suppressions, &key, 1))
+		return NULL;
+	return TextDatumGetCString(slot_getattr(suppressions->slot, 2, &isnull));
+}
+
+/* Loads what is known of who gets each message, into the current context. */
+static void
+load_people(const MaChannel *channel, const MaMessage *messages, Draft *drafts,
+			int n)
+{
+	static MaWatch people = {.relation = "contact", .schema = "mautomate"};
+	static MaWatch refused = {"suppression"};
+	MaTable		   contacts;
+	MaTable		   suppressions;
+
+	ma_table_open_to_read(&contacts, &people);
+	ma_table_open_to_read(&suppressions, &refused);
+	ma_table_push_snapshot();
+	for (int i = 0; i < n; i++)
+	{
+		MaRecipient	   *recipient = &drafts[i].recipient;
+		TupleTableSlot *person = NULL;
+
+		if (find_contact(&contacts, messages[i].contact_id))
+		{
+			person = contacts.slot;
+			recipient->exists = true;
+			recipient->address =
+				ma_contact_address(person, channel->recipient);
+			drafts[i].name = ma_contact_name(person);
+		}
+		recipient->kind = channel->recipient;
+		if (recipient->address != NULL)
+			recipient->suppressed =
+				suppressed(&suppressions, recipient->address);
+		drafts[i].data = ma_contact_data(messages[i].data, person);
+	}
+	PopActiveSnapshot();
+	ma_table_close(&suppressions);
+	ma_table_close(&contacts);
+}
+
 /* Loads the messages into the current context. */
 static Draft *
 load(const MaChannel *channel, const MaClaim *claims, int *n)
 {
-	static MaStatement stmt = {
-		"select i.message_id, m.template_id, m.version, m.enqueued_at,"
-		" o.attempt, o.first_tried_at, p.contact_id is not null, a.address,"
-		" s.reason, nullif(concat_ws(' ', p.first_name, p.last_name), ''),"
-		" mautomate_internal.message_data(m.data, p), i.priority"
-		" from unnest($1, $3) i(message_id, priority)"
-		" left join mautomate_internal.message m"
-		"  on m.message_id = i.message_id"
-		" join mautomate_internal.outbox o"
-		"  on o.channel_id = $2 and o.priority = i.priority"
-		"  and o.message_id = i.message_id"
-		" left join mautomate.contact c on c.contact_id = m.contact_id"
-		" left join mautomate.contact p"
-		"  on p.contact_id = coalesce(c.merged_into, c.contact_id)"
-		" cross join lateral (select"
-		"  mautomate_internal.recipient_address(p, $4) as address) a"
-		" left join mautomate_internal.suppression s"
-		"  on s.address_hash = mautomate_internal.address_hash(a.address)",
-		4,
-		{INT8ARRAYOID, INT4OID, INT4ARRAYOID, TEXTOID}};
-	MemoryContext cxt = CurrentMemoryContext;
-	MaColumn	  id;
-	MaColumn	  priority;
-	Datum		  values[4];
-	MaSqlScope	  scope;
-	Draft		 *drafts;
-	bool		  isnull;
+	MaMessage *messages = palloc((*n + 1) * sizeof(MaMessage));
+	Draft	  *drafts;
 
-	ma_sql_begin(&scope);
-	ma_outbox_use_indexes();
-	ma_column_init(&id, INT8OID, *n);
-	ma_column_init(&priority, INT4OID, *n);
-	for (int i = 0; i < *n; i++)
-	{
-		ma_column_add(&id, Int64GetDatum(claims[i].message_id), false);
-		ma_column_add(&priority, Int32GetDatum(claims[i].priority), false);
-	}
-	values[0] = ma_column_array(&id);
-	values[1] = Int32GetDatum(channel->channel_id);
-	values[2] = ma_column_array(&priority);
-	values[3] = CStringGetTextDatum(channel->recipient);
-	*n = (int) ma_sql_exec(&stmt, values, NULL, 0);
-	MemoryContextSwitchTo(cxt);
+	*n = ma_outbox_read(channel->channel_id, claims, *n, messages);
 	drafts = palloc0((*n + 1) * sizeof(Draft));
 	for (int i = 0; i < *n; i++)
 	{
-		Draft	 *draft = &drafts[i];
-		MaLetter *letter = palloc0(sizeof(MaLetter));
+		const MaMessage *message = &messages[i];
+		MaLetter		*letter = palloc0(sizeof(MaLetter));
 
-		draft->letter = letter;
-		letter->message_id = DatumGetInt64(ma_sql_datum(i, 1, &isnull));
-		draft->template_id = DatumGetInt32(ma_sql_datum(i, 2, &isnull));
-		draft->recorded = !isnull;
-		draft->version = DatumGetInt32(ma_sql_datum(i, 3, &isnull));
-		draft->enqueued_at = DatumGetTimestampTz(ma_sql_datum(i, 4, &isnull));
-		letter->attempt = DatumGetInt32(ma_sql_datum(i, 5, &isnull));
-		letter->first_tried_at =
-			DatumGetTimestampTz(ma_sql_datum(i, 6, &isnull));
-		draft->recipient.exists = DatumGetBool(ma_sql_datum(i, 7, &isnull));
-		draft->recipient.kind = channel->recipient;
-		draft->recipient.address = ma_sql_text(i, 8);
-		draft->recipient.suppressed = ma_sql_text(i, 9);
-		draft->name = ma_sql_text(i, 10);
-		draft->data = DatumGetJsonbPCopy(ma_sql_datum(i, 11, &isnull));
-		letter->priority = DatumGetInt32(ma_sql_datum(i, 12, &isnull));
+		letter->message_id = message->claim.message_id;
+		letter->priority = message->claim.priority;
+		letter->attempt = message->attempt;
+		letter->first_tried_at = message->first_tried_at;
+		drafts[i].letter = letter;
+		drafts[i].template_id = message->template_id;
+		drafts[i].version = message->version;
+		drafts[i].enqueued_at = message->enqueued_at;
+		drafts[i].recorded = message->recorded;
 	}
-	ma_sql_end(&scope);
-	MemoryContextSwitchTo(cxt);
+	load_people(channel, messages, drafts, *n);
 	return drafts;
 }
 

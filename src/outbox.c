@@ -31,9 +31,8 @@
 
 #include "batch.h"
 #include "clock.h"
-#include "compat.h"
 #include "json.h"
-#include "outbox_private.h"
+#include "outbox.h"
 #include "sql.h"
 #include "wake.h"
 
@@ -329,25 +328,4 @@ ma_outbox_use_indexes(void)
 	for (int i = 0; i < lengthof(off); i++)
 		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
-}
-
-/* Opens the outbox to read and write rows without SQL. */
-void
-ma_outbox_open(MaTable *outbox)
-{
-	static MaWatch watch = {"outbox"};
-
-	ma_table_open(outbox, &watch);
-}
-
-/* Is that the state of the row in the slot? */
-bool
-ma_outbox_is(MaTable *outbox, const char *state)
-{
-	bool  isnull;
-	text *value =
-		DatumGetTextPP(slot_getattr(outbox->slot, MA_OUTBOX_STATE, &isnull));
-
-	return strlen(state) == VARSIZE_ANY_EXHDR(value) &&
-		   memcmp(state, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)) == 0;
 }

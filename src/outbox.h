@@ -82,6 +82,20 @@ typedef struct MaClaim
 	int	  priority;
 } MaClaim;
 
+/* A claimed message as it was read. */
+typedef struct MaMessage
+{
+	MaClaim		claim;
+	int			attempt;
+	TimestampTz first_tried_at;
+	bool		recorded; /* has it a lasting record? Else the rest is zero */
+	int64		contact_id;
+	int			template_id;
+	int			version;
+	TimestampTz enqueued_at;
+	Jsonb	   *data; /* {"context", "entry", "event"}; or NULL */
+} MaMessage;
+
 /* How an attempt ended. */
 typedef enum MaFinishState
 {
@@ -118,6 +132,10 @@ extern bool		   ma_outbox_has_due(MaLane *lane);
 extern int		   ma_outbox_claim(MaLane *lane, int64 lease, int max,
 								   MaClaim *claims);
 extern TimestampTz ma_outbox_next_due(MaLane *lane);
+
+/* outbox_read.c */
+extern int ma_outbox_read(int channel_id, const MaClaim *claims, int n,
+						  MaMessage *messages);
 
 /* outbox_finish.c */
 extern int64 ma_outbox_open_lease(void);

@@ -12,23 +12,10 @@
 
 #include "access/xact.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
 #include "clock.h"
 #include "outbox_private.h"
-
-/* Columns of message, in the order of its definition. */
-typedef enum MessageColumn
-{
-	MESSAGE_ATTEMPTS = 10,
-	MESSAGE_SENT_AT = 12,
-	MESSAGE_STATE = 13,
-	MESSAGE_ADDRESS = 17,
-	MESSAGE_REASON = 18,
-	MESSAGE_REPLY = 19,
-	MESSAGE_PROVIDER_ID = 20
-} MessageColumn;
 
 /* Is the row in the slot being sent under this lease? */
 static bool
@@ -48,16 +35,10 @@ is_ours(MaTable *outbox, int64 lease)
 static bool
 take_out(MaTable *outbox, int64 lease, const MaFinish *result, int *attempt)
 {
-	ScanKeyData keys[3];
-	bool		isnull;
+	bool isnull;
 
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ,
-				Int32GetDatum(result->channel_id));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT2EQ,
-				Int16GetDatum(result->priority));
-	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(result->message_id));
-	if (!ma_table_find(outbox, keys, lengthof(keys)))
+	if (!ma_outbox_find(outbox, result->channel_id, result->priority,
+						result->message_id))
 		return false;
 	while (is_ours(outbox, lease))
 	{
@@ -85,17 +66,15 @@ write_record(MaTable *record, const MaFinish *result, int attempt,
 			 TimestampTz now)
 {
 	static const char *const states[] = {"sent", "failed", "refused"};
-	int	  columns[] = {MESSAGE_ATTEMPTS,   MESSAGE_SENT_AT, MESSAGE_STATE,
-					   MESSAGE_ADDRESS,	   MESSAGE_REASON,	MESSAGE_REPLY,
-					   MESSAGE_PROVIDER_ID};
+	int	  columns[] = {MA_MESSAGE_ATTEMPTS,	  MA_MESSAGE_SENT_AT,
+					   MA_MESSAGE_STATE,	  MA_MESSAGE_ADDRESS,
+					   MA_MESSAGE_REASON,	  MA_MESSAGE_REPLY,
+					   MA_MESSAGE_PROVIDER_ID};
 	Datum values[lengthof(columns)];
 	bool  nulls[lengthof(columns)] = {0};
 	int	  count = lengthof(columns);
-	ScanKeyData key;
 
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(result->message_id));
-	if (!ma_table_find(record, &key, 1))
+	if (!ma_outbox_find_record(record, result->message_id))
 		return;
 	values[0] = Int32GetDatum(attempt);
 	values[1] = TimestampTzGetDatum(now);
@@ -124,13 +103,12 @@ write_record(MaTable *record, const MaFinish *result, int attempt,
 void
 ma_outbox_end(int64 lease, const MaFinish *results, int n)
 {
-	static MaWatch watch = {"message"};
-	TimestampTz	   now = ma_now();
-	MaTable		   outbox;
-	MaTable		   record;
+	TimestampTz now = ma_now();
+	MaTable		outbox;
+	MaTable		record;
 
 	ma_outbox_open(&outbox);
-	ma_table_open(&record, &watch);
+	ma_outbox_open_records(&record);
 	ma_table_push_snapshot();
 	for (int i = 0; i < n; i++)
 	{

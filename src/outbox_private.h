@@ -25,6 +25,23 @@ typedef enum MaOutboxColumn
 	MA_OUTBOX_WAITS
 } MaOutboxColumn;
 
+/* Columns of message, likewise. */
+typedef enum MaMessageColumn
+{
+	MA_MESSAGE_CONTACT_ID = 2,
+	MA_MESSAGE_TEMPLATE_ID,
+	MA_MESSAGE_VERSION,
+	MA_MESSAGE_ENQUEUED_AT = 6,
+	MA_MESSAGE_ATTEMPTS = 10,
+	MA_MESSAGE_SENT_AT = 12,
+	MA_MESSAGE_STATE = 13,
+	MA_MESSAGE_DATA = 16,
+	MA_MESSAGE_ADDRESS,
+	MA_MESSAGE_REASON,
+	MA_MESSAGE_REPLY,
+	MA_MESSAGE_PROVIDER_ID
+} MaMessageColumn;
+
 /* The outbox while messages are looked for, by three of its indexes. */
 typedef struct MaOutboxLook
 {
@@ -33,9 +50,13 @@ typedef struct MaOutboxLook
 	MaTable suspect; /* may have killed a process, by time */
 } MaOutboxLook;
 
-/* outbox.c */
+/* outbox_read.c */
 extern void ma_outbox_open(MaTable *outbox);
+extern void ma_outbox_open_records(MaTable *records);
 extern bool ma_outbox_is(MaTable *outbox, const char *state);
+extern bool ma_outbox_find(MaTable *outbox, int channel_id, int priority,
+						   int64 message_id);
+extern bool ma_outbox_find_record(MaTable *records, int64 message_id);
 
 /* outbox_look.c */
 extern void ma_outbox_look(MaOutboxLook *look);

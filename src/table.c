@@ -20,19 +20,33 @@
 #include "table.h"
 
 /*
- * Opens a table for reading and writing. Its number is looked up again only
- * after an invalidation of the table.
+ * Opens a table under a lock. Its number is looked up again only after an
+ * invalidation of the table.
  */
-void
-ma_table_open(MaTable *table, MaWatch *watch)
+static void
+open_under(MaTable *table, MaWatch *watch, LOCKMODE lock)
 {
 	if (!ma_inval_watch(watch))
 		elog(ERROR, "table %s is missing", watch->relation);
 	watch->stale = false;
 	memset(table, 0, sizeof(MaTable));
 	table->cxt = CurrentMemoryContext;
-	table->heap = table_open(watch->relid, RowExclusiveLock);
+	table->heap = table_open(watch->relid, lock);
 	table->slot = table_slot_create(table->heap, NULL);
+}
+
+/* Opens a table for reading and writing. */
+void
+ma_table_open(MaTable *table, MaWatch *watch)
+{
+	open_under(table, watch, RowExclusiveLock);
+}
+
+/* Opens a table only to read it. */
+void
+ma_table_open_to_read(MaTable *table, MaWatch *watch)
+{
+	open_under(table, watch, AccessShareLock);
 }
 
 /* Its primary key. */

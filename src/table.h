@@ -25,6 +25,7 @@ typedef struct MaTable
 } MaTable;
 
 extern void		ma_table_open(MaTable *table, MaWatch *watch);
+extern void		ma_table_open_to_read(MaTable *table, MaWatch *watch);
 extern Relation ma_table_key(MaTable *table);
 extern void		ma_table_use_index(MaTable *table, MaWatch *watch);
 extern void		ma_table_push_snapshot(void);

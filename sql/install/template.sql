@@ -72,13 +72,6 @@ create function mautomate_internal.contact_object(c mautomate.contact)
 comment on function mautomate_internal.contact_object(mautomate.contact) is
   'what templates see as contact: the attributes, and the columns over them';
 
-create function mautomate_internal.message_data(data jsonb, c mautomate.contact)
-  returns jsonb
-  language c stable parallel safe
-  as 'MODULE_PATHNAME', 'mautomate_message_data';
-comment on function mautomate_internal.message_data(jsonb, mautomate.contact) is
-  'what the template of a message may use: data as in table message, null for none, and contact';
-
 create function mautomate.create_template(name text, channel text,
                                           subject text default null,
                                           html text default null,
