@@ -113,6 +113,17 @@ typedef struct MaCellUse
 	MaElapsed	  *elapsed; /* consumers to wake after so long a time */
 } MaCellUse;
 
+/*
+ * How a cell is stored: apart from all else about it, since each state passes
+ * all cells.
+ */
+typedef struct MaCellCode
+{
+	int	 id;
+	bool counted; /* it is stored */
+	bool plain;	  /* as a count */
+} MaCellCode;
+
 /* A cell for which nothing but counting is to be done, if a value is there. */
 typedef struct MaTally
 {
@@ -211,6 +222,7 @@ typedef struct MaDefinitions
 	int			  ncells;
 	int			  ncounted; /* cells that somebody asks for */
 	MaCellUse	 *cells;
+	MaCellCode	 *codes; /* of them, and one more whose id is INT_MAX */
 	int			  nkinds;
 	MaKindDef	 *kinds; /* by name */
 	int			  nattributes;

@@ -482,6 +482,25 @@ compare_kinds(const void *a, const void *b)
 				  ((const MaKindDef *) b)->kind);
 }
 
+/* Notes how cells are stored. */
+static void
+code_cells(MaDefinitions *definitions)
+{
+	int			n = definitions->ncells;
+	MaCellCode *codes = palloc0((n + 1) * sizeof(MaCellCode));
+
+	for (int i = 0; i < n; i++)
+	{
+		const MaCellDef *def = &definitions->cells[i].def;
+
+		codes[i].id = def->id;
+		codes[i].counted = def->counted;
+		codes[i].plain = def->plain;
+	}
+	codes[n].id = INT_MAX;
+	definitions->codes = codes;
+}
+
 /* Groups the used cells by kind and sorts the switchboards. */
 static void
 group_cells(MaDefinitions *definitions)
@@ -516,6 +535,7 @@ group_cells(MaDefinitions *definitions)
 		if (use->def.filter[0] == '\0' && use->def.property[0] == '\0')
 			kind->counter = i;
 	}
+	code_cells(definitions);
 	for (int i = 0; i < definitions->nkinds; i++)
 		ma_definition_count(definitions, &definitions->kinds[i]);
 	qsort(definitions->kinds, definitions->nkinds, sizeof(MaKindDef),

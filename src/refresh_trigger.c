@@ -96,6 +96,16 @@ refresh_or_note(MaWork *works, int n)
 		ma_refresh_chunks(works, n, ma_refresh_is_silent());
 }
 
+/* Is a text this string? */
+static bool
+is_same(const text *value, const char *name)
+{
+	size_t length = VARSIZE_ANY_EXHDR(value);
+
+	return strncmp(name, VARDATA_ANY(value), length) == 0 &&
+		   name[length] == '\0';
+}
+
 /*
  * Does any definition ask about events of this kind? Refuses it where it is
  * reserved, and not for this user.
@@ -105,12 +115,17 @@ is_watched(EventStream *stream, text *kind)
 {
 	int length = VARSIZE_ANY_EXHDR(kind);
 
-	if (length >= NAMEDATALEN ||
-		strncmp(stream->kind, VARDATA_ANY(kind), length) != 0 ||
-		stream->kind[length] != '\0')
+	if (length >= NAMEDATALEN || !is_same(kind, stream->kind))
 	{
-		char *name = text_to_cstring(kind);
+		char *name = stream->kind;
 
+		if (length >= NAMEDATALEN)
+			name = text_to_cstring(kind);
+		else
+		{
+			memcpy(name, VARDATA_ANY(kind), length);
+			name[length] = '\0';
+		}
 		stream->watched =
 			ma_definition_kind(stream->definitions, name) != NULL ||
 			(!stream->silent && ma_entry_watches(stream->definitions, name));
@@ -118,10 +133,25 @@ is_watched(EventStream *stream, text *kind)
 			stream->watched = stream->watched && !ma_vocabulary_reserved(name);
 		else
 			ma_reserved_check(stream->log, name, length);
-		strlcpy(stream->kind, length < NAMEDATALEN ? name : "", NAMEDATALEN);
-		pfree(name);
+		if (name != stream->kind)
+		{
+			stream->kind[0] = '\0';
+			pfree(name);
+		}
 	}
 	return stream->watched;
+}
+
+/* The kind of a new event: that of the one before, if it is the same. */
+static const char *
+kind_of(const EventStream *stream, Datum value)
+{
+	text *kind = DatumGetTextPP(value);
+
+	if (stream->nevents > 0 &&
+		is_same(kind, stream->events[stream->nevents - 1].kind))
+		return stream->events[stream->nevents - 1].kind;
+	return text_to_cstring(kind);
 }
 
 /* Copies a row into an event of the chunk. */
@@ -133,15 +163,16 @@ add_event(EventStream *stream, TupleTableSlot *slot)
 
 	stream->events = ma_run_grow(stream->events, stream->nevents,
 								 &stream->maxevents, sizeof(MaEvent));
-	event = &stream->events[stream->nevents++];
+	event = &stream->events[stream->nevents];
 	event->contact_id = DatumGetInt64(slot->tts_values[EVENT_CONTACT_ID]);
-	event->kind = TextDatumGetCString(slot->tts_values[EVENT_KIND]);
+	event->kind = kind_of(stream, slot->tts_values[EVENT_KIND]);
 	event->occurred_at =
 		DatumGetTimestampTz(slot->tts_values[EVENT_OCCURRED_AT]);
 	event->event_id = DatumGetInt64(slot->tts_values[EVENT_EVENT_ID]);
 	event->properties = DatumGetJsonbPCopy(slot->tts_values[EVENT_PROPERTIES]);
 	stream->bytes += VARSIZE(event->properties);
 	event->nth = 0;
+	stream->nevents++;
 	MemoryContextSwitchTo(old);
 }
 

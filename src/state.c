@@ -85,17 +85,17 @@ void
 ma_state_wipe(MaContact *contact)
 {
 	MaDefinitions *definitions = contact->set->definitions;
-	MaCellUse	  *uses = definitions->cells;
+	MaCell		  *cell = contact->cells;
 
 	init_contact(contact, contact->set);
 	memset(contact->member, false, definitions->nlists);
-	for (int i = 0; i < definitions->ncells; i++)
+	for (int i = 0; i < definitions->ncells; i++, cell++)
 	{
 		/* of a plain cell nothing else is ever set */
-		contact->cells[i].known = false;
-		contact->cells[i].count = 0;
-		if (!uses[i].def.plain)
-			memset(&contact->cells[i], 0, sizeof(MaCell));
+		cell->known = false;
+		cell->count = 0;
+		if (definitions->codes[i].counted && !definitions->codes[i].plain)
+			*cell = (MaCell){0};
 	}
 }
 

@@ -31,9 +31,18 @@
 static inline uint64
 get_number(const char **in, const char *end)
 {
-	if (likely(*in < end && (**in & 0x80) == 0))
-		return (uint8) * (*in)++;
-	return ma_varint_get(in, end);
+	const char *rest = *in;
+	uint64		value;
+
+	if (likely(rest < end && *(const signed char *) rest >= 0))
+	{
+		*in = rest + 1;
+		return (uint8) *rest;
+	}
+	/* a copy, so that the caller's can stay in a register */
+	value = ma_varint_get(&rest, end);
+	*in = rest;
+	return value;
 }
 
 /* Writes a number where there is room for it; returns what follows. */
@@ -199,58 +208,79 @@ ma_state_scores(const char *in, const char *end, MaStoredScore **scores)
 	return get_scores(&in, end, scores);
 }
 
+/* Reads a cell that is not stored as a count; returns what follows. */
+static const char *
+decode_whole(MaContact *contact, int i, const char *in, const char *end)
+{
+	MaCell			*cell = &contact->cells[i];
+	const MaCellDef *def = &contact->set->definitions->cells[i].def;
+
+	if (def->plain)
+	{
+		MaCell whole = {0};
+
+		/* more was kept once; of a plain cell nothing else is set */
+		ma_cell_decode(def, &whole, &in, end);
+		cell->count = whole.count;
+		cell->known = whole.known;
+		return in;
+	}
+	ma_cell_decode(def, cell, &in, end);
+	contact->summed |= cell->spans != NULL;
+	return in;
+}
+
+/* Passes over one that nobody asks for; returns what follows. */
+static const char *
+skip_whole(const char *in, const char *end)
+{
+	ma_cell_skip(&in, end);
+	return in;
+}
+
 /* Reads the cells of an encoded state. */
 static void
 decode_cells(MaContact *contact, const char *in, const char *end)
 {
-	MaCellUse *use = contact->set->definitions->cells;
-	MaCellUse *last = use + contact->set->definitions->ncells;
-	MaCell	  *cell = contact->cells;
-	int		   id = 0;
-	int		   known = 0;
+	const MaDefinitions *definitions = contact->set->definitions;
+	const MaCellCode	*first = definitions->codes;
+	const MaCellCode	*code = first;
+	MaCell				*cell = contact->cells;
+	const char			*at = in;
+	int					 id = 0;
+	int					 known = 0;
 
-	while (in < end)
+	while (at < end)
 	{
-		uint64 key = get_number(&in, end);
-		bool   counted;
+		uint64 key = get_number(&at, end);
 
 		id += (int) (key >> 1);
-		for (; use < last && use->def.id < id; use++)
-			cell++;
-		counted = use < last && use->def.id == id && use->def.counted;
-		if (key & 1)
+		for (; code->id < id; cell++)
+			code++;
+		if (likely((key & 1) && code->id == id && code->plain))
 		{
-			int64 count = get_number(&in, end);
-
-			if (!counted)
-				continue;
-			if (use->def.plain)
-			{
-				cell->count = count;
-				cell->known = true;
-			}
+			cell->count = get_number(&at, end);
+			cell->known = true;
+			known++;
+		}
+		else if (code->id != id || !code->counted)
+		{
+			if (key & 1)
+				(void) get_number(&at, end);
 			else
-				ma_cell_set_count(&use->def, cell, count);
-		}
-		else if (counted && use->def.plain)
-		{
-			MaCell whole = {0};
-
-			/* more was kept once; of a plain cell nothing else is set */
-			ma_cell_decode(&use->def, &whole, &in, end);
-			cell->count = whole.count;
-			cell->known = whole.known;
-		}
-		else if (counted)
-		{
-			ma_cell_decode(&use->def, cell, &in, end);
-			contact->summed |= cell->spans != NULL;
+				at = skip_whole(at, end);
 		}
 		else
-			ma_cell_skip(&in, end);
-		known += counted && cell->known;
+		{
+			if (key & 1)
+				ma_cell_set_count(&definitions->cells[code - first].def, cell,
+								  get_number(&at, end));
+			else
+				at = decode_whole(contact, code - first, at, end);
+			known += cell->known;
+		}
 	}
-	contact->lacking = known < contact->set->definitions->ncounted;
+	contact->lacking = known < definitions->ncounted;
 }
 
 /* Reads an encoded state; an empty one says nothing. */
@@ -350,37 +380,54 @@ encode_scores(const MaContact *contact, StringInfo out)
 	}
 }
 
+/* Encodes a cell that is more than a count. */
+static void
+encode_whole(const MaContact *contact, int i, StringInfo out)
+{
+	const MaCellDef *def = &contact->set->definitions->cells[i].def;
+
+	ma_cell_prune(def, &contact->cells[i], contact->as_of);
+	ma_cell_encode(def, &contact->cells[i], out);
+}
+
 /* Encodes its cells, where somebody asks for them. */
 static void
 encode_cells(MaContact *contact, StringInfo out)
 {
-	const MaCellUse *use = contact->set->definitions->cells;
-	const MaCellUse *end = use + contact->set->definitions->ncells;
-	MaCell			*cell = contact->cells;
-	int				 id = 0;
+	const MaCellCode *first = contact->set->definitions->codes;
+	const MaCellCode *end = first + contact->set->definitions->ncells;
+	const MaCell	 *cell = contact->cells;
+	char			 *at = out->data + out->len;
+	char			 *limit = out->data + out->maxlen - PLAIN_MAX;
+	int				  id = 0;
 
-	for (; use < end; use++, cell++)
+	for (const MaCellCode *code = first; code < end; code++, cell++)
 	{
-		const MaCellDef *def = &use->def;
-		bool			 plain;
-		char			*at;
+		bool is_count;
 
-		if (!def->counted || !cell->known)
+		if (!code->counted || !cell->known)
 			continue;
-		if (out->len + PLAIN_MAX >= out->maxlen)
+		if (unlikely(at >= limit))
+		{
+			out->len = at - out->data;
 			enlargeStringInfo(out, PLAIN_MAX);
-		plain = def->plain || ma_cell_is_empty(cell);
-		at = put_number(out->data + out->len,
-						(uint64) (def->id - id) << 1 | plain);
-		if (plain)
+			at = out->data + out->len;
+			limit = out->data + out->maxlen - PLAIN_MAX;
+		}
+		is_count = code->plain || ma_cell_is_empty(cell);
+		at = put_number(at, (uint64) (code->id - id) << 1 | is_count);
+		id = code->id;
+		if (is_count)
+		{
 			at = put_number(at, cell->count);
-		out->len = at - out->data;
-		id = def->id;
-		if (plain)
 			continue;
-		ma_cell_prune(def, cell, contact->as_of);
-		ma_cell_encode(def, cell, out);
+		}
+		out->len = at - out->data;
+		encode_whole(contact, code - first, out);
+		at = out->data + out->len;
+		limit = out->data + out->maxlen - PLAIN_MAX;
 	}
+	out->len = at - out->data;
 }
 
 /* Appends the encoded state of a contact. */
