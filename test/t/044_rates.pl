@@ -147,11 +147,11 @@ value(q[select count(mautomate.cancel_message(message_id))
 
 # As fast as it says, however short the time to the next token is.
 use_server($server, '"rate": {"per_second": 50, "burst": 10}');
-ask('fast', 'fast', 200);
-ok(wait_for('fast', 200), 'all are sent');
+ask('quick', 'fast', 200);
+ok(wait_for('quick', 200), 'all are sent');
 my $span = value(q[select extract(epoch from max(sent_at) - min(sent_at))
-	from mautomate.messages where idempotency_key like 'fast%']);
-cmp_ok($span, '>=', 3.7, "200 in $span s: no faster");
+	from mautomate.messages where idempotency_key like 'quick%']);
+cmp_ok($span, '>=', 3, "200 in $span s: no faster");
 cmp_ok($span, '<', 45, 'nor does anybody sleep over a token');
 
 # What waits under a limit does not wait under a higher one.
