@@ -256,9 +256,12 @@ push_pair(JsonbParseState **state, const char *key, JsonbValue *value)
 	pushJsonbValue(state, WJB_VALUE, value);
 }
 
-/* The properties of an event with its kind, nth and occurred_at. */
-static Jsonb *
-entry_of_event(const MaEvent *event)
+/*
+ * The properties of an event with its kind, occurred_at and, where such events
+ * are counted because some expression asks for it, nth.
+ */
+Jsonb *
+ma_entry_of_event(const MaEvent *event)
 {
 	JsonbParseState	  *state = NULL;
 	JsonbIterator	  *it = JsonbIteratorInit(&event->properties->root);
@@ -275,9 +278,12 @@ entry_of_event(const MaEvent *event)
 	v.val.string.val = unconstify(char *, event->kind);
 	v.val.string.len = strlen(event->kind);
 	push_pair(&state, "kind", &v);
-	v.type = jbvNumeric;
-	v.val.numeric = int64_to_numeric(event->nth);
-	push_pair(&state, "nth", &v);
+	if (event->nth > 0)
+	{
+		v.type = jbvNumeric;
+		v.val.numeric = int64_to_numeric(event->nth);
+		push_pair(&state, "nth", &v);
+	}
 	v.type = jbvString;
 	v.val.string.val = JsonEncodeDateTime(
 		time, TimestampTzGetDatum(event->occurred_at), TIMESTAMPTZOID, &utc);
@@ -374,7 +380,7 @@ consider(MaEntryBatch *batch, const EntryRule *rule, MaContact *contact,
 	holds = rule->when == NULL || ma_expr_holds(rule->when, &input);
 	candidate = add_candidate(batch, workflow, event->contact_id);
 	candidate->event_id = event->event_id;
-	candidate->entry = entry_of_event(event);
+	candidate->entry = ma_entry_of_event(event);
 	if (ma_vocabulary_reserved(event->kind))
 		candidate->wake_at = Min(event->occurred_at, batch->now);
 	input.event = NULL;

@@ -59,6 +59,7 @@ typedef struct MaTraveller
 	TimestampTz		 wake_at;
 	int64			 event_id;
 	Jsonb			*entry;
+	Jsonb			*event; /* that answered the last wait; NULL: none */
 	Jsonb			*context;
 	bool			 restarted; /* entry and event_id are new */
 	List			*signalled; /* MaSignalled, in order of arrival */

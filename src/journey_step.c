@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "entry.h"
 #include "definition.h"
 #include "gate.h"
 #include "journey_private.h"
@@ -366,6 +367,7 @@ run_send(MaJourney *journey, MaTraveller *t, const MaOp *op)
 	intent->template_id = op->object;
 	intent->context = compute_values(journey, t, t->context, op);
 	intent->entry = t->entry;
+	intent->event = t->event;
 	intent->enrollment_id = t->enrollment_id;
 	intent->step = op->step;
 	intent->pass = t->pass;
@@ -672,6 +674,7 @@ take_signal(MaJourney *journey, MaTraveller *t)
 		t->wake_at = event->occurred_at;
 		t->event_id = event->event_id;
 		t->entry = event->properties;
+		t->event = NULL;
 		t->restarted = true;
 	}
 	else if (ends_by(journey, t, event))
@@ -685,6 +688,7 @@ take_signal(MaJourney *journey, MaTraveller *t)
 			 (op->predicate == 0 || holds(journey, t, op->predicate, event)))
 	{
 		log_step(journey, t, op, "event", -1);
+		t->event = ma_entry_of_event(event);
 		t->arrived = false;
 		t->op = op->next;
 		t->wake_at = event->occurred_at;

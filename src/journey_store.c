@@ -129,7 +129,7 @@ lock_enrollments(MaJourney *journey, const MaDue *due, int n)
 		" (contact_id, enrollment_id) order by d.enrollment_id) d"
 		" cross join lateral (select e.enrollment_id, e.contact_id,"
 		" e.workflow_id, e.version_id, e.op, e.arrived, e.pass, e.wake_at,"
-		" e.event_id, e.entry, e.context"
+		" e.event_id, e.entry, e.context, e.event"
 		" from mautomate_internal.enrollment e"
 		" where e.contact_id = d.contact_id"
 		" and e.enrollment_id = d.enrollment_id and e.ended_at is null"
@@ -172,9 +172,10 @@ read_travellers(MaJourney *journey, uint64 n, MemoryContext cxt)
 	{
 		MaTraveller	 *t = &journey->travellers[journey->ntravellers++];
 		MemoryContext caller = MemoryContextSwitchTo(cxt);
-		Datum		  values[11];
+		Datum		  values[12];
 		bool		  isnull;
 
+		/* only the last column may be null */
 		for (int column = 0; column < lengthof(values); column++)
 			values[column] = SPI_getbinval(rows->vals[i], rows->tupdesc,
 										   column + 1, &isnull);
@@ -187,6 +188,7 @@ read_travellers(MaJourney *journey, uint64 n, MemoryContext cxt)
 		t->event_id = DatumGetInt64(values[8]);
 		t->entry = DatumGetJsonbPCopy(values[9]);
 		t->context = DatumGetJsonbPCopy(values[10]);
+		t->event = isnull ? NULL : DatumGetJsonbPCopy(values[11]);
 		t->state = "active";
 		MemoryContextSwitchTo(caller);
 		t->program = get_program(DatumGetInt32(values[3]));
@@ -359,21 +361,22 @@ write_enrollments(MaJourney *journey)
 		" arrived = c.arrived, pass = c.pass, wake_at = c.wake_at,"
 		" event_id = c.event_id, entry = coalesce(c.entry, e.entry),"
 		" state = c.state, reason = c.reason, attempts = 0,"
-		" ended_at = case when c.state <> 'active' then c.at end"
-		" from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) c"
+		" ended_at = case when c.state <> 'active' then c.at end,"
+		" event = c.event"
+		" from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) c"
 		" (contact_id, enrollment_id, op, arrived, pass, wake_at, event_id,"
-		" entry, state, reason, at)"
+		" entry, state, reason, at, event)"
 		" where e.contact_id = c.contact_id"
 		" and e.enrollment_id = c.enrollment_id",
-		11,
+		12,
 		{INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, INT4ARRAYOID,
 		 TIMESTAMPTZARRAYOID, INT8ARRAYOID, JSONBARRAYOID, TEXTARRAYOID,
-		 TEXTARRAYOID, TIMESTAMPTZARRAYOID}};
+		 TEXTARRAYOID, TIMESTAMPTZARRAYOID, JSONBARRAYOID}};
 	MaColumns *columns = ma_columns_new(
-		journey->ntravellers, 11,
+		journey->ntravellers, 12,
 		(const Oid[]){INT8OID, INT8OID, INT4OID, BOOLOID, INT4OID,
 					  TIMESTAMPTZOID, INT8OID, JSONBOID, TEXTOID, TEXTOID,
-					  TIMESTAMPTZOID});
+					  TIMESTAMPTZOID, JSONBOID});
 
 	for (int i = 0; i < journey->ntravellers; i++)
 	{
@@ -390,6 +393,7 @@ write_enrollments(MaJourney *journey)
 		ma_columns_add_text(columns, 8, t->state);
 		ma_columns_add_text(columns, 9, t->reason);
 		ma_columns_add(columns, 10, TimestampTzGetDatum(journey->now));
+		ma_columns_add_json(columns, 11, t->event);
 	}
 	ma_columns_exec(&stmt, columns);
 }

@@ -86,13 +86,13 @@ static MaStatement enrollments[] = {
 	 " insert into mautomate_internal.enrollment (enrollment_id, contact_id,"
 	 " workflow_id, version_id, key, exclusive, state, op, arrived, pass,"
 	 " wake_at, entered_at, ended_at, reason, attempts, event_id, entry,"
-	 " context)"
+	 " context, event)"
 	 " select enrollment_id, $2, workflow_id, version_id, key, exclusive,"
 	 " case when ends then 'exited' else state end, op, arrived, pass,"
 	 " case when ends then 'infinity' else wake_at end, entered_at,"
 	 " case when ends then mautomate.clock() else ended_at end,"
 	 " case when ends then 'merged' else reason end, attempts, event_id,"
-	 " entry, context from judged",
+	 " entry, context, event from judged",
 	 2,
 	 {INT8OID, INT8OID}},
 	{"with gone as ("

@@ -20,7 +20,8 @@ typedef struct MaIntent
 	Jsonb	   *context;		 /* context.x of the template; NULL: none */
 	Jsonb	   *entry;			 /* entry.x: properties of the event that
 								 * started the enrolment; NULL: none */
-	Jsonb	   *event;			 /* event.x; NULL: none */
+	Jsonb	   *event;			 /* event.x: of the event that answered the
+								 * last wait of the enrolment; NULL: none */
 	TimestampTz not_before;		 /* 0: now */
 	bool		has_priority;	 /* else that of the template */
 	int			priority;		 /* see MA_PRIORITIES */

@@ -186,6 +186,11 @@ rename_told(const MaRename *rename)
 		 " where entry ->> 'kind' = any ($4) and entry ->> $3 = $1",
 		 4,
 		 {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID}},
+		{"update mautomate_internal.enrollment"
+		 " set event = event || jsonb_build_object($3, $2)"
+		 " where event ->> 'kind' = any ($4) and event ->> $3 = $1",
+		 4,
+		 {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID}},
 		{"update mautomate_internal.message m set data = ("
 		 " select jsonb_object_agg(d.key, case"
 		 " when d.key in ('entry', 'event') and d.value ->> $3 = $1"

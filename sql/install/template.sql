@@ -85,7 +85,7 @@ create function mautomate.create_template(name text, channel text,
   returns text
   language c volatile as 'MODULE_PATHNAME', 'mautomate_create_template';
 comment on function mautomate.create_template(text, text, text, text, text, jsonb, boolean, text, jsonb, jsonb, int) is
-  'a template in Liquid over contact, context, entry and event; returns created, changed (a new version) or unchanged. '
+  'a template in Liquid over contact, context, and, of what a workflow sends, entry (the event that started it) and event (the one that answered its last wait, if any did), each with its properties, kind, occurred_at and, if an expression of a workflow asks for the nth of such events, nth; returns created, changed (a new version) or unchanged. '
   'body is the plain text, made from html when not given; subject is required on smtp channels, and html, body or payload everywhere. '
   'payload, for http channels: JSON whose texts are Liquid, {"=": "contact.tags"} in it the value itself; of a variant: null is that of the default. '
   'channel null: a part for other templates, {% render ''name'' %}, that cannot be sent itself. '

@@ -64,6 +64,7 @@ create table mautomate_internal.enrollment (
   event_id bigint not null default 0,
   entry jsonb not null default '{}',
   context jsonb not null default '{}',
+  event jsonb,
   primary key (contact_id, enrollment_id),
   check ((state = 'active') = (ended_at is null))
 ) with (fillfactor = 80);
@@ -83,6 +84,10 @@ comment on column mautomate_internal.enrollment.attempts is
   'failures of the current step';
 comment on column mautomate_internal.enrollment.event_id is
   'the number of the event that started it (where mautomate.refresh = deferred only noted it, one of when it was folded); later ones may wake or end it';
+comment on column mautomate_internal.enrollment.entry is
+  'properties, kind, occurred_at and, where it is asked for, nth of the event that started it';
+comment on column mautomate_internal.enrollment.event is
+  'the same of the event that answered its last wait; null before';
 create unique index enrollment_active
   on mautomate_internal.enrollment (contact_id, workflow_id, key)
   where state = 'active' and exclusive;

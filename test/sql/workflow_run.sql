@@ -493,6 +493,29 @@ select count(*) from list_members where list in ('wr_rich', 'wr_some');
 select count(*) from mautomate_internal.enrollment_log l join mautomate_internal.enrollment e using (contact_id, enrollment_id) join mautomate_internal.workflow w using (workflow_id) where w.name = 'wr_hand';
 select * from verify();
 
+-- what templates see of the event that answered a wait: nothing before, then
+-- it, over batches and a merge, until the enrolment starts again
+select create_workflow('wr_paid', '{
+  "entry": [{"event": "wr_ordered"}], "reentry": "restart", "key": "entry.no",
+  "steps": [{"id": "a", "send": {"template": "wr_mail"}},
+    {"id": "w", "wait": {"until": {"event": "wr_money", "when": "event.no = entry.no"}}},
+    {"id": "b", "send": {"template": "wr_mail"}},
+    {"id": "p", "wait": {"for": "1 day"}},
+    {"id": "c", "send": {"template": "wr_mail"}},
+    {"id": "q", "wait": {"for": "1 day"}}]}');
+select activate_workflow('wr_paid');
+select identify('wr_payer', 'wr_payer@example.com') > 0, identify('wr_payer_2', 'wr_payer_2@example.com') > 0;
+select track('wr_payer_2', 'wr_ordered', '{"no": 1}') > 0;
+select count(*) > 0 as ran from run();
+select track('wr_payer_2', 'wr_money', '{"no": 2, "paid": 50}') > 0, track('wr_payer_2', 'wr_money', '{"no": 1, "paid": 70}') > 0;
+select count(*) > 0 as ran from run();
+select alias('wr_payer_2', 'wr_payer') > 0;
+select from wr_until(clock() + '1 day');
+select track('wr_payer', 'wr_ordered', '{"no": 1}') > 0;
+select count(*) > 0 as ran from run();
+select data -> 'entry' -> 'no' as no, data -> 'event' as event from mautomate_internal.message
+  where data -> 'entry' ->> 'kind' = 'wr_ordered' order by message_id;
+
 -- clean up
 select pause_workflow(workflow) from workflows where workflow like 'wr%';
 select drop_workflow(workflow) from workflows where workflow like 'wr%'
