@@ -14,8 +14,8 @@
 
 typedef struct MaEntryBatch MaEntryBatch;
 
-extern bool ma_entry_watches(MaDefinitions *definitions, const char *kind);
-extern Jsonb		*ma_entry_of_event(const MaEvent *event);
+extern bool	  ma_entry_watches(MaDefinitions *definitions, const char *kind);
+extern Jsonb *ma_entry_of_event(const MaEvent *event);
 extern MaEntryBatch *ma_entry_begin(MaDefinitions *definitions);
 extern void			 ma_entry_collect(MaEntryBatch *batch, MaContact *contact,
 									  TimestampTz now, MaEvent *events, int n);
