@@ -48,7 +48,10 @@ ma_delivery_record(MaSender *sender, MaResults *results)
 	ma_delivery_count(sender, false);
 }
 
-/* Stores what was counted of each route, if it is time or all is wanted. */
+/*
+ * Stores what was counted of each route, if it is time or all is wanted. What
+ * may pause a channel is not put off.
+ */
 void
 ma_delivery_count(MaSender *sender, bool all)
 {
@@ -58,8 +61,9 @@ ma_delivery_count(MaSender *sender, bool all)
 	{
 		MaRoute *route = &sender->routes[i];
 
-		if (all || route->traffic.attempts.len > 0 ||
-			now - route->traffic.stored_at >= COUNT_EVERY)
+		if (all || now - route->traffic.stored_at >= COUNT_EVERY ||
+			(route->traffic.attempts.len > 0 &&
+			 ma_channel_find(route->lane.channel_id)->pace.pause_of > 0))
 			store(sender, route);
 	}
 }
