@@ -21,6 +21,7 @@
 #include "utils/formatting.h"
 
 #include "address.h"
+#include "compat.h"
 
 PG_FUNCTION_INFO_V1(mautomate_address_problem);
 PG_FUNCTION_INFO_V1(mautomate_normal_address);
