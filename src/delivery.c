@@ -45,6 +45,9 @@ PG_FUNCTION_INFO_V1(mautomate_deliver);
 /* Limits that are not used any more are forgotten so often, likewise. */
 #define TIDY_EVERY (1 * USECS_PER_MINUTE)
 
+/* So much memory of a step malloc() keeps for the next one. */
+#define KEEP_BYTES (2 * 1024 * 1024)
+
 /* Who has counted something stores it within so many ms. */
 #define COUNT_WITHIN 1000
 
@@ -114,6 +117,8 @@ ma_delivery_open(bool in_procedure)
 	MaSender *sender = MemoryContextAllocZero(cxt, sizeof(MaSender));
 	int64	  lease;
 
+	/* glibc gives less back to the system from then on, as it is freed */
+	pfree(MemoryContextAlloc(cxt, KEEP_BYTES));
 	sender->cxt = cxt;
 	sender->step_cxt = AllocSetContextCreate(cxt, "mautomate sender step",
 											 ALLOCSET_DEFAULT_SIZES);
