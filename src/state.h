@@ -107,6 +107,8 @@ typedef struct MaLook MaLook;
 
 extern MaContact *ma_look_one(struct MaTable *states,
 							  MaDefinitions *definitions, int64 id);
+extern MaContact *ma_look_into(MaDefinitions *definitions, const char *in,
+							   const char *end);
 extern bool		  ma_look_replace(MaContact *contact);
 extern MaLook	 *ma_look_begin(struct MaTable *states,
 								MaDefinitions *definitions, const int64 *ids,

@@ -80,6 +80,16 @@ ma_look_one(MaTable *states, MaDefinitions *definitions, int64 id)
 	return read_row(states, definitions);
 }
 
+/* What an encoded state says, from wherever; it must not be replaced. */
+MaContact *
+ma_look_into(MaDefinitions *definitions, const char *in, const char *end)
+{
+	MaContact *contact = take_spare(NULL, definitions);
+
+	ma_state_decode(contact, in, end);
+	return contact;
+}
+
 /*
  * Starts to read states of contacts, ids ascending and distinct, as the
  * active snapshot shows them.

@@ -1,6 +1,6 @@
 /*
  * verify.c
- *	  Recompute lists and scores from the log in plain SQL, and compare.
+ *	  Recompute lists, scores and signals from the log in SQL, and compare.
  *
  * Contacts whose timer is due but has not run, who wait for the sweep, or of
  * whom something is only noted, are not compared: they are known to be behind.
@@ -66,7 +66,7 @@ verify_all(ReturnSetInfo *result)
 	ma_sql_begin(&scope);
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	ma_verify_compare(result, checked, n);
+	ma_verify_compare(result, definitions, checked, n);
 	ma_sql_end(&scope);
 }
 

@@ -57,6 +57,7 @@ typedef struct Compare
 	ReturnSetInfo	*result;
 	MaChecked		*checked; /* everything */
 	int				 n;
+	MaDefinitions	*definitions;
 	MaReading		 reading; /* what is compared with */
 	char			*query;	  /* (list id, external_id, stored, expected,
 								* contact_id) of contacts from $1 to $2 */
@@ -336,12 +337,15 @@ compare_chunk(Compare *compare, int64 low, int64 high)
 	now = ma_now();
 	reading->low = low;
 	reading->high = high;
+	reading->told = NIL;
+	reading->rank = compare->n;
 	while (first < compare->n)
 	{
 		first += ma_reading_plan(reading, &compare->checked[first],
 								 compare->n - first, now);
 		ma_reading_open(reading);
 		compare_reading(compare);
+		ma_verify_signals(reading, compare->definitions, compare->result);
 		ma_reading_close(reading);
 	}
 	PopActiveSnapshot();
@@ -383,9 +387,13 @@ next_chunk(int64 size, int64 *low, int64 *high)
 
 /* Compares everything, and adds what differs to the result. */
 void
-ma_verify_compare(ReturnSetInfo *result, MaChecked *checked, int n)
+ma_verify_compare(ReturnSetInfo *result, MaDefinitions *definitions,
+				  MaChecked *checked, int n)
 {
-	Compare		  compare = {.result = result, .checked = checked, .n = n};
+	Compare		  compare = {.result = result,
+							 .checked = checked,
+							 .n = n,
+							 .definitions = definitions};
 	int64		  size = chunk_size();
 	int64		  low;
 	int64		  high = PG_INT64_MIN;

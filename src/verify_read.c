@@ -43,9 +43,45 @@ place_of(List **texts, char *text)
 	return list_length(*texts);
 }
 
+/* Does one question need more of a cell than another one, the same? */
+static bool
+needs_more(const MaSignal *signal, const MaSignal *than)
+{
+	return than->capacity != MA_UNBOUNDED &&
+		   (signal->capacity == MA_UNBOUNDED ||
+			signal->capacity > than->capacity);
+}
+
+/* Has the state compared with a column, for each cell that answers it. */
+static void
+ask_state(MaReading *reading, const MaSignal *signal, int place,
+		  int64 generation)
+{
+	char	 *column = list_nth(reading->columns, place - 1);
+	int		  at = place_of(&reading->told, column);
+	MaAsked	 *asked;
+	ListCell *cell;
+
+	foreach (cell, reading->asked)
+	{
+		asked = lfirst(cell);
+		if (asked->place != place || asked->signal->cell != signal->cell)
+			continue;
+		if (needs_more(signal, asked->signal))
+			asked->signal = signal;
+		asked->generation = Min(asked->generation, generation);
+		return;
+	}
+	if (at <= reading->ntold)
+		return; /* another reading has it */
+	asked = palloc(sizeof(MaAsked));
+	*asked = (MaAsked){signal, place, reading->rank + at, generation};
+	reading->asked = lappend(reading->asked, asked);
+}
+
 /* Gives a signal its column, if it may have one. */
 static void
-add_signal(MaReading *reading, MaSignal *signal)
+add_signal(MaReading *reading, MaSignal *signal, int64 generation)
 {
 	char *events;
 	char *column;
@@ -63,27 +99,29 @@ add_signal(MaReading *reading, MaSignal *signal)
 					ma_log_signal_coarse(signal, &reading->writing));
 	reading->known = lappend(reading->known, signal);
 	reading->places = lappend_int(reading->places, place);
+	ask_state(reading, signal, place, generation);
 }
 
 static void
-add_expr(MaReading *reading, const MaExpr *expr)
+add_expr(MaReading *reading, const MaExpr *expr, int64 generation)
 {
 	MaSlot *slots;
 	int		n = ma_expr_slots(expr, &slots);
 
 	for (int i = 0; i < n; i++)
 		if (slots[i].signal != NULL)
-			add_signal(reading, slots[i].signal);
+			add_signal(reading, slots[i].signal, generation);
 }
 
 static void
 add_checked(MaReading *reading, const MaChecked *checked)
 {
 	if (checked->list != NULL)
-		add_expr(reading, checked->list->expr);
+		add_expr(reading, checked->list->expr, checked->list->generation);
 	else
 		for (int i = 0; i < checked->score->nrules; i++)
-			add_expr(reading, checked->score->rules[i].expr);
+			add_expr(reading, checked->score->rules[i].expr,
+					 checked->score->generation);
 }
 
 /* MaWriting.signal: the column of a signal that has one. */
@@ -96,7 +134,7 @@ signal_sql(const MaSignal *signal, void *arg)
 
 	forboth (known, reading->known, place, reading->places)
 		if (lfirst(known) == signal)
-			return psprintf("c.ma_signal_%d", lfirst_int(place));
+			return psprintf("c." MA_READING_SIGNAL "%d", lfirst_int(place));
 	return NULL;
 }
 
@@ -108,7 +146,8 @@ int
 ma_reading_plan(MaReading *reading, MaChecked *checked, int n, TimestampTz now)
 {
 	reading->columns = reading->coarse = NIL;
-	reading->known = reading->places = NIL;
+	reading->known = reading->places = reading->asked = NIL;
+	reading->ntold = list_length(reading->told);
 	reading->checked = checked;
 	reading->writing = ma_log_sql_writing(now);
 	reading->n = 0;
@@ -218,6 +257,8 @@ reading_sql(const MaReading *reading)
 
 	return psprintf(
 		"select c.*, cs.state as " MA_READING_STATE
+		", cs.as_of as " MA_READING_AS_OF
+		", cs.generation as " MA_READING_GENERATION
 		", coalesce(m.ids, '{}') as " MA_READING_STORED
 		", o.entered as " MA_READING_ENTERED ", o.ids as " MA_READING_DECIDED
 		"%s from mautomate.contact c"
@@ -291,6 +332,7 @@ ma_reading_open(MaReading *reading)
 	c->md.name = "c";
 	c->md.reliddesc = InvalidOid;
 	c->md.tupdesc = CreateTupleDescCopy(portal->tupDesc);
+	reading->desc = c->md.tupdesc;
 	c->md.enrtype = ENR_NAMED_TUPLESTORE;
 	reading->rows = tuplestore_begin_heap(false, false, work_mem);
 	c->md.enrtuples = keep_rows(reading, portal);

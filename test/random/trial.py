@@ -239,7 +239,8 @@ class Trial:
         if verify:
             script += (";\nselect 'verify', object, external_id, stored,"
                        " expected from mautomate.verify()"
-                       f" where expected !~ '{definition.ERRORS}';"
+                       " where coalesce(expected, '')"
+                       f" !~ '{definition.ERRORS}';"
                        "select 'error', object, message"
                        " from mautomate.errors"
                        f" where message !~ '{definition.ERRORS}'")

@@ -46,6 +46,45 @@ select object, external_id, stored, expected from mautomate.verify(repair => tru
   where object = 'list "v 4"';
 select * from pg_temp.wrong;
 
+-- what a state answers is compared before a list is wrong by it, null too
+create view pg_temp.signals as
+  select object, external_id, stored, expected from mautomate.verify() where object ~ 'v_s';
+select mautomate.create_list('v signals', $$ count('v_s', within => '30 days') > 9
+    or count('v_s') > 90 or sum('v_s', 'amount') > 99 or avg('v_s', 'amount', within => '1 month') > 99
+    or count_distinct('v_s', 'what') > 9 or last_value('v_s', 'what') = 'none'
+    or min('v_s', 'amount') filter (where event.what = 'b') > 99
+    or first_at('v_s', within => '5 days') < '2000-01-01' or last_at('v_s') < '2000-01-01' $$);
+select mautomate.create_list('v signals too', $$ count('v_s', within => '30 days') > 5 $$);
+select from mautomate.run();
+insert into mautomate.event (contact_id, kind, occurred_at, properties)
+  select c.contact_id, 'v_s', mautomate.clock() - n * interval '1 day',
+         jsonb_build_object('amount', n + 0.50, 'what', chr(97 + n % 3))
+  from mautomate.contact c, generate_series(1, 4) n
+  where c.external_id in ('v_1', 'v_2', 'v_3');
+select * from pg_temp.signals;
+set session_replication_role = replica;
+delete from mautomate.event e using mautomate.contact c
+  where c.contact_id = e.contact_id and c.external_id = 'v_1' and e.kind = 'v_s'
+    and e.properties ->> 'what' = 'b';
+insert into mautomate.event (contact_id, kind, occurred_at, properties)
+  select contact_id, 'v_s', mautomate.clock() - interval '2 days', '{"amount": 2.5}'
+  from mautomate.contact where external_id = 'v_2';
+set session_replication_role = default;
+select * from pg_temp.signals;
+select * from pg_temp.wrong;
+-- time takes events out of windows on both sides
+select mautomate.set_clock('2030-01-29 12:00+00');
+select from mautomate.run();
+select * from pg_temp.signals where object ~ 'within';
+select count(*) from mautomate.verify(repair => true) where object ~ 'v_s';
+select * from pg_temp.signals;
+-- a count is compared as far as the state keeps it
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'v_s', mautomate.clock() - n * interval '1 minute'
+  from mautomate.contact, generate_series(1, 40) n where external_id = 'v_3';
+select * from pg_temp.signals;
+select mautomate.drop_list(name) from mautomate.lists where name ~ '^v signals' order by name;
+
 -- more signals than one query reads
 select mautomate.create_list('v wide', string_agg(format(
     $$ count('v_buy') filter (where event.n = %s) > 1 $$, n), 'or'))
