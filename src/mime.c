@@ -66,22 +66,6 @@ ma_mail_compose(const MaMail *mail, StringInfo out)
 }
 
 /*
- * See mime.h.
- */
-bool
-ma_mail_needs_utf8(const MaMail *mail)
-{
-	const MaMailbox *all[] = {&mail->from, &mail->to, &mail->reply_to};
-
-	for (int i = 0; i < lengthof(all); i++)
-	{
-		if (all[i]->address && ma_address_needs_utf8(all[i]->address))
-			return true;
-	}
-	return false;
-}
-
-/*
  * Complain about a message that is too big.
  */
 static void

@@ -77,9 +77,6 @@ typedef struct MaMail
  */
 extern void ma_mail_compose(const MaMail *mail, StringInfo out);
 
-/* Must the message be sent with SMTPUTF8? Then its headers are UTF-8. */
-extern bool ma_mail_needs_utf8(const MaMail *mail);
-
 /* Is it a media type like image/png, maybe with parameters? */
 extern bool ma_mail_is_type(const char *type);
 

@@ -165,7 +165,8 @@ extern char *ma_expr_rename(const MaExprSource *source,
 							const MaExprRename *rename, List **doubts);
 extern char *ma_expr_rename_target(const char *text, const MaRename *rename);
 
-extern MaExpr	 *ma_expr_conditions(const MaExpr *expr, MemoryContext cxt);
-extern Bitmapset *ma_expr_target_slots(const MaExpr *expr, int i);
+extern const char *ma_history_name(MaSignalFunction function);
+extern MaExpr	  *ma_expr_conditions(const MaExpr *expr, MemoryContext cxt);
+extern Bitmapset  *ma_expr_target_slots(const MaExpr *expr, int i);
 
 #endif /* MA_PREDICATE_H */

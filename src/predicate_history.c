@@ -88,6 +88,16 @@ find_call(const char *name)
 	return NULL;
 }
 
+/* What a function of signals is called in expressions. */
+const char *
+ma_history_name(MaSignalFunction function)
+{
+	for (int i = 0; i < lengthof(calls); i++)
+		if (calls[i].function == function)
+			return calls[i].name;
+	elog(ERROR, "signal function %d has no name", (int) function);
+}
+
 /* The other names of ours. */
 static const char *const others[] = {"anniversary", "elapsed",	 "has_tag",
 									 "in_list",		"remaining", "score",

@@ -26,6 +26,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+#include "predicate.h"
 #include "signal_span.h"
 #include "state.h"
 #include "verify_private.h"
@@ -77,20 +78,10 @@ find_places(TupleDesc desc)
 static char *
 signal_text(const MaSignal *signal)
 {
-	static const char *const names[] = {[MA_COUNT] = "count",
-										[MA_SUM] = "sum",
-										[MA_AVG] = "avg",
-										[MA_MIN] = "min",
-										[MA_MAX] = "max",
-										[MA_FIRST_AT] = "first_at",
-										[MA_LAST_AT] = "last_at",
-										[MA_EVER] = "ever",
-										[MA_DISTINCT] = "count_distinct",
-										[MA_LAST_VALUE] = "last_value"};
-	StringInfoData			 s;
+	StringInfoData s;
 
 	initStringInfo(&s);
-	appendStringInfo(&s, "signal %s(%s", names[signal->function],
+	appendStringInfo(&s, "signal %s(%s", ma_history_name(signal->function),
 					 quote_literal_cstr(signal->kind));
 	if (signal->property[0] != '\0')
 		appendStringInfo(&s, ", %s", quote_literal_cstr(signal->property));
