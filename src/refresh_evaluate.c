@@ -39,9 +39,6 @@
 #define BUCKET_ROOM	 2
 #define BUCKET_SLACK 5
 
-/* More instants than this are left to the next pass. */
-#define INSTANTS_MAX 10000
-
 /* Errors of a consumer in the current statement. */
 static int	nerrors = 0;
 static int *errors = NULL;
@@ -542,29 +539,29 @@ wake_timed(MaRun *run, MaContact *contact, TimestampTz at)
 		ma_override_wake(contact);
 }
 
-/* Lets time pass for a contact, instant by instant, up to now. */
+/*
+ * Lets time pass for a contact, instant by instant, up to now. However many
+ * they are, none is left to somebody later: by then events may have come and
+ * gone that do not belong to it.
+ */
 void
 ma_evaluate_time(MaRun *run, MaContact *contact, TimestampTz now)
 {
-	TimestampTz passed = Min(contact->as_of, contact->due_at - 1);
+	TimestampTz passed = contact->as_of;
 
-	for (int i = 0; contact->due_at <= now; i++)
+	while (contact->due_at <= now)
 	{
 		TimestampTz at = contact->due_at;
 
-		contact->changed = true;
-		if (i == INSTANTS_MAX)
-		{
-			contact->timer_needed = true;
-			break;
-		}
 		CHECK_FOR_INTERRUPTS();
+		contact->changed = true;
 		if (contact->summed || contact->rebuilt != NULL)
 			ma_open_next(run, contact, passed, at);
 		passed = at;
 		contact->due_at = DT_NOEND;
 		wake_timed(run, contact, at);
 		ma_evaluate_woken(run, contact, at);
+		Assert(contact->due_at > at);
 	}
 	if (contact->summed || contact->rebuilt != NULL)
 		ma_open_next(run, contact, passed, now);

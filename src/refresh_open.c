@@ -204,13 +204,6 @@ open_found(MaRun *run, MaContactSet *set, const Openings *openings)
 	settle_opened(openings);
 }
 
-/* The instant before the first one that is looked at. */
-static TimestampTz
-looked_at(const MaContact *contact)
-{
-	return Min(contact->as_of, contact->due_at - 1);
-}
-
 /*
  * Opens, before a run folds anything, the spans of contacts for whom steps
  * in between are to be done as of instants of their own, and all that
@@ -229,7 +222,7 @@ ma_open_first(MaRun *run, MaContactSet *set)
 		if (!contact->summed ||
 			(!run->whole && !run->works[0].noted && contact->followed == NULL))
 			continue;
-		openings.from = looked_at(contact);
+		openings.from = contact->as_of;
 		openings.to = Max(contact->as_of, run->now);
 		find_openings(contact, &openings);
 	}

@@ -107,5 +107,21 @@ set session_replication_role = origin;
 select pg_temp.move('30 hours');
 select list from mautomate.list_members where external_id = 'e';
 select * from mautomate.verify();
+
+-- more instants than anybody looks at in one go: each is told, and what comes
+-- later is no part of it
+select mautomate.identify('g') > 0;
+select pg_temp.ask('odd g', 'g', '4 hours');
+insert into mautomate.event (contact_id, kind, occurred_at, properties)
+  select contact_id, 'g', mautomate.clock() - n * interval '1 s', '{"amount": 1}'
+  from mautomate.contact, generate_series(0, 12000) n where external_id = 'g';
+select mautomate.set_clock(mautomate.clock() + interval '5 hours');
+set mautomate.refresh = deferred;
+select mautomate.track('g', 'g', '{"amount": 1}', occurred_at => mautomate.clock() - interval '100 hours') > 0;
+reset mautomate.refresh;
+select count(*) > 0 as done from mautomate.run();
+select count(*) from mautomate_internal.list_change join mautomate_internal.list using (list_id) where name = 'odd g';
+select * from pg_temp.differs where list = 'odd g';
+select * from mautomate.verify();
 drop extension mautomate cascade;
 drop table asked;
