@@ -20,25 +20,19 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
-#include "access/transam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "storage/procarray.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/xid8.h"
 
 #include "argument.h"
 #include "batch.h"
 #include "clock.h"
 #include "contact.h"
 #include "erase.h"
+#include "horizon.h"
 #include "refresh.h"
 #include "sql.h"
 
@@ -46,7 +40,6 @@ PG_FUNCTION_INFO_V1(mautomate_erase_contact);
 
 static Datum	  lock_contacts(Datum ids, int *n);
 static void		  check_nothing_left(Datum ids);
-static Datum	  oldest_seen(void);
 static ErrorData *belongs_to(const char *external_id);
 
 /*
@@ -316,29 +309,13 @@ ma_contact_erase_late(int max)
 	ma_sql_begin(&scope);
 	if (ma_sql_exec(&look, NULL, NULL, 1) > 0)
 	{
-		values[0] = oldest_seen();
+		values[0] = ma_horizon_oldest();
 		values[1] = Int64GetDatum(max);
 		done = (int) ma_sql_exec(&sweep, values, NULL, 0);
 		ma_sql_exec(&wait, NULL, NULL, 0);
 	}
 	ma_sql_end(&scope);
 	return done;
-}
-
-/* The oldest transaction that somebody may not see yet as ended. */
-static Datum
-oldest_seen(void)
-{
-	Oid event =
-		get_relname_relid("event", get_namespace_oid("mautomate", false));
-	Relation		  rel = table_open(event, AccessShareLock);
-	TransactionId	  xid = GetOldestNonRemovableTransactionId(rel);
-	FullTransactionId next = ReadNextFullTransactionId();
-	int32			  age = (int32) (XidFromFullTransactionId(next) - xid);
-
-	table_close(rel, AccessShareLock);
-	return FullTransactionIdGetDatum(
-		FullTransactionIdFromU64(U64FromFullTransactionId(next) - age));
 }
 
 /* When to look for them again: soon, where there are any; else never. */

@@ -241,7 +241,10 @@ mautomate_create_static_list(PG_FUNCTION_ARGS)
 Datum
 mautomate_drop_list(PG_FUNCTION_ARGS)
 {
-	/* the list first: who has put somebody into it is waited for */
+	/*
+	 * The list first: who has put somebody into it is waited for. Its history
+	 * is cleared away in the background (list_forget.c).
+	 */
 	static MaStatement stmts[] = {
 		{"delete from mautomate_internal.list where list_id = $1",
 		 1,
@@ -252,7 +255,7 @@ mautomate_drop_list(PG_FUNCTION_ARGS)
 		{"delete from mautomate_internal.list_override where list_id = $1",
 		 1,
 		 {INT4OID}},
-		{"delete from mautomate_internal.list_change where list_id = $1",
+		{"insert into mautomate_internal.list_dropped (list_id) values ($1)",
 		 1,
 		 {INT4OID}},
 	};
@@ -264,6 +267,7 @@ mautomate_drop_list(PG_FUNCTION_ARGS)
 	id = ma_list_id(name, &is_static);
 	ma_use_check_drop("list", name);
 	ma_use_drop(Int32GetDatum(id), stmts, lengthof(stmts));
+	ma_wake_scheduler_at_commit();
 	PG_RETURN_VOID();
 }
 

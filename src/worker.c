@@ -49,8 +49,8 @@
 #include "guc.h"
 #include "inval.h"
 #include "journey.h"
-#include "journey.h"
 #include "lease.h"
+#include "list.h"
 #include "refresh.h"
 #include "sql.h"
 #include "wake.h"
@@ -203,12 +203,13 @@ mautomate_run_pass(PG_FUNCTION_ARGS)
 	elog(ERROR, "unknown pass \"%s\"", name);
 }
 
-/* What is marked, and what was written for contacts that are gone. */
+/* What is marked, and what is left of contacts and lists that are gone. */
 static int
 sweep(int max)
 {
 	int done = ma_refresh_sweep(max);
 
+	ma_list_forget(max);
 	return done + ma_contact_erase_late(Max(max - done, 0));
 }
 
@@ -559,9 +560,9 @@ find_sleep(long *sleep)
 		begin();
 		*sleep = watch.stale ?
 					 0 :
-					 limit_sleep(ma_clock_ms_until(
-						 Min(Min(ma_refresh_next_due(), ma_journey_next_due()),
-							 ma_contact_erase_due())));
+					 limit_sleep(ma_clock_ms_until(Min(
+						 Min(ma_refresh_next_due(), ma_journey_next_due()),
+						 Min(ma_contact_erase_due(), ma_list_forget_due()))));
 		end();
 		done = true;
 	}

@@ -65,11 +65,27 @@ create index list_change_contact on mautomate_internal.list_change (contact_id);
 comment on table mautomate_internal.list_change is
   'every entry into and exit from a list; exits by time alone at the computed instant';
 
+create table mautomate_internal.list_dropped (
+  list_id int primary key,
+  wait_for xid8,
+  file oid,
+  swept_to bigint not null default 0
+);
+comment on table mautomate_internal.list_dropped is
+  'lists that were dropped, whose history the sweep clears away; not dumped, and neither is that';
+comment on column mautomate_internal.list_dropped.wait_for is
+  'the sweep begins when all older transactions have ended';
+comment on column mautomate_internal.list_dropped.file is
+  'of list_change, whose pages are cleared';
+comment on column mautomate_internal.list_dropped.swept_to is
+  'pages before this one are clear';
+
 select pg_catalog.pg_extension_config_dump('mautomate_internal.list', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.list_list_id_seq', '');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.list_member', 'where by = ''hand''');
 select pg_catalog.pg_extension_config_dump('mautomate_internal.list_override', '');
-select pg_catalog.pg_extension_config_dump('mautomate_internal.list_change', '');
+select pg_catalog.pg_extension_config_dump('mautomate_internal.list_change',
+  'where list_id in (select list_id from mautomate_internal.list)');
 
 create function mautomate.create_list(name text, predicate text,
     wait boolean default true)
@@ -87,7 +103,7 @@ comment on function mautomate.create_static_list(text) is
 create function mautomate.drop_list(name text) returns void language c
   as 'MODULE_PATHNAME', 'mautomate_drop_list';
 comment on function mautomate.drop_list(text) is
-  'drops a list, its members and their history. Error: 2BP01 where a list, score or workflow uses it or counts its events by its name (named)';
+  'drops a list, its members and their history; what there is of that the scheduler or run() clear away. Error: 2BP01 where a list, score or workflow uses it or counts its events by its name (named)';
 
 create function mautomate.rename_list(name text, new_name text)
   returns void language c

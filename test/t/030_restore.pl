@@ -33,6 +33,8 @@ value(q{
 	insert into mautomate.contact (external_id) values ('by hand');
 	select mautomate.add_to_list('loyal', 'c20', until => mautomate.clock() + interval '1 year'),
 	  mautomate.remove_from_list('loyal', 'c4'), mautomate.remove_from_list('friends', 'c9', until => 'tomorrow');
+	select mautomate.create_static_list('gone');
+	select mautomate.add_to_list('gone', 'c1'), mautomate.drop_list('gone');
 	select mautomate.create_list('were leads', 'was(contact.stage, ''lead'')');
 	update mautomate.contact set stage = 'lead' where contact_id % 2 = 0;
 	update mautomate.contact set stage = 'customer' where contact_id % 4 = 0;
@@ -51,6 +53,9 @@ my %questions = (
 	definitions => 'select name, predicate from mautomate.lists order by name');
 my %before = map { $_ => value($questions{$_}) } keys %questions;
 isnt($before{lists}, '', 'there are members');
+my $gone = q{select count(*) from mautomate_internal.list_change
+	where list_id not in (select list_id from mautomate_internal.list)};
+is(value($gone), 1, 'there is history of a list that was dropped');
 
 my $dump = $node->basedir . '/dump.sql';
 $node->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'dump');
@@ -74,6 +79,7 @@ $node->command_ok([ 'pg_restore', '-L', $order, '-e', '-d', 'reversed', $folder 
 
 for my $db ('copy', 'parallel', 'reversed')
 {
+	is(value($gone, $db), 0, "$db: what was dropped is not there");
 	is(value('select sum(done) > 0 from mautomate.run(100000)', $db), 't',
 		"$db: the first sweep has work");
 	for my $what (sort keys %questions)

@@ -11,7 +11,7 @@ import re
 LAYERS = [
     """compat sql guc zone clock inval error wake arm address batch setting
     argument lease guard columns calendar window table index json nearest
-    rename secret token utf8 edit number""",
+    rename secret token utf8 edit number horizon""",
     """anniversary value vocabulary signal cell predicate document program
     workflow liquid html pace channel template mime transport payload""",
     """log_sql log_signal log_set definition predicate_store state deferred outbox gate

@@ -1,0 +1,10 @@
+/*
+ * horizon.h
+ *	  Who may still be about that does not know what was committed?
+ */
+#ifndef MA_HORIZON_H
+#define MA_HORIZON_H
+
+extern Datum ma_horizon_oldest(void);
+
+#endif /* MA_HORIZON_H */
