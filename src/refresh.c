@@ -380,13 +380,18 @@ process_derived(MaRun *run, MaContact *contact, int from)
 	}
 }
 
-/* As of when a work is done: now, or when it was noted; never backwards. */
+/* When the events of a work came: now, or when they were noted. */
+static TimestampTz
+came_at(const MaRun *run, const MaWork *work)
+{
+	return work->noted ? Min(run->now, work->at) : run->now;
+}
+
+/* As of when a work is done: when its events came, but never backwards. */
 static TimestampTz
 instant_of(const MaRun *run, const MaContact *contact, const MaWork *work)
 {
-	TimestampTz now = work->noted ? Min(run->now, work->at) : run->now;
-
-	return Max(now, contact->as_of);
+	return Max(came_at(run, work), contact->as_of);
 }
 
 /* Does the work for one contact. */
@@ -436,7 +441,7 @@ process(MaRun *run, MaContact *contact, MaWork *work)
 	if (run->entries == NULL || work->silent)
 		return;
 	if (work->nevents > 0)
-		ma_entry_collect(run->entries, contact, now,
+		ma_entry_collect(run->entries, contact, came_at(run, work),
 						 ma_replay_numbered(work, numbers), work->nevents);
 	if (run->nderived > derived)
 		ma_entry_collect(run->entries, contact, now, run->derived + derived,

@@ -270,6 +270,17 @@ reset mautomate.refresh;
 select pg_temp.done();
 select key, state from mautomate.enrollments where workflow = 'd door' order by 1;
 
+-- 11. Somebody else was first, days later: it came when it came.
+select mautomate.identify('d_late') is not null as done;
+set mautomate.refresh = deferred;
+select mautomate.track('d_late', 'd_knock', '{"no": 5}') is not null as done;
+reset mautomate.refresh;
+select mautomate.set_clock(mautomate.clock() + interval '2 days');
+select mautomate.track('d_late', 'd_buy', '{"amount": 1}') is not null as done;
+select pg_temp.done();
+select key, mautomate.clock() - entered_at as ago from mautomate.enrollments
+  where workflow = 'd door' and external_id = 'd_late';
+
 -- refused words
 set mautomate.refresh = later;
 
