@@ -112,6 +112,29 @@
 	ExecInitRangeTable(estate, list_make1(rte))
 #endif
 
+/* files of relations are called locators since 16 */
+#if PG_VERSION_NUM >= 160000
+#define ma_read_recent_buffer(rel, block, buffer) \
+	ReadRecentBuffer((rel)->rd_locator, MAIN_FORKNUM, block, buffer)
+#else
+#define ma_read_recent_buffer(rel, block, buffer) \
+	ReadRecentBuffer((rel)->rd_node, MAIN_FORKNUM, block, buffer)
+#endif
+
+/* who inserts in bulk extends tables by several pages since 16 */
+#if PG_VERSION_NUM >= 160000
+#define MA_NO_BULK_INSERT                   \
+	{                                       \
+		.next_free = InvalidBlockNumber,    \
+		.last_free = InvalidBlockNumber     \
+	}
+#else
+#define MA_NO_BULK_INSERT \
+	{                     \
+		0                 \
+	}
+#endif
+
 /* RelationGetPrimaryKeyIndex() asks since 18 whether it may be deferrable */
 #if PG_VERSION_NUM >= 180000
 #define ma_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)

@@ -25,6 +25,7 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
+#include "access/hio.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -39,14 +40,15 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "deferred.h"
 #include "inval.h"
 #include "signal.h"
 
 PG_FUNCTION_INFO_V1(mautomate_deferred_contacts);
 
-/* Bytes of notes in a row; two rows to a page. */
-#define BODY_MAX 3900
+/* Bytes that a note needs besides its kind, at most. */
+#define NOTE_MAX 40
 
 /* How a note begins: with the length of a new kind, or with one of these. */
 #define SAME_KIND 0
@@ -154,8 +156,29 @@ ma_deferred_begin(MaNoteWriter *writer, const MaNoteHead *head)
 {
 	writer->heap = NULL;
 	writer->head = *head;
-	initStringInfo(&writer->body);
+	writer->body.data = (char *) writer->bytes;
+	writer->body.maxlen = sizeof(writer->bytes);
+	writer->body.cursor = 0;
 	empty(writer);
+}
+
+/*
+ * Inserts a row. The page where the last one went is most likely in its
+ * buffer still and has room: then it is not looked up.
+ */
+static void
+insert(Relation heap, HeapTuple row)
+{
+	static Buffer		last = InvalidBuffer;
+	static BlockNumber	block;
+	BulkInsertStateData place = MA_NO_BULK_INSERT;
+
+	if (BufferIsValid(last) && ma_read_recent_buffer(heap, block, last))
+		place.current_buf = last;
+	heap_insert(heap, row, GetCurrentCommandId(true), 0, &place);
+	last = place.current_buf;
+	block = BufferGetBlockNumber(last);
+	ReleaseBuffer(last);
 }
 
 /* Appends the row. */
@@ -177,8 +200,7 @@ flush(MaNoteWriter *writer)
 	row->n = writer->n;
 	row->silent = writer->head.silent;
 	SET_VARSIZE(row->body, writer->body.len - offsetof(NoteRow, body));
-	heap_insert(writer->heap, &tuple, GetCurrentCommandId(true), 0, NULL);
-	empty(writer);
+	insert(writer->heap, &tuple);
 }
 
 /* Notes one more thing of the statement. */
@@ -188,8 +210,12 @@ ma_deferred_add(MaNoteWriter *writer, const MaNote *note)
 	MaNote	  *last = &writer->last;
 	StringInfo body = &writer->body;
 
-	if (body->len + note->kind_length > BODY_MAX)
+	Assert(NOTES_AT + note->kind_length + NOTE_MAX < body->maxlen);
+	if (body->len + note->kind_length + NOTE_MAX >= body->maxlen)
+	{
 		flush(writer);
+		empty(writer);
+	}
 	if (note->event_id == 0)
 		ma_varint_put(body, A_CONTACT);
 	else if (note->kind_length == last->kind_length &&
@@ -223,7 +249,6 @@ ma_deferred_end(MaNoteWriter *writer)
 		flush(writer);
 	if (writer->heap != NULL)
 		table_close(writer->heap, NoLock);
-	pfree(writer->body.data);
 }
 
 /* Begins to read a row. */

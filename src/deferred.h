@@ -29,6 +29,9 @@ typedef struct MaNote
 	int				kind_length;
 } MaNote;
 
+/* Bytes of a row of notes; two rows to a page. */
+#define MA_NOTES_MAX 3968
+
 /* Writes notes of one statement. */
 typedef struct MaNoteWriter
 {
@@ -37,7 +40,8 @@ typedef struct MaNoteWriter
 	MaNote		   last;	/* what the next one is told apart from */
 	int			   kind_at; /* where in the body its kind is */
 	int			   n;
-	StringInfoData body;
+	StringInfoData body; /* the row as far as it is, in bytes */
+	int64		   bytes[MA_NOTES_MAX / sizeof(int64)];
 } MaNoteWriter;
 
 /* Reads the notes of a row. */

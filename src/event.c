@@ -22,9 +22,6 @@
 #include "sql.h"
 #include "vocabulary.h"
 
-/* Bytes of a kind, which goes into the key. */
-#define KIND_MAX 400
-
 static int64 store_chunk(MaEventRow **rows, int n);
 static int	 take_keys(MaEventRow **rows, int n);
 static void	 number_rows(MaEventRow **rows, int n);
@@ -452,10 +449,8 @@ ma_event_check_kind(const char *kind)
 	if (kind == NULL || *kind == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("the kind of an event must not be empty")));
-	if (strlen(kind) > KIND_MAX)
-		ereport(ERROR, (errcode(ERRCODE_NAME_TOO_LONG),
-						errmsg("the kind of an event is longer than %d bytes",
-							   KIND_MAX)));
+	if (strlen(kind) > MA_KIND_MAX)
+		ma_vocabulary_refuse_long();
 	if (ma_vocabulary_reserved(kind))
 		ma_vocabulary_refuse(kind);
 }

@@ -13,6 +13,7 @@
 #include "catalog/pg_type_d.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -32,6 +33,28 @@ enum
 	EVENT_EVENT_ID,
 	EVENT_KNOWN_BY
 };
+
+/*
+ * A slot for rows of the log, kept from statement to statement: to make one
+ * costs as much as to read a row. An error may have left it full, with a row
+ * that is gone.
+ */
+static TupleTableSlot *
+kept_slot(TupleDesc desc)
+{
+	static TupleTableSlot *slot = NULL;
+
+	if (slot == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(desc),
+										&TTSOpsMinimalTuple);
+		MemoryContextSwitchTo(old);
+	}
+	slot->tts_flags = TTS_FLAG_EMPTY | TTS_FLAG_FIXED;
+	return slot;
+}
 
 /* The note of a row of mautomate.event. */
 static void
@@ -53,31 +76,32 @@ read_event(TupleTableSlot *slot, MaNote *note)
 void
 ma_note_events(TriggerData *trigdata)
 {
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(
-		RelationGetDescr(trigdata->tg_relation), &TTSOpsMinimalTuple);
-	MaNoteHead	 head = {.at = ma_now(), .silent = ma_refresh_is_silent()};
-	MaNoteWriter writer;
-	MaNote		 note = {0};
-	bool		 begun = false;
+	TupleTableSlot *slot = kept_slot(RelationGetDescr(trigdata->tg_relation));
+	Tuplestorestate *rows = trigdata->tg_newtable;
+	int64			 n = tuplestore_tuple_count(rows);
+	MaNoteHead		 head = {.at = ma_now(), .silent = ma_refresh_is_silent()};
+	MaNoteWriter	 writer;
+	MaNote			 note = {0};
 
-	while (tuplestore_gettupleslot(trigdata->tg_newtable, true, false, slot))
+	for (int64 i = 0; i < n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
+		(void) tuplestore_gettupleslot(rows, true, false, slot);
 		read_event(slot, &note);
 		ma_reserved_check(trigdata->tg_relation, note.kind, note.kind_length);
-		if (!begun)
+		if (i == 0)
 		{
 			head.statement = note.event_id;
 			ma_deferred_begin(&writer, &head);
-			begun = true;
 		}
 		ma_deferred_add(&writer, &note);
 	}
-	if (begun)
+	if (n > 0)
 	{
 		ma_deferred_end(&writer);
 		ma_wake_scheduler_at_commit();
 	}
-	ExecDropSingleTupleTableSlot(slot);
+	ExecClearTuple(slot);
 }
 
 /* Writes events about contacts that changed; the trigger notes them. */

@@ -30,10 +30,12 @@ may_write(Relation log)
 	return has_privs_of_role(GetUserId(), log->rd_rel->relowner);
 }
 
-/* Refuses a kind that is reserved, and not for this user. */
+/* Refuses a kind that is too long, or reserved and not for this user. */
 void
 ma_reserved_check(Relation log, const char *kind, int length)
 {
+	if (length > MA_KIND_MAX)
+		ma_vocabulary_refuse_long();
 	if (ma_vocabulary_reserved_piece(kind, length) && !may_write(log))
 		ma_vocabulary_refuse(pnstrdup(kind, length));
 }

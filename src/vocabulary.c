@@ -73,6 +73,15 @@ ma_vocabulary_refuse(const char *kind)
 		 errhint("Take another kind.")));
 }
 
+/* Raises that a kind is too long. */
+void
+ma_vocabulary_refuse_long(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_NAME_TOO_LONG),
+					errmsg("the kind of an event is longer than %d bytes",
+						   MA_KIND_MAX)));
+}
+
 /* One type by two texts; InvalidOid if the query finds none. */
 static Oid
 find_type(MaStatement *stmt, const char *a, const char *b)
