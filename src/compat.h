@@ -123,10 +123,9 @@
 
 /* who inserts in bulk extends tables by several pages since 16 */
 #if PG_VERSION_NUM >= 160000
-#define MA_NO_BULK_INSERT                   \
-	{                                       \
-		.next_free = InvalidBlockNumber,    \
-		.last_free = InvalidBlockNumber     \
+#define MA_NO_BULK_INSERT                                                \
+	{                                                                    \
+		.next_free = InvalidBlockNumber, .last_free = InvalidBlockNumber \
 	}
 #else
 #define MA_NO_BULK_INSERT \

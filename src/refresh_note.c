@@ -76,7 +76,7 @@ read_event(TupleTableSlot *slot, MaNote *note)
 void
 ma_note_events(TriggerData *trigdata)
 {
-	TupleTableSlot *slot = kept_slot(RelationGetDescr(trigdata->tg_relation));
+	TupleTableSlot	*slot = kept_slot(RelationGetDescr(trigdata->tg_relation));
 	Tuplestorestate *rows = trigdata->tg_newtable;
 	int64			 n = tuplestore_tuple_count(rows);
 	MaNoteHead		 head = {.at = ma_now(), .silent = ma_refresh_is_silent()};
@@ -99,7 +99,7 @@ ma_note_events(TriggerData *trigdata)
 	if (n > 0)
 	{
 		ma_deferred_end(&writer);
-		ma_wake_scheduler_at_commit();
+		ma_wake_scheduler_soon();
 	}
 	ExecClearTuple(slot);
 }
@@ -163,7 +163,7 @@ ma_note_contacts(const MaWork *works, int n)
 		ma_deferred_add(&writer, &note);
 	}
 	ma_deferred_end(&writer);
-	ma_wake_scheduler_at_commit();
+	ma_wake_scheduler_soon();
 }
 
 /* Contacts are to be folded anew from the log. */
@@ -183,7 +183,7 @@ ma_note_rebuild(const int64 *contact_ids, int n)
 	ma_sql_begin(&scope);
 	ma_columns_exec(&stmt, columns);
 	ma_sql_end(&scope);
-	ma_wake_scheduler_at_commit();
+	ma_wake_scheduler_soon();
 }
 
 /* All of them are. */
@@ -199,5 +199,5 @@ ma_note_rebuild_all(void)
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, NULL, NULL, 0);
 	ma_sql_end(&scope);
-	ma_wake_scheduler_at_commit();
+	ma_wake_scheduler_soon();
 }

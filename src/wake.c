@@ -16,10 +16,16 @@
  * again until all transactions older than its row have ended (worker.c). A
  * prepared transaction wakes nobody; workers find its work when their sleep,
  * which is limited, is over.
+ *
+ * What may wait a little (notes of mautomate.refresh = deferred) wakes the
+ * scheduler not at each commit but now and then: who has woken it knows that
+ * it looks once more after a while, whatever it finds. So many small
+ * transactions are folded together, and most of them make no system call.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "portability/instr_time.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
@@ -37,6 +43,15 @@
 /* Whom to wake; or them together. */
 #define WAKE_SCHEDULER 0x01
 #define WAKE_SENDERS   0x02
+#define WAKE_SOON	   0x04 /* the scheduler, but not each time */
+
+/* So long (ms) after it woke the scheduler a session need not do it again. */
+#define WAKE_ENOUGH 200
+
+/* After so long (ms) the scheduler looks again, since it was woken. */
+#define LOOK_AGAIN 250
+
+StaticAssertDecl(LOOK_AGAIN > WAKE_ENOUGH, "who did not wake it is seen");
 
 /* A worker of this database. */
 typedef struct Worker
@@ -45,12 +60,13 @@ typedef struct Worker
 	int kind; /* WAKE_SCHEDULER or WAKE_SENDERS */
 } Worker;
 
-static void reload(void);
-static void wake_at_commit(int kinds);
-static void at_transaction_end(XactEvent event, void *arg);
-static void at_release(ResourceReleasePhase phase, bool is_commit,
-					   bool is_top_level, void *arg);
-static void set_latches(int kinds);
+static void	  reload(void);
+static void	  wake_at_commit(int kinds);
+static void	  at_transaction_end(XactEvent event, void *arg);
+static void	  at_release(ResourceReleasePhase phase, bool is_commit,
+						 bool is_top_level, void *arg);
+static void	  set_latches(int kinds);
+static double monotonic_ms(void);
 
 static MaWatch watch = {"worker"};
 static Worker  workers[MAX_PIDS]; /* the cached table */
@@ -58,12 +74,24 @@ static int	   worker_count = 0;
 static int	   wanted = 0;	  /* kinds to wake at the end of this
 								 * transaction */
 static int	   committed = 0; /* kinds to wake when the commit is done */
+static double  woke_at = -WAKE_ENOUGH; /* when we woke the scheduler */
+
+/* The scheduler's own: when it looked last, and until when it looks again. */
+static double looked_at = 0;
+static double look_again = 0;
 
 /* New work for timers, enrolments or sweeps comes with this commit. */
 void
 ma_wake_scheduler_at_commit(void)
 {
 	wake_at_commit(WAKE_SCHEDULER);
+}
+
+/* Notes come with this commit: it is enough to look at them soon. */
+void
+ma_wake_scheduler_soon(void)
+{
+	wake_at_commit(WAKE_SOON);
 }
 
 /* New messages come with this commit. */
@@ -166,10 +194,51 @@ at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level,
 	committed = 0;
 }
 
+/* Milliseconds of a clock that nobody sets, the same in all processes. */
+static double
+monotonic_ms(void)
+{
+	instr_time now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return INSTR_TIME_GET_MILLISEC(now);
+}
+
+/* The scheduler starts, or was woken: it looks once more after a while. */
+void
+ma_wake_woken(void)
+{
+	look_again = monotonic_ms() + LOOK_AGAIN;
+}
+
+/* It begins to look at what there is to do. */
+void
+ma_wake_looks(void)
+{
+	looked_at = monotonic_ms();
+}
+
+/* How long (ms) it may sleep, who found nothing to do for so long. */
+long
+ma_wake_limit(long sleep)
+{
+	double left = look_again - monotonic_ms();
+
+	if (looked_at >= look_again)
+		return sleep;
+	return Min(sleep, (long) Max(left, 0) + 1);
+}
+
 /* Sets the latches of the workers of these kinds. */
 static void
 set_latches(int kinds)
 {
+	if (worker_count > 0 && (kinds & WAKE_SOON) != 0 &&
+		monotonic_ms() >= woke_at + WAKE_ENOUGH)
+	{
+		woke_at = monotonic_ms();
+		kinds |= WAKE_SCHEDULER;
+	}
 	for (int i = 0; i < worker_count; i++)
 	{
 		PGPROC *proc;

@@ -113,6 +113,7 @@ static void	  look_at_switch(void);
 static void	  begin(void);
 static void	  end(void);
 static void	  serve(void);
+static void	  snooze(long ms);
 static void	  rest(long ms);
 static bool	  sender_pass(MaSender **sender, long *sleep);
 static bool	  scheduler_pass(long *sleep);
@@ -444,6 +445,7 @@ serve(void)
 	MaSender *sender = NULL;
 	long	  penalty = 0;
 
+	ma_wake_woken();
 	while (!is_over())
 	{
 		long sleep = 0;
@@ -464,17 +466,23 @@ serve(void)
 		if (sender != NULL)
 			ma_delivery_wait(sender, sleep);
 		else
-		{
-			(void) WaitLatch(MyLatch,
-							 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 sleep, PG_WAIT_EXTENSION);
-			ResetLatch(MyLatch);
-		}
+			snooze(ma_wake_limit(sleep));
 	}
 	if (sender != NULL && installed)
 		ma_delivery_close(sender);
 	else if (sender != NULL)
 		ma_delivery_abandon(sender);
+}
+
+/* Sleeps for so many ms, or until somebody wakes us. */
+static void
+snooze(long ms)
+{
+	if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
+				  PG_WAIT_EXTENSION) &
+		WL_LATCH_SET)
+		ma_wake_woken();
+	ResetLatch(MyLatch);
 }
 
 /* Pauses after an error, whoever wakes us, unless it is time to leave. */
@@ -485,11 +493,8 @@ rest(long ms)
 
 	while (!is_over() && GetCurrentTimestamp() < until)
 	{
-		(void) WaitLatch(
-			MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-			TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until) + 1,
-			PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
+		snooze(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until) +
+			   1);
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -537,6 +542,7 @@ scheduler_pass(long *sleep)
 	bool good = true;
 	int	 done = 0;
 
+	ma_wake_looks();
 	for (int i = 0; i < lengthof(passes); i++)
 	{
 		int n = run_pass(&passes[i]);

@@ -252,6 +252,11 @@ select mautomate_internal.run_pass('deferred', 1) between 1 and 1500 as some;
 select pg_temp.done() is not null as done from generate_series(1, 20);
 select count(*) from mautomate_internal.deferred;
 select list, count(*) from mautomate.list_members where external_id like 'd\_many%' group by 1 order by 1;
+insert into mautomate.event (contact_id, kind)
+  select pg_temp.of('d_first'), kind from generate_series(1, 60) g, rpad('d_' || g % 30 || '_', 400, 'k') kind
+  order by length(kind), g;
+select count(*) as rows, sum(n), min(octet_length(body)) > 2000 as full from mautomate_internal.deferred;
+select pg_temp.done();
 select * from mautomate.verify();
 reset mautomate.refresh;
 

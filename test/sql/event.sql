@@ -36,6 +36,10 @@ select mautomate.track('e1', 'e_buy', '{}', 'infinity');
 select mautomate.track('e2@', 'e_buy');
 select mautomate.track('', 'e_buy'), mautomate.track_batch('[{"who": "", "kind": "e_buy"}]');
 select mautomate.track('e1', repeat('k', 401));
+insert into mautomate.event (contact_id, kind) select contact_id, repeat('k', 401) from mautomate.contact where external_id = 'e1';
+set mautomate.refresh = deferred;
+insert into mautomate.event (contact_id, kind) select contact_id, repeat('k', 401) from mautomate.contact where external_id = 'e1';
+reset mautomate.refresh;
 select mautomate.track('e1', 'e_buy', dedupe_key => repeat('k', 1001));
 select mautomate.track_batch(jsonb_build_array(jsonb_build_object('who', 'e1', 'kind', 'e_buy', 'dedupe_key', repeat('k', 1001))));
 

@@ -43,6 +43,17 @@ ok($node->poll_query_until('postgres', 'select count(*) = 1 from mautomate.list_
 	'the scheduler is woken by the commit');
 cmp_ok(time() - $began, '<', 5, 'at once');
 
+# a session that commits often wakes it now and then: the last one is seen too
+for my $n (1, 2, 20, 200)
+{
+	note_only("select mautomate.track('c5', 'buy');" x $n);
+	$began = time();
+	ok($node->poll_query_until('postgres',
+		'select count(*) = 0 from mautomate_internal.deferred'),
+		"$n transactions of one session are folded");
+	cmp_ok(time() - $began, '<', 5, 'soon');
+}
+
 # who is held by a transaction waits alone
 my $holder = $node->background_psql('postgres');
 $holder->query_safe('begin');
