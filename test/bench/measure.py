@@ -1,6 +1,8 @@
 """CPU time of one backend, over rows, in turns."""
+import atexit
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 
@@ -10,12 +12,20 @@ PROPERTIES = ('{"amount": 120.99, "channel": "web", "category": "books",'
               ' "order": "A-100017"}')
 
 # A client tells by one pipe that it has come so far, and waits at the other, so
-# that the CPU time of its backend can be read in between.
-COME, GO = pathlib.Path("one_row.come"), pathlib.Path("one_row.go")
-SCRIPT = f"""\
-\\set i :i + 1
-\\if :i = :first or :i = :last
-\\shell echo > {COME}; cat {GO}
+# that triggers can be changed and the CPU time of its backend be read in
+# between. It does so before each block of rows, and when it is warm.
+SCRIPT = """\
+\\set place :place + 1
+\\if :place = :last
+\\set place 0
+\\setshell deferred echo > {come}; cat {go}
+\\if :deferred
+set mautomate.refresh = deferred;
+\\else
+set mautomate.refresh = immediate;
+\\endif
+\\elif :place = :warm
+\\shell echo > {come}; cat {go}
 \\else
 \\set contact random(1, :contacts)
 insert into mautomate.event (contact_id, kind, properties) values (:contact, 'purchase', :properties);
@@ -69,11 +79,7 @@ class Triggers:
             name, mode = "mautomate_insert", name
         if name != "bare":
             script += f"{table} enable trigger {name};"
-        # for the sessions to come, and for this one
-        script += (f"alter database {self.backend.database} set"
-                   f" mautomate.refresh = {mode};"
-                   f"set mautomate.refresh = {mode};")
-        self.backend.run(script)
+        self.backend.run(f"{script} set mautomate.refresh = {mode};")
 
 
 def in_turns(backend, names, rounds, measure):
@@ -102,28 +108,47 @@ def undone(backend, script, rows):
     return spent / rows * 1e6
 
 
-def one_row(backend, contacts, rows, warm=1000):
-    """CPU us per INSERT of one row that pgbench sends, prepared."""
-    script = pathlib.Path("one_row.pgbench")
-    script.write_text(SCRIPT)
-    for pipe in COME, GO:
-        pipe.unlink(missing_ok=True)
-        os.mkfifo(pipe)
-    client = subprocess.Popen(
-        ["pgbench", "-n", "-M", "prepared", "-c", "1", "-t",
-         str(warm + rows + 1), "-f", script, "-D", "i=0", "-D",
-         f"first={warm}", "-D", f"last={warm + rows}", "-D",
-         f"contacts={contacts}", "-D", f"properties={PROPERTIES}", "-h", backend.place.socket, "-U", "postgres",
-         backend.database],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    COME.read_text()
-    pid = backend.value("select pid from pg_stat_activity"
-                        " where application_name = 'pgbench'")
-    before = cpu(pid)
-    GO.write_text("")
-    COME.read_text()
-    spent = cpu(pid) - before
-    GO.write_text("")
-    if client.wait() != 0:
-        raise psql.Failed("pgbench failed")
-    return spent / (rows - 1) * 1e6
+class Client:
+    """A pgbench that inserts one row after the other, prepared, some at a
+    time, whichever triggers are on by then."""
+
+    def __init__(self, backend, contacts, rows, warm=20):
+        self.backend = backend
+        self.rows = rows
+        self.come = pathlib.Path(f"{backend.database}.come")
+        self.go = pathlib.Path(f"{backend.database}.go")
+        for pipe in self.come, self.go:
+            pipe.unlink(missing_ok=True)
+            os.mkfifo(pipe)
+        script = pathlib.Path(f"{backend.database}.pgbench")
+        script.write_text(SCRIPT.format(come=self.come, go=self.go))
+        last = warm + rows + 1
+        self.client = subprocess.Popen(
+            ["pgbench", "-n", "-M", "prepared", "-c", "1", "-t", "2000000000",
+             "-f", script, "-D", f"place={last - 1}", "-D", f"last={last}",
+             "-D", f"warm={warm}", "-D", f"contacts={contacts}", "-D",
+             f"properties={PROPERTIES}", "-h", backend.place.socket,
+             "-U", "postgres", backend.database],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True)
+        atexit.register(self.end)
+        self.come.read_text()
+        self.pid = backend.value(
+            "select pid from pg_stat_activity where datname ="
+            " current_database() and application_name = 'pgbench'")
+
+    def block(self):
+        """CPU us per INSERT."""
+        mode = self.backend.value("show mautomate.refresh")
+        self.go.write_text("1" if mode == "deferred" else "0")
+        self.come.read_text()
+        before = cpu(self.pid)
+        self.go.write_text("")
+        self.come.read_text()
+        return (cpu(self.pid) - before) / self.rows * 1e6
+
+    def end(self):
+        """With the shell in which it waits."""
+        atexit.unregister(self.end)
+        os.killpg(self.client.pid, signal.SIGKILL)
+        self.client.wait()
