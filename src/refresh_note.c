@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "access/tupmacs.h"
 #include "catalog/pg_type_d.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -23,16 +25,6 @@
 #include "refresh_private.h"
 #include "sql.h"
 #include "wake.h"
-
-/* Columns of mautomate.event that make an event known. */
-enum
-{
-	EVENT_CONTACT_ID,
-	EVENT_KIND,
-	EVENT_OCCURRED_AT,
-	EVENT_EVENT_ID,
-	EVENT_KNOWN_BY
-};
 
 /*
  * A slot for rows of the log, kept from statement to statement: to make one
@@ -56,20 +48,27 @@ kept_slot(TupleDesc desc)
 	return slot;
 }
 
-/* The note of a row of mautomate.event. */
+/*
+ * The note of a row of the log. What an event is known by is never null and
+ * stands first, so it is read from where it is: contact_id, kind,
+ * occurred_at, event_id.
+ */
 static void
 read_event(TupleTableSlot *slot, MaNote *note)
 {
-	text *kind;
+	HeapTupleHeader row = ((MinimalTupleTableSlot *) slot)->tuple->t_data;
+	char		   *at = (char *) row + row->t_hoff;
+	text		   *kind;
 
-	slot_getsomeattrs(slot, EVENT_KNOWN_BY);
-	kind = DatumGetTextPP(slot->tts_values[EVENT_KIND]);
-	note->contact_id = DatumGetInt64(slot->tts_values[EVENT_CONTACT_ID]);
-	note->event_id = DatumGetInt64(slot->tts_values[EVENT_EVENT_ID]);
-	note->occurred_at =
-		DatumGetTimestampTz(slot->tts_values[EVENT_OCCURRED_AT]);
+	note->contact_id = *(int64 *) at;
+	at = (char *) att_align_pointer(at + sizeof(int64), TYPALIGN_INT, -1,
+									at + sizeof(int64));
+	kind = DatumGetTextPP(PointerGetDatum(at));
 	note->kind = VARDATA_ANY(kind);
 	note->kind_length = VARSIZE_ANY_EXHDR(kind);
+	at = (char *) DOUBLEALIGN(at + VARSIZE_ANY(at));
+	note->occurred_at = *(TimestampTz *) at;
+	note->event_id = *(int64 *) (at + sizeof(TimestampTz));
 }
 
 /* Events were inserted; reserved kinds are refused as ever. */
