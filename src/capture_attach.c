@@ -69,6 +69,7 @@ mautomate_attach_contacts(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("a contact needs external_id, email or phone")));
+	PreventCommandIfReadOnly("attach_contacts()");
 	PG_RETURN_TEXT_P(
 		cstring_to_text(attach(&text, !PG_ARGISNULL(7) && PG_GETARG_BOOL(7))));
 }
@@ -117,6 +118,7 @@ mautomate_attach_events(PG_FUNCTION_ARGS)
 	MaSourceText text;
 
 	ma_capture_arguments(fcinfo, &text);
+	PreventCommandIfReadOnly("attach_events()");
 	PG_RETURN_TEXT_P(cstring_to_text(
 		attach(&text, !PG_ARGISNULL(13) && PG_GETARG_BOOL(13))));
 }

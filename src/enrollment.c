@@ -205,6 +205,7 @@ mautomate_enroll(PG_FUNCTION_ARGS)
 	if (!JB_ROOT_IS_OBJECT(context))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("context must be a JSON object")));
+	PreventCommandIfReadOnly("enroll()");
 	set = ma_refresh_load(&contact_id, 1, false);
 	batch = ma_entry_begin(ma_definitions());
 	if (!ma_entry_enroll(batch, workflow_id, ma_contact_find(set, contact_id),
@@ -257,6 +258,7 @@ mautomate_unenroll(PG_FUNCTION_ARGS)
 	int	  workflow_id = find_workflow(PG_GETARG_TEXT_PP(0));
 	int64 contact_id = find_contact(PG_GETARG_TEXT_PP(1));
 
+	PreventCommandIfReadOnly("unenroll()");
 	(void) ma_refresh_load(&contact_id, 1, false);
 	PG_RETURN_INT64(ma_enrollment_end(contact_id, workflow_id, "unenrolled"));
 }

@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -52,6 +53,7 @@ mautomate_track(PG_FUNCTION_ARGS)
 	ma_argument_check_key(row.dedupe_key, "dedupe_key");
 	if (PG_ARGISNULL(0) || VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
 		PG_RETURN_NULL();
+	PreventCommandIfReadOnly("track()");
 	person.external_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	ma_contact_obtain_held(&person, 1);
 	if (person.problem != NULL)
@@ -80,6 +82,7 @@ mautomate_track_batch(PG_FUNCTION_ARGS)
 	n = read_batch(events, &persons, &rows);
 	if (n == 0)
 		PG_RETURN_INT64(0);
+	PreventCommandIfReadOnly("track_batch()");
 	ma_contact_obtain_held(persons, n);
 	for (int i = 0; i < n; i++)
 	{

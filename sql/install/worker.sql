@@ -1,7 +1,6 @@
 -- Background workers of this database.
 
--- Unlogged: after a crash no pid in it is true.
-create unlogged table mautomate_internal.worker (
+create table mautomate_internal.worker (
   kind text not null check (kind in ('scheduler', 'sender')),
   number int not null,
   pid int not null,

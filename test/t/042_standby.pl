@@ -31,6 +31,9 @@ $primary->safe_psql('postgres', q{
 	select mautomate.create_score_rule('s', 'r', 5, 'buy');
 	select mautomate.identify('ann');
 	select mautomate.track('ann', 'buy');
+	select mautomate.create_workflow('hello',
+		'{"entry": [{"event": "hello"}], "steps": [{"id": "w", "wait": {"for": "1 day"}}]}');
+	select mautomate.activate_workflow('hello');
 });
 $primary->wait_for_catchup($standby);
 
@@ -67,6 +70,24 @@ for my $call ('select mautomate.start()', 'select mautomate.stop()',
 	like($err, qr/ERROR:  $name\(\) does not work on a standby\nDETAIL:.*\nHINT:  Call it on the primary/,
 		"$name() is refused in words");
 }
+
+# of what writes, the first thing that would is refused
+for my $call (q[track('ann', 'buy')], q[track_batch('[{"who": "ann", "kind": "buy"}]')],
+	q[attach_contacts('pg_class', 'relname')], q[attach_events('pg_class', 'buy', 'relname')],
+	q[enroll('hello', 'ann')], q[unenroll('hello', 'ann')],
+	q[identify('cat')], q[create_list('buyer', 'ever(''buy'')')], q[set_clock(null)])
+{
+	my ($name) = $call =~ /(\w+)\(/;
+	for my $place ($standby, $primary)
+	{
+		my ($code, $out, $err) = $place->psql('postgres', qq[\\set VERBOSITY sqlstate
+			begin read only; select mautomate.$call]);
+		is($err =~ s/^psql:<stdin>:\d+: //r, 'ERROR:  25006',
+			"$name() is refused " . ($place == $standby ? 'on a standby' : 'where nobody may write'));
+	}
+}
+is(asked('select count(*) from mautomate.stat_workers'), 0,
+	'workers of the primary are none of the standby');
 
 $primary->safe_psql('postgres', q{
 	select mautomate.identify('bob',
