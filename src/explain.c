@@ -60,6 +60,8 @@ value_text(Datum value, bool isnull, Oid type)
 
 	if (isnull)
 		return "null";
+	if (type == BOOLOID)
+		return DatumGetBool(value) ? "true" : "false";
 	getTypeOutputInfo(type, &output, &varlena);
 	return OidOutputFunctionCall(output, value);
 }
@@ -250,7 +252,7 @@ explain_condition(ReturnSetInfo *result, MaContact *contact,
 	condition.input.contact = contact;
 	condition.input.now = contact->as_of;
 	edata = ma_guard(evaluate_condition, &condition);
-	values[0] = CStringGetTextDatum(ma_expr_deparse(conditions, i));
+	values[0] = CStringGetTextDatum(ma_expr_name(conditions, i));
 	values[1] = CStringGetTextDatum(text.data);
 	values[2] = condition.value;
 	nulls[2] = condition.isnull || edata != NULL;

@@ -63,7 +63,7 @@ because_text(MaExpr *conditions, int64 *unknown)
 		if (unknown[i] > 0)
 			appendStringInfo(&s, "%s%s is unknown for " INT64_FORMAT,
 							 s.len > 0 ? "; " : "",
-							 ma_expr_deparse(conditions, i), unknown[i]);
+							 ma_expr_name(conditions, i), unknown[i]);
 	return s.len > 0 ? s.data : NULL;
 }
 

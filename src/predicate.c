@@ -112,47 +112,6 @@ ma_expr_from_raw(const MaExprSource *source, List *targets, MemoryContext cxt)
 	return expr;
 }
 
-/* Appends the conditions that and, or and not (of such) join. */
-static List *
-add_conditions(List *conditions, Expr *expr)
-{
-	ListCell *lc;
-
-	if (!IsA(expr, BoolExpr) ||
-		(((BoolExpr *) expr)->boolop == NOT_EXPR &&
-		 !IsA(linitial(((BoolExpr *) expr)->args), BoolExpr)))
-		return lappend(conditions, expr);
-	foreach (lc, ((BoolExpr *) expr)->args)
-		conditions = add_conditions(conditions, lfirst(lc));
-	return conditions;
-}
-
-/*
- * The single conditions of a predicate as targets of an expression of their
- * own, in the order in which they are written. It shares the slots of the
- * other one and must not outlive it.
- */
-MaExpr *
-ma_expr_conditions(const MaExpr *expr, MemoryContext cxt)
-{
-	MemoryContext old = MemoryContextSwitchTo(cxt);
-	List		 *conditions = add_conditions(NIL, expr->targets[0].expr);
-	MaExpr		 *result = palloc(sizeof(MaExpr));
-
-	*result = *expr;
-	result->cxt = cxt;
-	result->ntargets = list_length(conditions);
-	result->targets = palloc0(result->ntargets * sizeof(MaTarget));
-	for (int i = 0; i < result->ntargets; i++)
-	{
-		result->targets[i].expr = list_nth(conditions, i);
-		result->targets[i].type = BOOLOID;
-	}
-	ma_eval_init(result);
-	MemoryContextSwitchTo(old);
-	return result;
-}
-
 /* Walks a tree for ma_expr_target_slots(). */
 static bool
 collect_params(Node *node, Bitmapset **slots)

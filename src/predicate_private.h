@@ -49,6 +49,18 @@ typedef struct MaCompile
 	List			   *words; /* locations of strings such as 'today' */
 } MaCompile;
 
+/* A token of a text. */
+typedef struct MaToken
+{
+	int from;
+	int to;
+} MaToken;
+
+/* predicate_scan.c: tokens */
+extern bool		ma_token_is(const char *text, const MaToken *token,
+							const char *word);
+extern MaToken *ma_scan(const char *text, int *n);
+
 /* predicate_eval.c: evaluation */
 extern void ma_eval_init(MaExpr *expr);
 

@@ -14,20 +14,11 @@
 
 #include <ctype.h>
 
-#include "common/keywords.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/scanner.h"
 #include "utils/builtins.h"
 
 #include "edit.h"
 #include "predicate_private.h"
-
-/* A token of the text. */
-typedef struct Token
-{
-	int from;
-	int to;
-} Token;
 
 /* A text that is looked through. */
 typedef struct Walk
@@ -37,7 +28,7 @@ typedef struct Walk
 	const char		   *kind;	/* what event.x belongs to; NULL: any */
 	bool				filter; /* within that of a call */
 	int					ntokens;
-	Token			   *tokens;
+	MaToken			   *tokens;
 	MaEdits				edits;
 	List			   *doubts; /* of positions */
 	char			   *result;
@@ -52,64 +43,6 @@ typedef enum Certainty
 } Certainty;
 
 static bool walk(Node *node, Walk *w);
-
-/* Is the token a string or a name with an escape of its own, U&'' or U&""? */
-static bool
-is_escaped(const Walk *w, const Token *token)
-{
-	const char *text = w->source->text + token->from;
-
-	return (text[0] == 'U' || text[0] == 'u') && text[1] == '&' &&
-		   (text[2] == '\'' || text[2] == '"');
-}
-
-/* Makes U&'...' uescape '!' one token, as the parser does. */
-static void
-join_escapes(Walk *w)
-{
-	int n = 0;
-
-	for (int i = 0; i < w->ntokens; i++)
-	{
-		Token *token = &w->tokens[i];
-
-		if (n > 0 && i + 1 < w->ntokens && is_escaped(w, &w->tokens[n - 1]) &&
-			token->to - token->from == strlen("uescape") &&
-			pg_strncasecmp(w->source->text + token->from, "uescape",
-						   strlen("uescape")) == 0)
-			w->tokens[n - 1].to = w->tokens[++i].to;
-		else
-			w->tokens[n++] = *token;
-	}
-	w->ntokens = n;
-}
-
-/* Cuts the text into tokens. */
-static void
-scan(Walk *w)
-{
-	core_yy_extra_type extra;
-	core_YYSTYPE	   value;
-	YYLTYPE			   location;
-	int				   max = 16;
-	core_yyscan_t	   scanner = scanner_init(w->source->text, &extra,
-											  &ScanKeywords, ScanKeywordTokens);
-
-	w->tokens = palloc(max * sizeof(Token));
-	while (core_yylex(&value, &location, scanner) != 0)
-	{
-		Token *token;
-
-		if (w->ntokens == max)
-			w->tokens = repalloc(w->tokens, (max *= 2) * sizeof(Token));
-		token = &w->tokens[w->ntokens++];
-		token->from = location;
-		/* the scanner ends its token in its buffer */
-		token->to = location + strlen(extra.scanbuf + location);
-	}
-	scanner_finish(scanner);
-	join_escapes(w);
-}
 
 /* The number of the token at a position. */
 static int
@@ -131,7 +64,7 @@ edit(Walk *w, int first, int last, const char *text)
 
 /* Is the token a keyword or a name? */
 static bool
-is_word(const Walk *w, const Token *token)
+is_word(const Walk *w, const MaToken *token)
 {
 	char last = w->source->text[token->to - 1];
 
@@ -394,7 +327,7 @@ rename_pinned(void *arg)
 	List	 *targets = ma_expr_parse(w->source);
 	ListCell *lc;
 
-	scan(w);
+	w->tokens = ma_scan(w->source->text, &w->ntokens);
 	foreach (lc, targets)
 		walk(lfirst_node(ResTarget, lc)->val, w);
 	w->result = ma_edit_result(&w->edits);
@@ -436,7 +369,7 @@ rename_target_pinned(void *arg)
 	const char *new_name = quote_identifier(w->rename->rename.new_name);
 	List	   *targets = ma_expr_parse(w->source);
 
-	scan(w);
+	w->tokens = ma_scan(w->source->text, &w->ntokens);
 	for (int i = 0; i < list_length(targets); i++)
 	{
 		ResTarget  *target = list_nth_node(ResTarget, targets, i);

@@ -3,7 +3,7 @@
  *	  Analysed expressions as text again.
  *
  * A text that says what PostgreSQL understood is how expressions are compared
- * and explained, and how the log is asked in plain SQL (log_sql.c).
+ * and how the log is asked in plain SQL (log_sql.c).
  */
 #include "postgres.h"
 

@@ -156,7 +156,7 @@ create function mautomate.explain_list(list text, who text)
   language c stable
   as 'MODULE_PATHNAME', 'mautomate_explain_list';
 comment on function mautomate.explain_list(text, text) is
-  'each condition of a list for a contact, exact at clock(): what it reads, whether it holds (null: unknown), until when if nothing happens (null: for good), and the events that decided it, up to three by their times (in mautomate.timezone). Errors: unknown list or contact';
+  'each condition of a list for a contact, as it is written, exact at clock(): what it reads, whether it holds by itself (null: unknown; a "not" before more than one condition is left out), until when if nothing happens (null: for good), and the events that decided it, up to three by their times (in mautomate.timezone). Errors: unknown list or contact';
 
 create view mautomate.progress as
   select format('list "%s"', l.name) as object, t.done, t.total, l.started_at,

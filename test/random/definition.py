@@ -98,9 +98,8 @@ class Maker:
         names = {"first_at": "min", "last_at": "max"}
         if function in ("ever", "never"):
             sql = f"exists (select from mautomate.event e where {where})"
-            if function == "never":     # explain_list() shows the ever()
-                return Pair(f"never({', '.join(text)}){after}",
-                            f"(not {sql})", False)
+            if function == "never":
+                sql = f"(not {sql})"
         else:
             sql = (f"(select {names.get(function, function)}({column})"
                    f" from mautomate.event e where {where})")
@@ -172,9 +171,9 @@ class Maker:
             lambda: Pair(f"{a.text} % 2 = 1", f"({a.sql} % 2 = 1)"),
             lambda: Pair(f"{a.text} in (1, {n})", f"({a.sql} in (1, {n}))"),
             lambda: Pair(f"{a.text} between {low} and {low + 2}",
-                         f"({a.sql} between {low} and {low + 2})", False),
+                         f"({a.sql} between {low} and {low + 2})"),
             lambda: Pair(f"{a.text} not between {low} and {low + 1}",
-                         f"({a.sql} not between {low} and {low + 1})", False),
+                         f"({a.sql} not between {low} and {low + 1})"),
         )()
 
     def value_condition(self):
@@ -290,7 +289,7 @@ class Maker:
                  " and e.kind = 'attribute_changed'"
                  " and e.properties->>'attribute' = 'stage'"
                  f" and '{stage}' in (e.properties->>'value',"
-                 " e.properties->>'previous')))", False),
+                 " e.properties->>'previous')))"),
             Pair("anniversary(contact.d)",
                  f"(to_char({date}, 'MMDD') = to_char({day}, 'MMDD')"
                  f" or (to_char({date}, 'MMDD') = '0229'"

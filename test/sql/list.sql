@@ -121,7 +121,7 @@ select mautomate.create_list('', 'true');
 select mautomate.create_list('l_x', null);
 
 -- how many it would be
-select matching, not_matching, unknown >= 2 as unknown, because like '(contact.l_renewal%) is unknown for %' as because
+select matching, not_matching, unknown >= 2 as unknown, because like 'contact.l_renewal < % is unknown for %' as because
   from mautomate.preview_list('contact.l_renewal < ''2030-12-31'' and ever(''l_buy'') is not null');
 select matching, unknown, because from mautomate.preview_list('count(''l_buy'') >= 4');
 select mautomate.preview_list('count(''l_buy'') >= 4 and in_list(''l_nowhere'')');

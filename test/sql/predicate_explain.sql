@@ -21,5 +21,14 @@ $$);
 select condition, value, holds, until at time zone 'UTC' as until, because from mautomate.explain_list('e_all', 'e_ann');
 select value, holds, because from mautomate.explain_list('e_all', 'e_bob') limit 3;
 \x off
+-- conditions are shown as they are written
+select mautomate.create_list('e_text', $$
+  not (contact."and" between 1 and 2 + 1 or was(contact.country, 'FR') /* or */ or not contact.vip = true)
+  and ((count('e_buy') filter (where event.amount > 0 and event.and = 'or') = 0)) and not (contact.country = ' and ' and true)
+  and case when contact.country = 'FR' and true then ever('e_buy') or true else contact."case" in (1, 2) end
+  and contact.a.end is null and contact.country not in ('a', $q$ or $q$) is not false
+  -- the last
+  and not not U&'d!0061' uescape '!' = 'da' and (contact.age between symmetric 2 and 1) is null $$);
+select condition, holds from mautomate.explain_list('e_text', 'e_ann');
 select mautomate.set_clock(null);
 drop extension mautomate cascade;
