@@ -230,8 +230,10 @@ compile_fields(MaSource *source, TupleDesc desc)
 
 		for (int j = 0; j < i; j++)
 			if (strcmp(name, ma_expr_name(source->fields, j)) == 0)
-				ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
-								errmsg("name \"%s\" is given twice", name)));
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_COLUMN),
+						 errmsg("name \"%s\" is given twice", name),
+						 errhint("Write \"<expression> as <other name>\".")));
 		for (int c = 0; source->text.kind == NULL && c < MA_CONTACT_COLUMNS;
 			 c++)
 			if (strcmp(name, ma_contact_column_name(c)) == 0)

@@ -130,7 +130,9 @@ check_object(const MaExpr *expr, const MaSlot *slot, MaKnown what)
 		ERROR,
 		(errcode(ERRCODE_UNDEFINED_OBJECT),
 		 errmsg("%s \"%s\" does not exist", objects[what].noun, slot->object),
-		 hint_nearest(nearest), ma_expr_report_at(expr, slot->location)));
+		 nearest ? hint_nearest(nearest) :
+				   errhint("create_%s(name) creates it.", objects[what].noun),
+		 ma_expr_report_at(expr, slot->location)));
 }
 
 /* A kind nobody declared nor ever used. */

@@ -140,7 +140,10 @@ refuse_function(Node *node, Oid function, const char *why)
 			 errmsg("function %s cannot be used in this expression",
 					format_procedure(function)),
 			 errdetail("It is %s.", why),
-			 errhint("Built-in functions that are immutable may be used."),
+			 strcmp(get_func_name(function), "age") == 0 ?
+				 errhint("Write elapsed(contact.<time>) > '18 years'.") :
+				 errhint("Built-in functions that are immutable may be "
+						 "used."),
 			 ma_expr_at(exprLocation(node))));
 }
 

@@ -88,6 +88,18 @@ find_call(const char *name)
 	return NULL;
 }
 
+/* How a call that has a name of ours is written; NULL if it has none. */
+const char *
+ma_history_usage(const FuncCall *call)
+{
+	const char *name = ma_raw_call((Node *) call);
+	const Call *known = find_call(name);
+
+	if (known != NULL && call->agg_distinct && known->function == MA_COUNT)
+		known = find_call("count_distinct");
+	return known != NULL ? known->usage : NULL;
+}
+
 /* What a function of signals is called in expressions. */
 const char *
 ma_history_name(MaSignalFunction function)

@@ -16,6 +16,8 @@
 #include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_collation_d.h"
+#include "catalog/pg_namespace_d.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -355,6 +357,7 @@ refuse_name(MaCompile *compile, ColumnRef *ref)
 	const char				*first = strVal(linitial(ref->fields));
 	char					*whole = NameListToString(ref->fields);
 	const char				*meant = NULL;
+	const char				*hint;
 	MaNearest				 nearest;
 
 	ma_nearest_begin(&nearest, first);
@@ -363,10 +366,16 @@ refuse_name(MaCompile *compile, ColumnRef *ref)
 			ma_nearest_offer(&nearest, scopes[i]);
 	if (list_length(ref->fields) > 1 && nearest.best != NULL)
 		meant = psprintf("%s%s", nearest.best, strchr(whole, '.'));
+	else if (list_length(ref->fields) == 1 && scope_of(compile, first) >= 0)
+		meant = psprintf("%s.<name>", first);
 	else if (list_length(ref->fields) == 1 &&
 			 (compile->source->names & MA_NAMES_CONTACT) &&
 			 OidIsValid(ma_vocabulary_attribute(first)))
 		meant = psprintf("contact.%s", quote_identifier(first));
+	if ((hint = ma_hint_name(whole)) != NULL)
+		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+						errmsg("name \"%s\" is not known here", whole),
+						errhint("%s", hint), ma_expr_at(ref->location)));
 	if (strcmp(first, "event") == 0 &&
 		(compile->source->names & MA_NAMES_HISTORY))
 		ereport(ERROR,
@@ -501,26 +510,40 @@ rewrite_list(MaCompile *compile, List *list, Oid hint)
 		lfirst(lc) = ma_names_rewrite(compile, lfirst(lc), hint);
 }
 
-/* Refuses a function that PostgreSQL does not have, if we have one like it. */
+/* Refuses a function that nothing has, telling what may have been meant. */
 static void
 check_function_name(FuncCall *call)
 {
 	const char *name = strVal(llast(call->funcname));
 	const char *nearest;
+	const char *hint;
 	CatCList   *list;
-	bool		known;
+	bool		known = false;
 
 	if (list_length(call->funcname) > 1)
 		return;
 	list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(name));
-	known = list->n_members > 0;
+	for (int i = 0; i < list->n_members; i++)
+	{
+		HeapTuple function = &list->members[i]->tuple;
+
+		if (((Form_pg_proc) GETSTRUCT(function))->pronamespace ==
+			PG_CATALOG_NAMESPACE)
+			known = true;
+	}
 	ReleaseCatCacheList(list);
-	if (known || (nearest = ma_history_nearest(name)) == NULL)
+	if (known)
 		return;
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
-					errmsg("function \"%s\" is not known here", name),
-					errhint("Perhaps you meant \"%s\".", nearest),
-					ma_expr_at(call->location)));
+	nearest = ma_history_nearest(name);
+	hint = ma_hint_name(name);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_FUNCTION),
+			 errmsg("function \"%s\" is not known here", name),
+			 hint	 ? errhint("%s", hint) :
+			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) :
+					   errhint("Built-in functions that are immutable may be "
+							   "used."),
+			 ma_expr_at(call->location)));
 }
 
 /* Refuses count(purchase) with what was meant. */
@@ -547,6 +570,8 @@ check_quotes(MaCompile *compile, FuncCall *call)
 static Node *
 rewrite_call(MaCompile *compile, FuncCall *call, Oid hint)
 {
+	const char *usage;
+
 	if (call->over != NULL)
 		refuse("a window function",
 			   "count('<kind>'), sum('<kind>', '<property>') and the like "
@@ -555,17 +580,25 @@ rewrite_call(MaCompile *compile, FuncCall *call, Oid hint)
 	if (ma_history_is_call((Node *) call))
 		return ma_history_call(compile, call, hint);
 	check_quotes(compile, call);
+	if ((compile->source->names & MA_NAMES_HISTORY) &&
+		(usage = ma_history_usage(call)) != NULL)
+		ma_history_wrong_call(usage, call->location);
 	if (call->agg_star || call->agg_distinct || call->agg_filter != NULL ||
 		call->agg_order != NIL || call->agg_within_group ||
 		ma_history_is_name((Node *) call))
 		refuse("an aggregate",
-			   "count('<kind>'), sum('<kind>', '<property>') and the like "
-			   "ask about the history of a contact.",
+			   compile->source->names & MA_NAMES_HISTORY ?
+				   "count('<kind>'), sum('<kind>', '<property>') and the "
+				   "like ask about the history of a contact." :
+				   "Only one row or event is looked at here.",
 			   call->location);
 	if (strcmp(strVal(llast(call->funcname)), "now") == 0)
 		refuse("now()",
-			   "Compare a time with now(), or use elapsed(...) or "
-			   "remaining(...).",
+			   compile->source->row == NULL ?
+				   "Compare a time with now(), or use elapsed(...) or "
+				   "remaining(...)." :
+				   "Use a column; an event without occurred_at happens "
+				   "when its row is written.",
 			   call->location);
 	check_function_name(call);
 	rewrite_list(compile, call->args, InvalidOid);

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "mb/pg_wchar.h"
 #include "parser/parser.h"
 #include "utils/guc.h"
@@ -24,33 +26,42 @@ static const char *compiling = NULL;
 /* The error that comes is one of ours, and has the hint that it needs. */
 static bool ours = false;
 
-/* What the operator that other languages have is here; NULL: it is none. */
+/* The place of an error in a text; NULL: it has none. */
 static const char *
-foreign_operator(const char *text, int position)
+error_place(const char *text)
 {
+	int position = geterrposition();
+
+	if (position <= 0)
+		return NULL;
 	while (*text != '\0' && --position > 0)
 		text += pg_mblen(text);
-	if (strncmp(text, "==", 2) == 0)
-		return "=";
-	if (strncmp(text, "&&", 2) == 0)
-		return "and";
-	return strncmp(text, "||", 2) == 0 ? "or" : NULL;
+	return text;
 }
 
 /* Hints of PostgreSQL that do not help here, in other words. */
 static void
 explain_error(const char *text)
 {
-	const char *operator= foreign_operator(text, geterrposition());
+	const char *at = error_place(text);
+	const char *hint = NULL;
 
 	switch (geterrcode())
 	{
+		case ERRCODE_SYNTAX_ERROR:
+			if (at != NULL && (hint = ma_hint_syntax(text, at)) != NULL)
+				errhint("%s", hint);
+			break;
 		case ERRCODE_UNDEFINED_FUNCTION:
-			if (operator!= NULL)
-				errhint("Write \"%s\".", operator);
+			if (at != NULL && (hint = ma_hint_operator(at)) != NULL)
+				errhint("Write \"%s\".", hint);
 			else
 				errhint("A name that is declared nowhere is text here: "
 						"declare it, or cast it, as in contact.x::numeric.");
+			break;
+		case ERRCODE_INVALID_TEXT_REPRESENTATION:
+			errhint("Compare with a value of that type: a number stands "
+					"without quotes; sum, avg, min and max are of numbers.");
 			break;
 		case ERRCODE_INVALID_DATETIME_FORMAT:
 		case ERRCODE_DATETIME_FIELD_OVERFLOW:
@@ -161,6 +172,32 @@ ma_expr_pinned(const char *text, void (*act)(void *arg), void *arg)
 	error_context_stack = callback.previous;
 }
 
+/* Refuses more than one target, and one with a name. */
+static void
+check_single(const char *text, List *targets)
+{
+	ResTarget  *target = linitial_node(ResTarget, targets);
+	const char *hint = "Join conditions with and, or or.";
+
+	if (list_length(targets) > 1)
+	{
+		const char *c;
+
+		target = lsecond_node(ResTarget, targets);
+		c = text + target->location;
+		if (c >= text + 2 && isdigit((unsigned char) c[-2]) && c[-1] == ',' &&
+			isdigit((unsigned char) c[0]))
+			hint = "Write numbers without commas: 1000.50.";
+	}
+	else if (target->name == NULL)
+		return;
+	else
+		hint = ma_hint_alias(target->name);
+	ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+					errmsg("one expression expected, without a name"),
+					errhint("%s", hint), ma_expr_at(target->location)));
+}
+
 /* The targets of the text: nothing but them is allowed in it. */
 List *
 ma_expr_parse(const MaExprSource *source)
@@ -188,22 +225,6 @@ ma_expr_parse(const MaExprSource *source)
 			(errcode(ERRCODE_SYNTAX_ERROR), errmsg("expression is empty"),
 			 source->select_list ? 0 : errhint("Write true for everybody.")));
 	if (!source->select_list)
-	{
-		ResTarget *target = linitial_node(ResTarget, select->targetList);
-
-		if (list_length(select->targetList) > 1)
-			target = lsecond_node(ResTarget, select->targetList);
-		else if (target->name == NULL)
-			target = NULL;
-		if (target != NULL)
-			ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
-							errmsg("one expression expected, without a name"),
-							target->name != NULL ?
-								errhint("\"%s\" is read as its name: join "
-										"conditions with and, or or.",
-										target->name) :
-								errhint("Join conditions with and, or or."),
-							ma_expr_at(target->location)));
-	}
+		check_single(source->text, select->targetList);
 	return select->targetList;
 }

@@ -61,6 +61,12 @@ extern bool		ma_token_is(const char *text, const MaToken *token,
 							const char *word);
 extern MaToken *ma_scan(const char *text, int *n);
 
+/* predicate_hint.c: what may have been meant */
+extern const char *ma_hint_syntax(const char *text, const char *at);
+extern const char *ma_hint_name(const char *name);
+extern const char *ma_hint_operator(const char *at);
+extern const char *ma_hint_alias(const char *name);
+
 /* predicate_eval.c: evaluation */
 extern void ma_eval_init(MaExpr *expr);
 
@@ -88,6 +94,7 @@ extern Oid	   ma_names_type(MaCompile *compile, Node *node);
 /* predicate_history.c: calls about the history */
 extern bool		   ma_history_is_name(Node *node);
 extern const char *ma_history_nearest(const char *name);
+extern const char *ma_history_usage(const FuncCall *call);
 extern bool		   ma_history_is_call(Node *node);
 extern Oid		   ma_history_type(Node *node);
 extern Node *ma_history_call(MaCompile *compile, FuncCall *call, Oid hint);
