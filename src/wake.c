@@ -125,7 +125,9 @@ wake_at_commit(int kinds)
 		RegisterResourceReleaseCallback(at_release, NULL);
 		registered = true;
 	}
-	AcceptInvalidationMessages();
+	/* who made notes has just locked their table, and has accepted them */
+	if (kinds != WAKE_SOON)
+		AcceptInvalidationMessages();
 	if (!ma_inval_watch(&watch))
 		return;
 	if (watch.stale)
