@@ -35,3 +35,13 @@ ma_horizon_oldest(void)
 	return FullTransactionIdGetDatum(
 		FullTransactionIdFromU64(U64FromFullTransactionId(next) - age));
 }
+
+/*
+ * The number (xid8) of the next transaction. What waits for this one or a
+ * later one was noted in another cluster, and restored here.
+ */
+Datum
+ma_horizon_next(void)
+{
+	return FullTransactionIdGetDatum(ReadNextFullTransactionId());
+}

@@ -6,5 +6,6 @@
 #define MA_HORIZON_H
 
 extern Datum ma_horizon_oldest(void);
+extern Datum ma_horizon_next(void);
 
 #endif /* MA_HORIZON_H */

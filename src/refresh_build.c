@@ -22,6 +22,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "horizon.h"
 #include "refresh_private.h"
 #include "sql.h"
 
@@ -47,26 +48,30 @@ ma_build_begin(void)
 		0};
 	static MaStatement ready = {
 		"select from mautomate_internal.list where state = 'building'"
-		" and wait_for <= pg_snapshot_xmin(pg_current_snapshot())",
-		0};
+		" and (wait_for <= pg_snapshot_xmin(pg_current_snapshot())"
+		" or wait_for >= $1)",
+		1,
+		{XID8OID}};
 	static MaStatement sweep = {
 		"update mautomate_internal.list set state = 'sweeping',"
 		" generation = $1, started_at = clock_timestamp()"
 		" where state = 'building'"
-		" and wait_for <= pg_snapshot_xmin(pg_current_snapshot())",
-		1,
-		{INT8OID}};
+		" and (wait_for <= pg_snapshot_xmin(pg_current_snapshot())"
+		" or wait_for >= $2)",
+		2,
+		{INT8OID, XID8OID}};
 	MaSqlScope scope;
+	Datum	   values[2];
 	int		   steps = 0;
 
 	ma_sql_begin(&scope);
 	if (ma_sql_exec(&look, NULL, NULL, 1) > 0 && ma_definition_try_lock())
 	{
-		if (ma_sql_exec(&ready, NULL, NULL, 1) > 0)
+		values[1] = ma_horizon_next();
+		if (ma_sql_exec(&ready, &values[1], NULL, 1) > 0)
 		{
-			Datum generation = Int64GetDatum(ma_definition_generation());
-
-			steps += ma_sql_exec(&sweep, &generation, NULL, 0) > 0;
+			values[0] = Int64GetDatum(ma_definition_generation());
+			steps += ma_sql_exec(&sweep, values, NULL, 0) > 0;
 		}
 		steps += ma_sql_exec(&wait, NULL, NULL, 0) > 0;
 	}

@@ -90,6 +90,15 @@ for my $db ('copy', 'parallel', 'reversed')
 	is(value('select sum(done) from mautomate.run(100000)', $db), '0',
 		"$db: and then there is no more work");
 }
+
+# A list that waited for transactions to end, by their numbers, where it was
+# dumped; here they are far away.
+value(q{select mautomate.create_list('begun', 'count(''purchase'') > 1', wait => false);
+	update mautomate_internal.list set wait_for = '1000000000000' where name = 'begun'}, 'copy');
+value(q{select * from mautomate.run(100000)}, 'copy') for 1 .. 2;
+is(value(q{select state || ' ' || members from mautomate.lists where name = 'begun'}, 'copy'),
+	'ready 30', 'a list that was being built is built on');
+
 is(value(q{select mautomate.add_to_list('friends', 'c11')}, 'copy'), 't',
 	'work goes on');
 is(value(q{select string_agg(list, ' ' order by list) from mautomate.list_members
