@@ -240,8 +240,7 @@ read_event(MaCaptureRun *run, bool has_old)
 		if (read_content(run, run->old, &old, event))
 			return false;
 	}
-	if (source->on_update == MA_ON_UPDATE_APPEND)
-		event->dedupe_key = NULL;
+	event->is_more = source->on_update == MA_ON_UPDATE_APPEND;
 	return true;
 }
 
@@ -671,7 +670,7 @@ dedupe_key(MaCaptureRun *run, TupleTableSlot *slot)
 	const char *prefix = run->source->text.key_prefix;
 	char	   *key = row_key(run, slot);
 
-	if (strlen(key) > KEY_MAX)
+	if (strlen(key) > KEY_MAX || strchr(key, '\001') != NULL)
 	{
 		const char *error = NULL;
 		char		hash[33];

@@ -430,7 +430,7 @@ store_events(MaCapture *capture)
 	}
 }
 
-/* Puts events into the log that were in it already, once more. */
+/* Puts events into the log whose keys are in it already, one more each. */
 static void
 append_events(MaCaptureRun *run)
 {
@@ -441,7 +441,7 @@ append_events(MaCaptureRun *run)
 		if (run->again[i] == MA_ON_UPDATE_APPEND && !run->events[i].stored)
 		{
 			rows[n] = run->events[i];
-			rows[n++].dedupe_key = NULL;
+			rows[n++].is_more = true;
 		}
 	if (n > 0)
 		(void) ma_event_store(rows, n);

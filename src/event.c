@@ -22,6 +22,9 @@
 #include "sql.h"
 #include "vocabulary.h"
 
+/* Between the key of an event and the number of one more by it. */
+#define MORE "\001"
+
 static int64 store_chunk(MaEventRow **rows, int n);
 static int	 take_keys(MaEventRow **rows, int n);
 static void	 number_rows(MaEventRow **rows, int n);
@@ -70,6 +73,15 @@ store_chunk(MaEventRow **rows, int n)
 	return n;
 }
 
+/* The key that an event is stored by. */
+static const char *
+stored_key(const MaEventRow *row)
+{
+	return row->is_more ? psprintf("%s" MORE INT64_FORMAT, row->dedupe_key,
+								   row->event_id) :
+						  row->dedupe_key;
+}
+
 /*
  * Takes the dedupe keys and drops the rows whose key is taken already from
  * the array; returns how many are left.
@@ -109,7 +121,7 @@ take_keys(MaEventRow **rows, int n)
 	for (int i = 0; i < count; i++)
 	{
 		ma_column_add(&columns[0], Int64GetDatum(keyed[i]->contact_id), false);
-		ma_column_add_text(&columns[1], keyed[i]->dedupe_key);
+		ma_column_add_text(&columns[1], stored_key(keyed[i]));
 		ma_column_add(&columns[2], Int64GetDatum(keyed[i]->event_id), false);
 	}
 	for (int c = 0; c < 3; c++)
@@ -226,7 +238,10 @@ fill_keys(MaEventRow *rows, int n, MaEventRow **ordered, Datum *values)
 	values[1] = ma_column_array(&columns[1]);
 }
 
-/* Takes events of one kind out of the log again, by their dedupe keys. */
+/*
+ * Takes events of one kind out of the log again, by their dedupe keys, and all
+ * that are more by them.
+ */
 void
 ma_event_withdraw(MaEventRow *rows, int n)
 {
@@ -234,7 +249,8 @@ ma_event_withdraw(MaEventRow *rows, int n)
 		"with gone as ("
 		"delete from mautomate_internal.dedupe d"
 		" using unnest($1, $2) u (contact_id, dedupe_key)"
-		" where d.contact_id = u.contact_id and d.dedupe_key = u.dedupe_key"
+		" where d.contact_id = u.contact_id and d.dedupe_key >= u.dedupe_key"
+		" and d.dedupe_key < u.dedupe_key || E'\\x02'"
 		" returning d.contact_id, d.event_id)"
 		" delete from mautomate.event e using gone g"
 		" where e.contact_id = g.contact_id and e.kind = $3"
@@ -301,7 +317,10 @@ ma_event_replace(MaEventRow *rows, int n)
 	ma_sql_end(&scope);
 }
 
-/* Gives events other dedupe keys; of those taken by another one, none. */
+/*
+ * Gives events other dedupe keys, and those that are more by them; of those
+ * taken by another one, none.
+ */
 void
 ma_event_rekey(const MaEventKey *keys, int n)
 {
@@ -310,8 +329,10 @@ ma_event_rekey(const MaEventKey *keys, int n)
 		"with gone as ("
 		"delete from mautomate_internal.dedupe d"
 		" using unnest($1, $2, $3) u (contact_id, key, new_key)"
-		" where d.contact_id = u.contact_id and d.dedupe_key = u.key"
-		" returning d.contact_id, u.new_key, d.event_id)"
+		" where d.contact_id = u.contact_id"
+		" and d.dedupe_key >= u.key and d.dedupe_key < u.key || E'\\x02'"
+		" returning d.contact_id, u.new_key || pg_catalog.substr(d.dedupe_key,"
+		" pg_catalog.length(u.key) + 1), d.event_id)"
 		" insert into mautomate_internal.dedupe"
 		" (contact_id, dedupe_key, event_id)"
 		" select * from gone order by 1, 2 on conflict do nothing",

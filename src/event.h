@@ -17,6 +17,8 @@ typedef struct MaEventRow
 	Jsonb	   *properties; /* an object; NULL: an empty one */
 	const char *dedupe_key; /* at most one event per contact and key; NULL:
 								 * any number */
+	bool		is_more;	/* one more by its key, which holds none back: it
+							 * goes and moves with the event of that key */
 	int64		event_id;	/* out: of a stored event */
 	bool		stored;		/* out: false if left out or repeated */
 } MaEventRow;

@@ -32,12 +32,12 @@ create trigger definition_changed
 -- A table of its own: a repeated key is found without an index on the log.
 create table mautomate_internal.dedupe (
   contact_id bigint not null,
-  dedupe_key text not null,
+  dedupe_key text collate "C" not null,
   event_id bigint not null,
   primary key (contact_id, dedupe_key)
 );
 comment on table mautomate_internal.dedupe is
-  'dedupe keys of events: a repeated key is the first event again';
+  'dedupe keys of events: a repeated key is the first event again; what on_update append adds has the key of the first, the sign 1 and its own number';
 
 select pg_catalog.pg_extension_config_dump('mautomate.event', '');
 select pg_catalog.pg_extension_config_dump('mautomate.event_event_id_seq', '');

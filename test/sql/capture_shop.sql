@@ -117,6 +117,31 @@ select who from scene.events where kind = 'scene_hit';
 insert into scene.hit values (2, 'scene@cookie', 'New@scene.example'), (3, 'scene@cookie', null);
 select who from scene.events where kind = 'scene_hit';
 
+-- an order whose changes are events too, refunded: all of them go
+create table scene.deal (id text primary key, who text, total numeric, status text);
+select mautomate.attach_events('scene.deal', 'scene_deal', 'who', properties => 'total', condition => $$status = 'paid'$$,
+  void_when => $$status = 'refunded'$$, on_update => 'append');
+insert into scene.deal values ('d', 'scene ann', 10, 'paid'), ('d1', 'scene ann', 1, 'paid'), (E'd\x01' || '1', 'scene ann', 2, 'paid');
+update scene.deal set total = 20 where id = 'd';
+update scene.deal set total = 30, id = 'e' where id = 'd';
+insert into scene.deal values ('d', 'scene bob', 5, 'paid');
+select who, properties from scene.events where kind = 'scene_deal';
+update scene.deal set status = 'refunded' where id = 'e';
+select who, properties from scene.events where kind = 'scene_deal';
+update scene.deal set status = 'paid' where id = 'e';
+update scene.deal set status = 'packed' where id = 'e';
+update scene.deal set status = 'paid', total = 40 where id = 'e';
+select mautomate.alias('scene ann', 'scene bob') > 0 as merged;
+select who, properties from scene.events where kind = 'scene_deal';
+-- somebody else's from now on; what it was before stays
+update scene.deal set who = 'scene cid' where id = 'd';
+update scene.deal set total = 6 where id = 'd';
+update scene.deal set status = 'refunded' where id in ('d', 'e');
+select who, properties from scene.events where kind = 'scene_deal';
+update scene.deal set status = 'refunded';
+select who, properties from scene.events where kind = 'scene_deal';
+select * from mautomate.verify();
+
 set client_min_messages = warning;
 select count(mautomate.detach(source)::text) from mautomate.sources where source like 'scene%';
 select mautomate.drop_list(name) from mautomate.lists where name like 'scene%';
