@@ -18,6 +18,7 @@
 #include "access/xact.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_inherits.h"
+#include "storage/lmgr.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -112,9 +113,12 @@ MaNewest *
 ma_newest_open(Oid relid, TupleDesc desc)
 {
 	MaNewest *newest = palloc0(sizeof(MaNewest));
-	List	 *family = find_all_inheritors(relid, AccessShareLock, NULL);
+	List	 *family;
 	ListCell *lc;
 
+	/* the statement may have named, and locked, only a part of it */
+	LockRelationOid(relid, AccessShareLock);
+	family = find_all_inheritors(relid, AccessShareLock, NULL);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	newest->places = palloc0(sizeof(Place) * list_length(family));

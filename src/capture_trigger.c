@@ -16,7 +16,7 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
+#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_authid.h"
@@ -27,6 +27,7 @@
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -50,34 +51,41 @@ static const struct
 };
 
 static int16 needed_triggers(Oid relid);
-static void	 sync_one(Oid relid);
+static void	 sync_all(List *relids, LOCKMODE lock);
+static void	 sync_one(Oid relid, LOCKMODE lock);
 static void	 create_trigger(Relation rel, const char *name, int16 event);
 static bool	 changes_family(Node *command);
-static void	 find_incomplete(Oid **relids, int *n);
+static List *find_incomplete(void);
 
 static MaWatch watch = {"source"};
 
 /*
  * Gives a relation, its partitions and its children the triggers that its
- * sources need, and takes away the others. The caller holds its lock.
+ * sources need, and takes away the others.
  */
 void
 ma_capture_sync(Oid relid)
 {
-	List	 *family;
+	LOCKMODE lock =
+		needed_triggers(relid) ? ShareRowExclusiveLock : AccessExclusiveLock;
+
+	LockRelationOid(relid, lock); /* find_all_inheritors() locks the others */
+	sync_all(find_all_inheritors(relid, lock, NULL), lock);
+}
+
+/* The same for each of these relations, but not for what is below them. */
+static void
+sync_all(List *relids, LOCKMODE lock)
+{
 	ListCell *lc;
 	Oid		  userid;
 	int		  context;
 
-	family = find_all_inheritors(
-		relid,
-		needed_triggers(relid) ? ShareRowExclusiveLock : AccessExclusiveLock,
-		NULL);
 	GetUserIdAndSecContext(&userid, &context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
 						   context | SECURITY_LOCAL_USERID_CHANGE);
-	foreach (lc, family)
-		sync_one(lfirst_oid(lc));
+	foreach (lc, relids)
+		sync_one(lfirst_oid(lc), lock);
 	SetUserIdAndSecContext(userid, context);
 	CommandCounterIncrement();
 }
@@ -115,12 +123,14 @@ needed_triggers(Oid relid)
 
 /* Creates and drops triggers of one relation, as far as it is needed. */
 static void
-sync_one(Oid relid)
+sync_one(Oid relid, LOCKMODE lock)
 {
-	Relation  rel = table_open(relid, NoLock);
+	Relation  rel = try_relation_open(relid, lock);
 	int16	  needed = 0;
 	ListCell *lc;
 
+	if (rel == NULL)
+		return; /* dropped meanwhile */
 	foreach (lc, ma_captured_as(relid))
 		needed |= needed_triggers(lfirst_oid(lc));
 	for (int i = 0; i < lengthof(triggers); i++)
@@ -133,7 +143,7 @@ sync_one(Oid relid)
 		else if (!(needed & triggers[i].event) && OidIsValid(address.objectId))
 			performDeletion(&address, DROP_RESTRICT, 0);
 	}
-	table_close(rel, NoLock);
+	relation_close(rel, NoLock);
 }
 
 /* A name for the rows of a statement. */
@@ -190,9 +200,6 @@ create_trigger(Relation rel, const char *name, int16 event)
 Datum
 mautomate_table_changed(PG_FUNCTION_ARGS)
 {
-	Oid *relids;
-	int	 n;
-
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("function \"%s\" must be called as a trigger",
@@ -200,9 +207,8 @@ mautomate_table_changed(PG_FUNCTION_ARGS)
 	if (!changes_family(((EventTriggerData *) fcinfo->context)->parsetree) ||
 		!ma_inval_watch(&watch))
 		PG_RETURN_NULL();
-	find_incomplete(&relids, &n);
-	for (int i = 0; i < n; i++)
-		ma_capture_sync(relids[i]);
+	/* no others: writers of the tables that have theirs must not wait */
+	sync_all(find_incomplete(), ShareRowExclusiveLock);
 	/* whose rows a table's are is cached with its sources */
 	CacheInvalidateRelcacheByRelid(watch.relid);
 	PG_RETURN_NULL();
@@ -236,31 +242,32 @@ changes_family(Node *command)
 	return false;
 }
 
-/* Attached tables some partition or child of which has no trigger yet. */
-static void
-find_incomplete(Oid **relids, int *n)
+/* Partitions and children of attached tables that have no trigger yet. */
+static List *
+find_incomplete(void)
 {
 	static MaStatement stmt = {
-		"with recursive family (root, relid) as ("
-		" select distinct s.relation::oid, s.relation::oid"
-		" from mautomate_internal.source s"
+		"with recursive family (relid) as ("
+		" select s.relation::oid from mautomate_internal.source s"
 		" join pg_catalog.pg_class c on c.oid = s.relation"
 		" where c.relhassubclass"
-		" union select f.root, i.inhrelid from family f"
+		" union select i.inhrelid from family f"
 		" join pg_catalog.pg_inherits i on i.inhparent = f.relid)"
-		" select distinct f.root from family f where not exists ("
+		" select f.relid from family f where not exists ("
 		" select from pg_catalog.pg_trigger t where t.tgrelid = f.relid"
 		" and t.tgname = 'mautomate_capture_insert') order by 1",
 		0};
 	MemoryContext cxt = CurrentMemoryContext;
+	List		 *relids = NIL;
 	MaSqlScope	  scope;
 	bool		  isnull;
 
-	*n = 0;
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, NULL, NULL, 0);
-	*relids = MemoryContextAlloc(cxt, sizeof(Oid) * (SPI_processed + 1));
+	MemoryContextSwitchTo(cxt);
 	for (uint64 row = 0; row < SPI_processed; row++)
-		(*relids)[(*n)++] = DatumGetObjectId(ma_sql_datum(row, 1, &isnull));
+		relids = lappend_oid(relids,
+							 DatumGetObjectId(ma_sql_datum(row, 1, &isnull)));
 	ma_sql_end(&scope);
+	return relids;
 }

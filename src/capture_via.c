@@ -318,7 +318,7 @@ void
 ma_via_follow(MaViaFollow *follow, TupleTableSlot *row, TupleTableSlot *old)
 {
 	const MaVia *via = follow->source->via;
-	List		*family;
+	Relation	 rel;
 	ListCell	*lc;
 
 	if (old == NULL ? !via->deferrable : !differs(follow->source, row, old))
@@ -331,15 +331,18 @@ ma_via_follow(MaViaFollow *follow, TupleTableSlot *row, TupleTableSlot *old)
 		if (isnull)
 			return;
 	}
+	rel = try_relation_open(follow->source->text.relation, AccessShareLock);
+	if (rel == NULL)
+		return; /* dropped meanwhile */
 	follow->row = row;
 	follow->old = old;
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	family = find_all_inheritors(follow->source->text.relation,
-								 AccessShareLock, NULL);
-	foreach (lc, family)
+	foreach (lc,
+			 find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL))
 		follow_table(follow, lfirst_oid(lc));
 	PopActiveSnapshot();
+	relation_close(rel, NoLock);
 }
 
 /* Captures what points to the row from one table or partition. */
