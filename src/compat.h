@@ -66,9 +66,9 @@
 #if PG_VERSION_NUM >= 160000
 #define MaUpdateIndexes					TU_UpdateIndexes
 #define ma_needs_index_entries(indexes) ((indexes) != TU_None)
-#define ma_heap_update(heap, tid, row, wait, failure, mode, indexes)        \
+#define ma_heap_update(heap, tid, row, failure, mode, indexes)              \
 	heap_update(heap, tid, row, GetCurrentCommandId(true), InvalidSnapshot, \
-				wait, failure, mode, indexes)
+				true, failure, mode, indexes)
 #define ma_heap_needs_index_entries(row, indexes) \
 	ma_needs_index_entries(indexes)
 #define ma_insert_index_tuples(info, slot, estate, update) \
@@ -76,9 +76,9 @@
 #else
 #define MaUpdateIndexes					bool
 #define ma_needs_index_entries(indexes) (indexes)
-#define ma_heap_update(heap, tid, row, wait, failure, mode, indexes)          \
+#define ma_heap_update(heap, tid, row, failure, mode, indexes)                \
 	((void) (indexes), heap_update(heap, tid, row, GetCurrentCommandId(true), \
-								   InvalidSnapshot, wait, failure, mode))
+								   InvalidSnapshot, true, failure, mode))
 #define ma_heap_needs_index_entries(row, indexes) \
 	((void) (indexes), !HeapTupleIsHeapOnly(row))
 #define ma_insert_index_tuples(info, slot, estate, update) \

@@ -156,8 +156,10 @@ claim_one(MaTable *fresh, int64 lease, TimestampTz now)
 	bool			nulls[lengthof(columns)] = {0};
 	ItemPointerData tid = fresh->slot->tts_tid;
 
+	if (!ma_table_try_lock(fresh))
+		return false;
 	ma_table_change(fresh, columns, values, nulls, lengthof(columns));
-	return ma_table_try_update(fresh, &tid);
+	return ma_table_update(fresh, &tid);
 }
 
 /*

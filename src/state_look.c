@@ -4,8 +4,8 @@
  *
  * Where nothing follows from events but other numbers in the state, the lock
  * is saved: what was read is folded, and takes the place of what was read if
- * that is the newest version still and nobody holds it. That is as good as a
- * lock from the reading on, as long as nothing else was read.
+ * that is the newest version still. That is as good as a lock from the reading
+ * on, as long as nothing else was read.
  *
  * One contact after the other passes through the same memory, which stays in
  * the caches of the processor; it is kept with the definitions that say how
@@ -119,8 +119,8 @@ ma_look_at(MaLook *look, int i)
 }
 
 /*
- * Stores the contact that was read last. False, and nothing is done, if its
- * state was changed since, or another transaction holds it.
+ * Stores the contact that was read last. Waits for another transaction that
+ * holds it; false, and nothing is done, if its state was changed since.
  */
 bool
 ma_look_replace(MaContact *contact)

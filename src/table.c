@@ -180,14 +180,14 @@ is_done(MaTable *table, TM_Result result)
 
 /* Puts a formed row in place of the one at tid, if that can be done. */
 static TM_Result
-update_formed(MaTable *table, ItemPointer tid, bool wait)
+update_formed(MaTable *table, ItemPointer tid)
 {
 	HeapTuple		row = &table->formed;
 	MaUpdateIndexes indexes;
 	TM_FailureData	failure;
 	LockTupleMode	mode;
 	TM_Result		result =
-		ma_heap_update(table->heap, tid, row, wait, &failure, &mode, &indexes);
+		ma_heap_update(table->heap, tid, row, &failure, &mode, &indexes);
 
 	if (result == TM_Ok && ma_heap_needs_index_entries(row, indexes))
 	{
@@ -221,6 +221,22 @@ ma_table_lock(MaTable *table)
 }
 
 /*
+ * Locks the row in the slot; false if it is not the newest version, or another
+ * one has it locked: nobody is waited for.
+ */
+bool
+ma_table_try_lock(MaTable *table)
+{
+	ItemPointerData tid = table->slot->tts_tid;
+	TM_FailureData	failure;
+
+	return table_tuple_lock(table->heap, &tid, GetActiveSnapshot(),
+							table->slot, GetCurrentCommandId(true),
+							LockTupleNoKeyExclusive, LockWaitSkip, 0,
+							&failure) == TM_Ok;
+}
+
+/*
  * Replaces n columns of the row in the slot, numbered from 1, to be written
  * in place of itself.
  */
@@ -237,7 +253,7 @@ ma_table_change(MaTable *table, int *columns, Datum *values, bool *nulls,
 
 /* Puts the slot in place of the row at tid, if that can be done. */
 static TM_Result
-update(MaTable *table, ItemPointer tid, bool wait)
+update(MaTable *table, ItemPointer tid)
 {
 	TM_FailureData	failure;
 	TM_Result		result;
@@ -245,10 +261,10 @@ update(MaTable *table, ItemPointer tid, bool wait)
 	MaUpdateIndexes indexes;
 
 	if (table->formed.t_data != NULL)
-		return update_formed(table, tid, wait);
+		return update_formed(table, tid);
 	result = table_tuple_update(
 		table->heap, tid, table->slot, GetCurrentCommandId(true),
-		GetActiveSnapshot(), InvalidSnapshot, wait, &failure, &mode, &indexes);
+		GetActiveSnapshot(), InvalidSnapshot, true, &failure, &mode, &indexes);
 	if (result == TM_Ok && ma_needs_index_entries(indexes))
 		insert_index_entries(table, true);
 	return result;
@@ -261,17 +277,18 @@ update(MaTable *table, ItemPointer tid, bool wait)
 bool
 ma_table_update(MaTable *table, ItemPointer tid)
 {
-	return is_done(table, update(table, tid, true));
+	return is_done(table, update(table, tid));
 }
 
 /*
- * The same if the row is still the newest version and nobody else has it
- * locked: nobody is waited for.
+ * The same; false if the row is not the newest version, or is another one once
+ * who has it locked has been waited for. (Not to wait is nothing that
+ * heap_update() can be asked for.)
  */
 bool
 ma_table_try_update(MaTable *table, ItemPointer tid)
 {
-	return update(table, tid, false) == TM_Ok;
+	return update(table, tid) == TM_Ok;
 }
 
 /* Deletes the row at tid, which the active snapshot sees; false if gone. */

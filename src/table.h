@@ -34,6 +34,7 @@ extern void		ma_table_close(MaTable *table);
 extern bool		ma_table_find(MaTable *table, ScanKeyData *keys, int nkeys);
 extern bool		ma_table_next(MaTable *table);
 extern bool		ma_table_lock(MaTable *table);
+extern bool		ma_table_try_lock(MaTable *table);
 extern void		ma_table_change(MaTable *table, int *columns, Datum *values,
 								bool *nulls, int n);
 extern bool		ma_table_update(MaTable *table, ItemPointer tid);
