@@ -325,8 +325,9 @@ ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now)
 			gone++;
 		cell->npairs -= gone;
 		cell->nsorted = cell->npairs;
-		memmove(cell->pairs, cell->pairs + gone,
-				cell->npairs * sizeof(MaPair));
+		if (gone > 0)
+			memmove(cell->pairs, cell->pairs + gone,
+					cell->npairs * sizeof(MaPair));
 	}
 	else if (def->keep_times)
 	{
