@@ -38,20 +38,24 @@ typedef struct Rows
 	MaNewest		   *newest; /* NULL: they are as they were written */
 } Rows;
 
-static void capture_rows(TriggerData *trigdata, MaCaptureGroup *group,
-						 TupleDesc desc);
-static void take_names(MaCaptureOrder *order, Tuplestorestate *store,
-					   TupleDesc desc, const MaCaptureGroup *group,
-					   bool is_new);
-static void add_rows(Tuplestorestate *store, Tuplestorestate *old_store,
-					 TupleDesc desc, const MaCaptureGroup *group,
-					 MaCapture *capture, bool is_new);
-static void follow_rows(TriggerData *trigdata, MaCaptureGroup *group,
-						TupleDesc desc);
-static Rows open_rows(Tuplestorestate *store, TupleDesc desc,
-					  const MaCaptureGroup *group);
-static bool next_row(Rows *rows);
-static void close_rows(Rows *rows);
+/* A statement, and whose rows of it are captured. */
+typedef struct Statement
+{
+	TriggerData	   *trigdata;
+	TupleDesc		desc;
+	MaCaptureGroup *group;
+	MaSource *follower; /* NULL: its own, else those that point to them */
+} Statement;
+
+static void		  capture_rows(Statement *statement);
+static void		  order_persons(void *arg);
+static MaCapture *begin(const Statement *statement, bool names);
+static void		  read_rows(const Statement *statement, MaCapture *capture);
+static bool		  add_row(MaCapture *capture, Rows *rows, Rows *olds);
+static Rows		  open_rows(Tuplestorestate *store, TupleDesc desc,
+							const MaCaptureGroup *group);
+static bool		  next_row(Rows *rows);
+static void		  close_rows(Rows *rows);
 static Tuplestorestate *old_rows(TriggerData *trigdata);
 static void				read_anew(Rows *rows, const MaCaptureGroup *group);
 
@@ -83,10 +87,19 @@ mautomate_capture(PG_FUNCTION_ARGS)
 	{
 		for (int i = 0; i < captured->ngroups; i++)
 		{
-			captured->groups[i].nested =
-				ma_newest_is_needed(captured->groups[i].relid);
-			capture_rows(trigdata, &captured->groups[i], captured->desc);
-			follow_rows(trigdata, &captured->groups[i], captured->desc);
+			MaCaptureGroup *group = &captured->groups[i];
+			Statement		statement = {trigdata, captured->desc, group};
+
+			group->nested = ma_newest_is_needed(group->relid);
+			if (group->nsources > 0)
+				capture_rows(&statement);
+			if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+				continue;
+			for (int j = 0; j < group->nfollowers; j++)
+			{
+				statement.follower = &group->followers[j];
+				capture_rows(&statement);
+			}
 		}
 	}
 	PG_FINALLY();
@@ -97,102 +110,102 @@ mautomate_capture(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* Captures the rows of the statement, or of deleted ones that they are gone. */
+/*
+ * Captures rows of the statement, or of deleted ones that they are gone, or
+ * anew what points to them, of which nobody knows how many there are.
+ */
 static void
-capture_rows(TriggerData *trigdata, MaCaptureGroup *group, TupleDesc desc)
+capture_rows(Statement *statement)
 {
-	bool	   deleted = TRIGGER_FIRED_BY_DELETE(trigdata->tg_event);
-	MaCapture *capture;
+	bool deleted = TRIGGER_FIRED_BY_DELETE(statement->trigdata->tg_event);
+	MaCapture *capture = begin(statement, false);
 
-	if (group->nsources == 0)
-		return;
-	if (!deleted && !IsolationUsesXactSnapshot() &&
-		tuplestore_tuple_count(trigdata->tg_newtable) > MA_CHUNK)
-	{
-		MaCaptureOrder *order = ma_capture_order_begin();
-
-		take_names(order, trigdata->tg_newtable, desc, group, true);
-		take_names(order, old_rows(trigdata), desc, group, false);
-		ma_capture_order_end(order);
-	}
-	capture = ma_capture_begin(group->sources, group->nsources, group->desc,
-							   deleted ? MA_CAPTURE_ERASE : MA_CAPTURE_ROWS);
-	add_rows(deleted ? trigdata->tg_oldtable : trigdata->tg_newtable,
-			 old_rows(trigdata), desc, group, capture, !deleted);
+	if (!deleted &&
+		(statement->follower != NULL ||
+		 tuplestore_tuple_count(statement->trigdata->tg_newtable) > MA_CHUNK))
+		ma_capture_order_by(capture, order_persons, statement);
+	read_rows(statement, capture);
 	ma_capture_end(capture);
 }
 
-/* Takes the persons of rows, as they are or as they were. */
+/* There is more than a chunk: everybody that rows are about comes first. */
 static void
-take_names(MaCaptureOrder *order, Tuplestorestate *store, TupleDesc desc,
-		   const MaCaptureGroup *group, bool is_new)
+order_persons(void *arg)
 {
-	MaCapture *capture = ma_capture_begin(group->sources, group->nsources,
-										  group->desc, MA_CAPTURE_NAMES);
+	Statement	   *statement = arg;
+	MaCaptureOrder *order = ma_capture_order_begin();
+	MaCapture	   *capture = begin(statement, true);
 
-	if (!is_new)
-		ma_capture_order_before(order);
 	ma_capture_watch(capture, ma_capture_order_take, order);
-	add_rows(store, NULL, desc, group, capture, is_new);
+	read_rows(statement, capture);
 	ma_capture_end(capture);
+	ma_capture_order_end(order);
+}
+
+/* Starts to capture rows, or only who they are about. */
+static MaCapture *
+begin(const Statement *statement, bool names)
+{
+	MaCaptureGroup *group = statement->group;
+	MaSource	   *follower = statement->follower;
+
+	if (follower != NULL)
+		return ma_capture_begin(follower, 1, follower->desc,
+								names ? MA_CAPTURE_FOLLOW_NAMES :
+										MA_CAPTURE_FOLLOW);
+	return ma_capture_begin(
+		group->sources, group->nsources, group->desc,
+		names ? MA_CAPTURE_NAMES :
+		TRIGGER_FIRED_BY_DELETE(statement->trigdata->tg_event) ?
+				MA_CAPTURE_ERASE :
+				MA_CAPTURE_ROWS);
 }
 
 /* Gives rows, and what they were, to a capture. */
 static void
-add_rows(Tuplestorestate *store, Tuplestorestate *old_store, TupleDesc desc,
-		 const MaCaptureGroup *group, MaCapture *capture, bool is_new)
+read_rows(const Statement *statement, MaCapture *capture)
 {
-	Rows		  rows = open_rows(store, desc, group);
-	Rows		  olds = open_rows(old_store, desc, group);
-	MemoryContext cxt = ma_capture_context(capture);
-	bool		  more = true;
+	TriggerData *trigdata = statement->trigdata;
+	MaViaFollow	 follow = {.source = statement->follower, .capture = capture};
+	bool		 deleted = TRIGGER_FIRED_BY_DELETE(trigdata->tg_event);
+	bool		 more = true;
+	Rows		 rows =
+		open_rows(deleted ? trigdata->tg_oldtable : trigdata->tg_newtable,
+				  statement->desc, statement->group);
+	Rows olds =
+		open_rows(old_rows(trigdata), statement->desc, statement->group);
 
-	if (is_new)
-		read_anew(&rows, group);
+	if (!deleted)
+		read_anew(&rows, statement->group);
 	while (more && next_row(&rows))
 	{
-		bool		  has_old = next_row(&olds);
-		MemoryContext caller = MemoryContextSwitchTo(cxt);
-		MaCaptureRow  row = {0};
+		bool has_old = next_row(&olds);
 
-		/*
-		 * What is kept must outlive the slot: a row may be read from disk.
-		 * And the slot's own copy must outlive the chunk.
-		 */
-		row.row = ExecCopySlotMinimalTuple(rows.row);
-		if (has_old)
-			row.old = ExecCopySlotMinimalTuple(olds.row);
-		MemoryContextSwitchTo(caller);
-		more = ma_capture_add(capture, &row);
+		if (follow.source != NULL)
+			ma_via_follow(&follow, rows.row, has_old ? olds.row : NULL);
+		else
+			more = add_row(capture, &rows, has_old ? &olds : NULL);
 	}
 	close_rows(&rows);
 	close_rows(&olds);
 }
 
-/* Captures anew what points to the rows of the statement. */
-static void
-follow_rows(TriggerData *trigdata, MaCaptureGroup *group, TupleDesc desc)
+/* Gives a row to a capture; false if nobody looks at rows. */
+static bool
+add_row(MaCapture *capture, Rows *rows, Rows *olds)
 {
-	if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
-		return;
-	for (int i = 0; i < group->nfollowers; i++)
-	{
-		MaViaFollow follow = {.source = &group->followers[i]};
-		Rows		rows;
-		Rows		olds;
+	MemoryContext caller = MemoryContextSwitchTo(ma_capture_context(capture));
+	MaCaptureRow  row = {0};
 
-		follow.capture = ma_capture_begin(
-			follow.source, 1, follow.source->desc, MA_CAPTURE_FOLLOW);
-		rows = open_rows(trigdata->tg_newtable, desc, group);
-		read_anew(&rows, group);
-		olds = open_rows(old_rows(trigdata), desc, group);
-		while (follow.source->broken == NULL && next_row(&rows))
-			ma_via_follow(&follow, rows.row,
-						  next_row(&olds) ? olds.row : NULL);
-		ma_capture_end(follow.capture);
-		close_rows(&rows);
-		close_rows(&olds);
-	}
+	/*
+	 * What is kept must outlive the slot: a row may be read from disk.
+	 * And the slot's own copy must outlive the chunk.
+	 */
+	row.row = ExecCopySlotMinimalTuple(rows->row);
+	if (olds != NULL)
+		row.old = ExecCopySlotMinimalTuple(olds->row);
+	MemoryContextSwitchTo(caller);
+	return ma_capture_add(capture, &row);
 }
 
 /*

@@ -154,10 +154,11 @@ typedef struct MaCapture MaCapture;
 /* What is done with rows. */
 typedef enum MaCaptureMode
 {
-	MA_CAPTURE_NAMES,  /* who they are is all that matters */
-	MA_CAPTURE_ROWS,   /* they become contacts and events */
-	MA_CAPTURE_FOLLOW, /* the same, and they bring what they point to */
-	MA_CAPTURE_ERASE   /* they are gone, and their contacts go too */
+	MA_CAPTURE_NAMES,		 /* who they are is all that matters */
+	MA_CAPTURE_ROWS,		 /* they become contacts and events */
+	MA_CAPTURE_FOLLOW_NAMES, /* the same two, where they bring */
+	MA_CAPTURE_FOLLOW,		 /* what they point to */
+	MA_CAPTURE_ERASE		 /* they are gone, and their contacts go too */
 } MaCaptureMode;
 
 extern MaCapture *ma_capture_begin(MaSource *sources, int n, TupleDesc desc,

@@ -6,10 +6,12 @@
  * A statement is written in chunks of rows. If each chunk made its contacts
  * known and locked their states by itself, two large statements over the same
  * contacts in different order would wait for each other in a circle. So the
- * rows of more than one chunk are read twice: first for the persons only. New
- * ones are made known in the order of their names, with what the first row
- * tells of them; then all contacts are held, and all states locked, each in
- * the order of ids. Names and ids are sorted outside memory, which stays flat.
+ * rows of more than one chunk are read twice: first for the persons only, those
+ * whose events are moved, withdrawn or merged among them. New ones are made
+ * known in the order of their names, with what the first row tells of them;
+ * then all contacts are held, and all states locked, each in the order of ids.
+ * Names and ids are sorted outside memory, which stays flat. So is a single
+ * chunk treated that does several things one after the other.
  */
 #include "postgres.h"
 
@@ -59,18 +61,22 @@ struct MaCaptureOrder
 	MemoryContext	cxt; /* of a chunk of persons */
 	Tuplesortstate *names;
 	TupleTableSlot *name;
-	int64			place;	/* of the next one */
-	bool			before; /* those of the old rows come now */
+	int64			place; /* of the next one */
 	Tuplesortstate *ids;
-	TupleTableSlot *id;
+	TupleTableSlot *noted; /* on its way there */
+	TupleTableSlot *id;	   /* and back */
 };
 
 static Tuplesortstate *sort_by(TupleDesc desc, int nkeys, int options);
-static void			   describe(const MaProfile *person, TupleTableSlot *slot);
+static void take(MaCaptureOrder *order, const MaProfile *persons, int n,
+				 int marks);
+static void take_anonymous(MaCaptureOrder *order, MaCaptureRun *run);
+static void describe(const MaProfile *person, TupleTableSlot *slot);
 static int	read_names(MaCaptureOrder *order, MaProfile *persons, int *marks);
 static bool read_name(MaCaptureOrder *order, MaProfile *person, int *marks);
 static void resolve(MaCaptureOrder *order, MaProfile *persons,
 					const int *marks, int n);
+static void note_id(MaCaptureOrder *order, int64 id, bool changed);
 static void make_known(MaProfile *persons, const int *marks, int n);
 static void lock_states(const int64 *ids, const bool *changed, int n);
 static void each_chunk(MaCaptureOrder *order,
@@ -110,6 +116,7 @@ ma_capture_order_begin(void)
 	order->names = sort_by(names, NAME_PLACE + 1, TUPLESORT_NONE);
 	order->name = MakeSingleTupleTableSlot(names, &TTSOpsMinimalTuple);
 	order->ids = sort_by(ids, 1, TUPLESORT_RANDOMACCESS);
+	order->noted = MakeSingleTupleTableSlot(ids, &TTSOpsVirtual);
 	order->id = MakeSingleTupleTableSlot(ids, &TTSOpsMinimalTuple);
 	return order;
 }
@@ -135,27 +142,35 @@ sort_by(TupleDesc desc, int nkeys, int options)
 								nulls_first, work_mem, NULL, options);
 }
 
-/* From here on rows come as they were: who is unknown stays so. */
-void
-ma_capture_order_before(MaCaptureOrder *order)
-{
-	order->before = true;
-}
-
-/* Takes the persons of a chunk of rows. */
+/*
+ * Takes whom a chunk of rows is about. Made known is who gets an event; of
+ * what is to be done only if it is in the log nobody is.
+ */
 void
 ma_capture_order_take(MaCaptureRun *run, void *arg)
 {
 	MaCaptureOrder *order = arg;
-	bool			contacts = run->source->text.kind == NULL;
-	int				marks = (contacts ? MARK_CHANGE : 0) |
-				(contacts && order->before ? 0 : MARK_MAKE);
+
+	take(order, run->profiles, run->n,
+		 run->source->text.kind == NULL ? MARK_MAKE | MARK_CHANGE : MARK_MAKE);
+	if (run->naming)
+		ma_capture_find_moved(run);
+	take(order, run->moved_profiles, run->nmoved, 0);
+	take(order, run->mover_profiles, run->nmoved, run->naming ? MARK_MAKE : 0);
+	take(order, run->gone_profiles, run->ngone, 0);
+	take_anonymous(order, run);
+}
+
+/* Takes persons, with these marks. */
+static void
+take(MaCaptureOrder *order, const MaProfile *persons, int n, int marks)
+{
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(
 		order->name->tts_tupleDescriptor, &TTSOpsVirtual);
 
-	for (int i = 0; i < run->n; i++)
+	for (int i = 0; i < n; i++)
 	{
-		const MaProfile *person = &run->profiles[i];
+		const MaProfile *person = &persons[i];
 
 		/* rows of one person often follow each other */
 		if (i > 0 && ma_profile_same_name(person, person - 1))
@@ -169,6 +184,34 @@ ma_capture_order_take(MaCaptureRun *run, void *arg)
 		tuplesort_puttupleslot(order->names, slot);
 	}
 	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* Takes persons whose anonymous ids rows tell, and these, to be merged. */
+static void
+take_anonymous(MaCaptureOrder *order, MaCaptureRun *run)
+{
+	MaProfile *persons = palloc0(sizeof(MaProfile) * (2 * run->nknown + 1));
+	MaProfile *ids = persons + run->nknown;
+	int		   n = 0;
+
+	if (run->nknown == 0)
+		return;
+	for (int i = 0; i < run->nknown; i++)
+	{
+		persons[i] = run->known[i];
+		ids[i].external_id = run->anonymous[i];
+		ids[i].is_id = true;
+	}
+	ma_contact_resolve_all(persons, 2 * run->nknown, false);
+	for (int i = 0; i < run->nknown; i++)
+		if (persons[i].contact_id == 0 ||
+			persons[i].contact_id != ids[i].contact_id)
+		{
+			persons[n] = persons[i];
+			ids[n++] = ids[i];
+		}
+	take(order, persons, n, MARK_MAKE | MARK_CHANGE);
+	take(order, ids, n, MARK_MAKE | MARK_CHANGE);
 }
 
 /* What is told of a person, as columns. */
@@ -218,6 +261,7 @@ ma_capture_order_end(MaCaptureOrder *order)
 	each_chunk(order, lock_states);
 	tuplesort_end(order->ids);
 	ExecDropSingleTupleTableSlot(order->name);
+	ExecDropSingleTupleTableSlot(order->noted);
 	ExecDropSingleTupleTableSlot(order->id);
 	MemoryContextDelete(order->cxt);
 	pfree(marks);
@@ -272,23 +316,36 @@ read_name(MaCaptureOrder *order, MaProfile *person, int *marks)
 static void
 resolve(MaCaptureOrder *order, MaProfile *persons, const int *marks, int n)
 {
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(
-		order->id->tts_tupleDescriptor, &TTSOpsVirtual);
+	MaProfile *changed = palloc(sizeof(MaProfile) * (n + 1));
+	int64	  *absorbed;
+	int		   count = 0;
 
 	ma_contact_resolve_all(persons, n, false);
 	make_known(persons, marks, n);
-	slot->tts_isnull[ID_CONTACT] = slot->tts_isnull[ID_IS_CHANGED] = false;
 	for (int i = 0; i < n; i++)
-	{
-		if (persons[i].contact_id == 0)
-			continue;
-		ExecClearTuple(slot);
-		slot->tts_values[ID_CONTACT] = Int64GetDatum(persons[i].contact_id);
-		slot->tts_values[ID_IS_CHANGED] = BoolGetDatum(marks[i] & MARK_CHANGE);
-		ExecStoreVirtualTuple(slot);
-		tuplesort_puttupleslot(order->ids, slot);
-	}
-	ExecDropSingleTupleTableSlot(slot);
+		if (persons[i].contact_id != 0)
+		{
+			note_id(order, persons[i].contact_id, marks[i] & MARK_CHANGE);
+			if (marks[i] & MARK_CHANGE)
+				changed[count++] = persons[i];
+		}
+	count = ma_contact_absorbed(changed, count, &absorbed);
+	for (int i = 0; i < count; i++)
+		note_id(order, absorbed[i], true);
+}
+
+/* Notes a contact that is to be locked. */
+static void
+note_id(MaCaptureOrder *order, int64 id, bool changed)
+{
+	TupleTableSlot *slot = order->noted;
+
+	ExecClearTuple(slot);
+	slot->tts_isnull[ID_CONTACT] = slot->tts_isnull[ID_IS_CHANGED] = false;
+	slot->tts_values[ID_CONTACT] = Int64GetDatum(id);
+	slot->tts_values[ID_IS_CHANGED] = BoolGetDatum(changed);
+	ExecStoreVirtualTuple(slot);
+	tuplesort_puttupleslot(order->ids, slot);
 }
 
 /* Makes those known who are not, but for who cannot be. */

@@ -30,7 +30,7 @@ typedef struct MaCaptureRun
 	MaCaptureRow   *rows; /* of the chunk */
 	int				nrows;
 	bool			erasing;  /* only who it is matters */
-	bool			naming;	  /* and of events: whether it is one */
+	bool			naming;	  /* only whom it is about */
 	bool			followed; /* rows come with what they point to */
 	int				next;	  /* first row not yet evaluated */
 	MaProfile	   *profiles; /* of the rows that count */
@@ -94,12 +94,14 @@ typedef void (*MaCaptureTake)(MaCaptureRun *run, void *arg);
 
 extern void ma_capture_watch(MaCapture *capture, MaCaptureTake take,
 							 void *arg);
+extern void ma_capture_order_by(MaCapture *capture, void (*order)(void *arg),
+								void	  *arg);
+extern void ma_capture_find_moved(MaCaptureRun *run);
 
 /* capture_order.c */
 typedef struct MaCaptureOrder MaCaptureOrder;
 
 extern MaCaptureOrder *ma_capture_order_begin(void);
-extern void			   ma_capture_order_before(MaCaptureOrder *order);
 extern void			   ma_capture_order_take(MaCaptureRun *run, void *arg);
 extern void			   ma_capture_order_end(MaCaptureOrder *order);
 

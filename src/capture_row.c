@@ -191,8 +191,6 @@ read_row(MaCaptureRun *run, bool has_old)
 
 	if (run->erasing)
 		return identify_row(run, false, &run->profiles[run->n]);
-	if (run->naming && !is_contact)
-		return is_event(run, false, &run->profiles[run->n]);
 	return is_contact ? read_contact(run, has_old) : read_event(run, has_old);
 }
 
@@ -223,6 +221,8 @@ read_event(MaCaptureRun *run, bool has_old)
 	}
 	if (was && source->on_update == MA_ON_UPDATE_IGNORE)
 		return false;
+	if (run->naming)
+		return true;
 	run->failed = false;
 	event->kind = source->text.kind;
 	if (!read_content(run, run->row, event, NULL))
@@ -288,7 +288,9 @@ add_moved(MaCaptureRun *run, const MaProfile *from, const MaProfile *to)
 {
 	run->moved_profiles[run->nmoved] = *from;
 	run->mover_profiles[run->nmoved] = *to;
-	run->moved[run->nmoved++].dedupe_key = dedupe_key(run, run->row);
+	/* if it has another key now, the event has it once we come to write */
+	run->moved[run->nmoved++].dedupe_key =
+		dedupe_key(run, run->naming ? run->old : run->row);
 }
 
 /* The event of the row at hand, as this person's, is to be withdrawn. */

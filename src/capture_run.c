@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "executor/tuptable.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -27,6 +28,9 @@ struct MaCapture
 	MaCaptureMode mode;
 	MaCaptureTake take; /* instead of writing; NULL: write */
 	void		 *take_arg;
+	void (*order)(void *arg); /* before several chunks are written */
+	void		 *order_arg;
+	bool		  ordered; /* that is done */
 	int			  nruns;
 	MaCaptureRun *runs;			  /* one per source that can be read */
 	MaCaptureRow  rows[MA_CHUNK]; /* collected, in cxt */
@@ -64,7 +68,7 @@ ma_capture_begin(MaSource *sources, int n, TupleDesc desc, MaCaptureMode mode)
 	{
 		if (sources[i].broken != NULL)
 		{
-			if (mode != MA_CAPTURE_NAMES)
+			if (mode != MA_CAPTURE_NAMES && mode != MA_CAPTURE_FOLLOW_NAMES)
 				ma_error_note(sources[i].object, 0, sources[i].broken);
 		}
 		else if (mode != MA_CAPTURE_ERASE || sources[i].erases)
@@ -82,8 +86,10 @@ begin_run(MaCapture *capture, MaSource *source, TupleDesc desc)
 	run->source = source;
 	run->cxt = capture->cxt;
 	run->erasing = capture->mode == MA_CAPTURE_ERASE;
-	run->naming = capture->mode == MA_CAPTURE_NAMES;
-	run->followed = capture->mode == MA_CAPTURE_FOLLOW;
+	run->naming = capture->mode == MA_CAPTURE_NAMES ||
+				  capture->mode == MA_CAPTURE_FOLLOW_NAMES;
+	run->followed = capture->mode == MA_CAPTURE_FOLLOW ||
+					capture->mode == MA_CAPTURE_FOLLOW_NAMES;
 	run->rows = capture->rows;
 	run->row = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	run->old = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
@@ -103,6 +109,17 @@ ma_capture_watch(MaCapture *capture, MaCaptureTake take, void *arg)
 	capture->take_arg = arg;
 }
 
+/*
+ * Before the first of several chunks is written, order gets to lock whom all
+ * of them are about. (Under an old snapshot who comes second fails anyway.)
+ */
+void
+ma_capture_order_by(MaCapture *capture, void (*order)(void *arg), void *arg)
+{
+	capture->order = order;
+	capture->order_arg = arg;
+}
+
 /* Where the rows given to ma_capture_add() are to be made. */
 MemoryContext
 ma_capture_context(MaCapture *capture)
@@ -120,8 +137,15 @@ ma_capture_add(MaCapture *capture, const MaCaptureRow *row)
 	if (capture->nruns == 0)
 		return false;
 	capture->rows[capture->nrows++] = *row;
-	if (capture->nrows == MA_CHUNK)
-		flush(capture);
+	if (capture->nrows < MA_CHUNK)
+		return true;
+	if (capture->order != NULL && !capture->ordered &&
+		!IsolationUsesXactSnapshot())
+	{
+		capture->ordered = true;
+		capture->order(capture->order_arg);
+	}
+	flush(capture);
 	return true;
 }
 
@@ -228,10 +252,48 @@ erase_chunk(MaCapture *capture)
 	}
 }
 
+/*
+ * Is more than one thing to be done, each of which locks the contacts that it
+ * is about in order, but after those of the one before?
+ */
+static bool
+is_mixed(const MaCapture *capture)
+{
+	bool contacts = false;
+	bool moves = false;
+	bool withdraws = false;
+	bool events = false;
+
+	for (int i = 0; i < capture->nruns; i++)
+	{
+		MaCaptureRun *run = &capture->runs[i];
+		bool		  is_contact = run->source->text.kind == NULL;
+
+		contacts |= is_contact && run->n > 0;
+		events |= !is_contact && run->n > 0;
+		moves |= run->nmoved > 0;
+		withdraws |= run->ngone > 0;
+	}
+	return capture->nrows > 1 && contacts + moves + withdraws + events > 1;
+}
+
+/* Locks whom a chunk is about, in one order. */
+static void
+order_chunk(MaCapture *capture)
+{
+	MaCaptureOrder *order = ma_capture_order_begin();
+
+	for (int i = 0; i < capture->nruns; i++)
+		ma_capture_order_take(&capture->runs[i], order);
+	ma_capture_order_end(order);
+}
+
 /* Writes what the rows of a chunk say, and then what was wrong with them. */
 static void
 write_chunk(MaCapture *capture)
 {
+	if (!capture->ordered && is_mixed(capture) && !IsolationUsesXactSnapshot())
+		order_chunk(capture);
 	for (int i = 0; i < capture->nruns; i++)
 	{
 		MaCaptureRun *run = &capture->runs[i];
@@ -270,12 +332,11 @@ rekey(MaCaptureRun *run)
 	ma_event_rekey(run->rekeyed, known);
 }
 
-/* The events of rows that are somebody else's now become theirs. */
-static void
-move(MaCaptureRun *run)
+/* Leaves those of the rows that are somebody else's now that have an event. */
+void
+ma_capture_find_moved(MaCaptureRun *run)
 {
-	MaProfile *to = palloc(sizeof(MaProfile) * (run->nmoved + 1));
-	int		   known = 0;
+	int known = 0;
 
 	if (run->nmoved == 0)
 		return;
@@ -286,13 +347,24 @@ move(MaCaptureRun *run)
 	for (int i = 0; i < run->nmoved; i++)
 		if (run->moved[i].from != 0)
 		{
-			to[known] = run->mover_profiles[i];
+			run->moved_profiles[known] = run->moved_profiles[i];
+			run->mover_profiles[known] = run->mover_profiles[i];
 			run->moved[known++] = run->moved[i];
 		}
-	ma_contact_obtain_held(to, known);
-	for (int i = 0; i < known; i++)
-		run->moved[i].to = to[i].contact_id;
-	ma_event_move(run->source->text.kind, run->moved, known);
+	run->nmoved = known;
+}
+
+/* The events of rows that are somebody else's now become theirs. */
+static void
+move(MaCaptureRun *run)
+{
+	ma_capture_find_moved(run);
+	if (run->nmoved == 0)
+		return;
+	ma_contact_obtain_held(run->mover_profiles, run->nmoved);
+	for (int i = 0; i < run->nmoved; i++)
+		run->moved[i].to = run->mover_profiles[i].contact_id;
+	ma_event_move(run->source->text.kind, run->moved, run->nmoved);
 }
 
 /* Takes events out of the log that the rows of a chunk no longer are. */

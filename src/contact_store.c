@@ -317,6 +317,34 @@ find_conflicts(MaProfile **persons, int n, Conflict **conflicts)
 	return SPI_processed;
 }
 
+/*
+ * Who is known by an address only that persons, who have their contacts, are
+ * about to get? These will be merged into them. Returns how many.
+ */
+int
+ma_contact_absorbed(MaProfile *persons, int n, int64 **ids)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	MaProfile	**all = palloc(sizeof(MaProfile *) * (n + 1));
+	Conflict	 *conflicts;
+	int			  count;
+	int			  absorbed = 0;
+	MaSqlScope	  scope;
+
+	if (n == 0 || ma_guc_identity != MA_IDENTITY_MERGE)
+		return 0;
+	for (int i = 0; i < n; i++)
+		all[i] = &persons[i];
+	ma_sql_begin(&scope);
+	count = find_conflicts(all, n, &conflicts);
+	*ids = MemoryContextAlloc(cxt, sizeof(int64) * (count + 1));
+	for (int i = 0; i < count; i++)
+		if (conflicts[i].external_id == NULL)
+			(*ids)[absorbed++] = conflicts[i].contact_id;
+	ma_sql_end(&scope);
+	return absorbed;
+}
+
 /* Setting mautomate.identity is 'refuse', and a second contact would share. */
 static void
 refuse(Conflict *conflict, MemoryContext cxt)
