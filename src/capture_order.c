@@ -12,6 +12,9 @@
  * then all contacts are held, and all states locked, each in the order of ids.
  * Names and ids are sorted outside memory, which stays flat. So is a single
  * chunk treated that does several things one after the other.
+ *
+ * Who was known by the address of somebody new only is merged into them here:
+ * their own rows would not do it, since they are not new any more.
  */
 #include "postgres.h"
 
@@ -24,9 +27,11 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/tuplesort.h"
+#include "utils/tuplestore.h"
 
 #include "batch.h"
 #include "capture_private.h"
+#include "merge.h"
 #include "sql.h"
 
 /* Columns of a person: names, the place in the statement, what is told. */
@@ -58,13 +63,15 @@ enum
 /* The persons of a statement. */
 struct MaCaptureOrder
 {
-	MemoryContext	cxt; /* of a chunk of persons */
-	Tuplesortstate *names;
-	TupleTableSlot *name;
-	int64			place; /* of the next one */
-	Tuplesortstate *ids;
-	TupleTableSlot *noted; /* on its way there */
-	TupleTableSlot *id;	   /* and back */
+	MemoryContext	 cxt; /* of a chunk of persons */
+	Tuplesortstate	*names;
+	TupleTableSlot	*name;
+	int64			 place; /* of the next one */
+	Tuplesortstate	*ids;
+	TupleTableSlot	*noted;	 /* on its way there */
+	TupleTableSlot	*id;	 /* and back */
+	Tuplestorestate *merges; /* losers and survivors */
+	TupleTableSlot	*merge;
 };
 
 static Tuplesortstate *sort_by(TupleDesc desc, int nkeys, int options);
@@ -76,6 +83,7 @@ static int	read_names(MaCaptureOrder *order, MaProfile *persons, int *marks);
 static bool read_name(MaCaptureOrder *order, MaProfile *person, int *marks);
 static void resolve(MaCaptureOrder *order, MaProfile *persons,
 					const int *marks, int n);
+static void merge_all(MaCaptureOrder *order);
 static void note_id(MaCaptureOrder *order, int64 id, bool changed);
 static void make_known(MaProfile *persons, const int *marks, int n);
 static void lock_states(const int64 *ids, const bool *changed, int n);
@@ -99,6 +107,7 @@ ma_capture_order_begin(void)
 	MaCaptureOrder *order = palloc0(sizeof(MaCaptureOrder));
 	TupleDesc		names = CreateTemplateTupleDesc(NAME_COLUMNS);
 	TupleDesc		ids = CreateTemplateTupleDesc(ID_COLUMNS);
+	TupleDesc		pairs = CreateTemplateTupleDesc(2);
 
 	StaticAssertStmt(MA_CONTACT_EMAIL == 0 && MA_CONTACT_PHONE == 1,
 					 "columns of a contact begin with its addresses");
@@ -116,6 +125,10 @@ ma_capture_order_begin(void)
 	order->names = sort_by(names, NAME_PLACE + 1, TUPLESORT_NONE);
 	order->name = MakeSingleTupleTableSlot(names, &TTSOpsMinimalTuple);
 	order->ids = sort_by(ids, 1, TUPLESORT_RANDOMACCESS);
+	for (int i = 0; i < 2; i++)
+		TupleDescInitEntry(pairs, i + 1, NULL, INT8OID, -1, 0);
+	order->merges = tuplestore_begin_heap(false, false, work_mem);
+	order->merge = MakeSingleTupleTableSlot(pairs, &TTSOpsMinimalTuple);
 	order->noted = MakeSingleTupleTableSlot(ids, &TTSOpsVirtual);
 	order->id = MakeSingleTupleTableSlot(ids, &TTSOpsMinimalTuple);
 	return order;
@@ -235,7 +248,10 @@ describe(const MaProfile *person, TupleTableSlot *slot)
 	slot->tts_values[NAME_ATTRIBUTES] = JsonbPGetDatum(person->attributes);
 }
 
-/* Makes all persons known, holds them, locks their states, and is done. */
+/*
+ * Makes all persons known, holds them, locks their states, merges who belongs
+ * together, and is done.
+ */
 void
 ma_capture_order_end(MaCaptureOrder *order)
 {
@@ -260,6 +276,9 @@ ma_capture_order_end(MaCaptureOrder *order)
 	tuplesort_rescan(order->ids);
 	each_chunk(order, lock_states);
 	tuplesort_end(order->ids);
+	merge_all(order);
+	tuplestore_end(order->merges);
+	ExecDropSingleTupleTableSlot(order->merge);
 	ExecDropSingleTupleTableSlot(order->name);
 	ExecDropSingleTupleTableSlot(order->noted);
 	ExecDropSingleTupleTableSlot(order->id);
@@ -312,12 +331,16 @@ read_name(MaCaptureOrder *order, MaProfile *person, int *marks)
 	return true;
 }
 
-/* Finds out who they are, makes those known who are not, notes the ids. */
+/*
+ * Finds out who they are, makes those known who are not, notes the ids, and
+ * who is known by an address only that somebody gets who is new or changed.
+ */
 static void
 resolve(MaCaptureOrder *order, MaProfile *persons, const int *marks, int n)
 {
 	MaProfile *changed = palloc(sizeof(MaProfile) * (n + 1));
-	int64	  *absorbed;
+	int64	  *losers;
+	int64	  *survivors;
 	int		   count = 0;
 
 	ma_contact_resolve_all(persons, n, false);
@@ -326,12 +349,37 @@ resolve(MaCaptureOrder *order, MaProfile *persons, const int *marks, int n)
 		if (persons[i].contact_id != 0)
 		{
 			note_id(order, persons[i].contact_id, marks[i] & MARK_CHANGE);
-			if (marks[i] & MARK_CHANGE)
+			if (persons[i].created || (marks[i] & MARK_CHANGE))
 				changed[count++] = persons[i];
 		}
-	count = ma_contact_absorbed(changed, count, &absorbed);
+	count = ma_contact_absorbed(changed, count, &losers, &survivors);
 	for (int i = 0; i < count; i++)
-		note_id(order, absorbed[i], true);
+	{
+		Datum values[] = {Int64GetDatum(losers[i]),
+						  Int64GetDatum(survivors[i])};
+		bool  nulls[] = {false, false};
+
+		note_id(order, losers[i], true);
+		note_id(order, survivors[i], true);
+		tuplestore_putvalues(order->merges, order->merge->tts_tupleDescriptor,
+							 values, nulls);
+	}
+}
+
+/* Merges them, who are locked now. */
+static void
+merge_all(MaCaptureOrder *order)
+{
+	MemoryContext caller = MemoryContextSwitchTo(order->cxt);
+
+	while (tuplestore_gettupleslot(order->merges, true, false, order->merge))
+	{
+		slot_getallattrs(order->merge);
+		(void) ma_contact_merge(DatumGetInt64(order->merge->tts_values[0]),
+								DatumGetInt64(order->merge->tts_values[1]));
+		MemoryContextReset(order->cxt);
+	}
+	MemoryContextSwitchTo(caller);
 }
 
 /* Notes a contact that is to be locked. */
@@ -369,7 +417,10 @@ make_known(MaProfile *persons, const int *marks, int n)
 	}
 	ma_contact_reserve(some, count);
 	for (int i = 0; i < count; i++)
+	{
 		persons[place[i]].contact_id = some[i].contact_id;
+		persons[place[i]].created = some[i].created;
+	}
 }
 
 /* Does something with all contacts, in chunks in the order of ids. */

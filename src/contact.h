@@ -61,7 +61,8 @@ extern void	 ma_contact_store_missing(MaProfile *persons, int n);
 extern void	 ma_contact_obtain(MaProfile *persons, int n);
 extern void	 ma_contact_store(MaProfile *persons, int n);
 extern void	 ma_contact_reserve(MaProfile *persons, int n);
-extern int	 ma_contact_absorbed(MaProfile *persons, int n, int64 **ids);
+extern int	 ma_contact_absorbed(MaProfile *persons, int n, int64 **losers,
+								 int64 **survivors);
 extern bool	 ma_contact_alias(const char *anonymous_id, MaProfile *person);
 extern int64 ma_contact_resolve(const char *who, bool missing_ok);
 extern void	 ma_contact_resolve_all(MaProfile *persons, int n, bool create);

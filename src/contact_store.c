@@ -319,10 +319,11 @@ find_conflicts(MaProfile **persons, int n, Conflict **conflicts)
 
 /*
  * Who is known by an address only that persons, who have their contacts, are
- * about to get? These will be merged into them. Returns how many.
+ * about to get? These are to be merged into them. Returns how many.
  */
 int
-ma_contact_absorbed(MaProfile *persons, int n, int64 **ids)
+ma_contact_absorbed(MaProfile *persons, int n, int64 **losers,
+					int64 **survivors)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	MaProfile	**all = palloc(sizeof(MaProfile *) * (n + 1));
@@ -337,10 +338,14 @@ ma_contact_absorbed(MaProfile *persons, int n, int64 **ids)
 		all[i] = &persons[i];
 	ma_sql_begin(&scope);
 	count = find_conflicts(all, n, &conflicts);
-	*ids = MemoryContextAlloc(cxt, sizeof(int64) * (count + 1));
+	*losers = MemoryContextAlloc(cxt, sizeof(int64) * (count + 1));
+	*survivors = MemoryContextAlloc(cxt, sizeof(int64) * (count + 1));
 	for (int i = 0; i < count; i++)
 		if (conflicts[i].external_id == NULL)
-			(*ids)[absorbed++] = conflicts[i].contact_id;
+		{
+			(*losers)[absorbed] = conflicts[i].contact_id;
+			(*survivors)[absorbed++] = conflicts[i].person->contact_id;
+		}
 	ma_sql_end(&scope);
 	return absorbed;
 }

@@ -79,6 +79,16 @@ update person.hit set url = null where id = 1;
 update person.hit set who = 'person a' where id = 1;
 select * from pg_temp.log where kind ~ 'hit';
 
+-- guests who turn out to be somebody, in a statement of more than a chunk as in a small one
+create table person.bill (id int primary key, who text, mail text);
+select mautomate.attach_events('person.bill', 'person_bill', 'who', email => 'mail');
+insert into person.bill select n, null, 'person_' || n || '@example.com' from generate_series(1, 1300) n;
+insert into person.bill select 2000 + n, 'person ' || n, 'person_' || n || '@example.com' from generate_series(1, 100) n;
+insert into person.bill select 2000 + n, 'person ' || n, 'person_' || n || '@example.com' from generate_series(1300, 101, -1) n;
+select count(*) as persons, count(external_id) as named, sum(n) as bills from (
+  select external_id, (select count(*) from mautomate.event e where e.contact_id = c.contact_id) as n
+  from mautomate.contacts c where email ~ '^person_\d') x;
+
 select object, message from mautomate.errors where object like 'source "person%';
 drop schema person cascade;
 select mautomate.drop_list('person');
