@@ -98,7 +98,8 @@ ma_error_note(const char *object, int64 contact_id, ErrorData *edata)
 	Datum	   values[7];
 	char	   nulls[8] = "       ";
 
-	if (!may_note(object))
+	/* who only reads has nowhere to note it */
+	if (XactReadOnly || !may_note(object))
 		return;
 	values[0] = TimestampTzGetDatum(ma_now());
 	values[1] = CStringGetTextDatum(object);

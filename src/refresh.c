@@ -488,7 +488,7 @@ ma_refresh_peek(int64 contact_id)
 	run->definitions = ma_definitions();
 	run->cxt = CurrentMemoryContext;
 	run->silent = true;
-	run->whole = true;
+	run->peek = true;
 	run->nworks = 1;
 	/* the state and what is not in it, as of one snapshot */
 	PushActiveSnapshot(IsolationUsesXactSnapshot() ? GetTransactionSnapshot() :

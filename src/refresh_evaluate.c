@@ -120,14 +120,14 @@ evaluate(MaRun *run, MaContact *contact, int consumer, Evaluation *evaluation,
 		run_evaluation(evaluation);
 	else
 	{
-		if (!run->patient && consumer < nerrors &&
+		if (!run->patient && !run->peek && consumer < nerrors &&
 			errors[consumer] >= ERRORS_MAX)
 		{
 			add_dirty(run, contact->id);
 			return false;
 		}
 		edata = ma_guard(run_evaluation, evaluation);
-		if (edata != NULL)
+		if (edata != NULL && !run->peek)
 		{
 			count_error(consumer);
 			object =

@@ -207,20 +207,20 @@ open_found(MaRun *run, MaContactSet *set, const Openings *openings)
 /*
  * Opens, before a run folds anything, the spans of contacts for whom steps
  * in between are to be done as of instants of their own, and all that
- * something leaves up to now; with run->whole all. What does not agree with
+ * something leaves up to now; with run->peek all. What does not agree with
  * the log is not known any more: ma_fold_from_log() has to follow.
  */
 void
 ma_open_first(MaRun *run, MaContactSet *set)
 {
-	Openings openings = {.all = run->whole};
+	Openings openings = {.all = run->peek};
 
 	for (int i = 0; i < set->n; i++)
 	{
 		MaContact *contact = set->contacts[i];
 
 		if (!contact->summed ||
-			(!run->whole && !run->works[0].noted && contact->followed == NULL))
+			(!run->peek && !run->works[0].noted && contact->followed == NULL))
 			continue;
 		openings.from = contact->as_of;
 		openings.to = Max(contact->as_of, run->now);
@@ -260,7 +260,7 @@ ma_open_next(MaRun *run, MaContact *contact, TimestampTz from, TimestampTz to)
 	Openings	 openings = {.from = from, .to = to};
 	MaContactSet one = *contact->set;
 
-	if (run->whole)
+	if (run->peek)
 		return;
 	if (!contact->summed)
 	{

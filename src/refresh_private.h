@@ -74,7 +74,7 @@ typedef struct MaRun
 	TimestampTz		  now;	   /* read when all of them were locked */
 	bool			  silent;  /* the rule of silence holds */
 	bool			  patient; /* errors do not make us give up */
-	bool			  whole;   /* each event in a window is to be known */
+	bool			  peek;	   /* nothing is written, all is to be known */
 	MaEntryBatch	 *entries; /* NULL if silent */
 	int				  nchanges;
 	int				  maxchanges;

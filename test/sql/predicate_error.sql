@@ -29,6 +29,27 @@ select sum(done) > 0 from mautomate.run(100000);
 select name, members from mautomate.lists order by 1;
 select object, stored, left(expected, 40) from mautomate.verify() order by 1;
 
+-- explain_list() tells of each how it is, however many fail before; it may be
+-- asked where nobody may write
+select mautomate.create_list('of zero', 'in_list(''zero'')');
+truncate mautomate_internal.error;
+set mautomate.refresh = deferred;
+update mautomate.contact set attributes = attributes || jsonb_build_object('n', case when contact_id = 23 then 6 else 0 end)
+  where contact_id in (1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 22, 23);
+insert into mautomate.event (contact_id, kind, properties) values (22, 'buy', '{"x": 0}');
+reset mautomate.refresh;
+create function pg_temp.told() returns table (external_id text, holds boolean) language sql stable as $$
+  select c.external_id, e.holds from (select * from mautomate.contact where contact_id between 1 and 23 order by contact_id) c,
+    mautomate.explain_list('of zero', c.external_id) e $$;
+begin read only;
+select * from pg_temp.told() where external_id in ('e21', 'e22', 'e23');
+rollback;
+select * from mautomate.errors;
+select sum(done) > 0 from mautomate.run(100000);
+select count(*) from pg_temp.told() where holds;
+truncate mautomate_internal.error;
+select mautomate.drop_list('of zero');
+
 -- an attribute of another type: the expression does not compile, the rest goes on
 truncate mautomate_internal.error;
 select mautomate.define_attribute('n', 'text');
