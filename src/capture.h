@@ -141,9 +141,10 @@ extern bool		   ma_source_same_person(const MaSourceText *a,
 extern char *ma_source_key_prefix(const MaSourceText *text, char *otherwise);
 
 /* capture_via.c */
-extern void ma_via_resolve(MaSource *source, Relation rel);
-extern bool ma_via_is_current(const MaVia *via);
-extern bool ma_via_has_index(const MaVia *via, Relation rel);
+extern void	 ma_via_resolve(MaSource *source, Relation rel, TupleDesc then);
+extern char *ma_via_columns(const MaSource *source);
+extern bool	 ma_via_is_current(const MaVia *via);
+extern bool	 ma_via_has_index(const MaVia *via, Relation rel);
 
 /* capture_trigger.c */
 extern void ma_capture_sync(Oid relid);

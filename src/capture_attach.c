@@ -142,6 +142,9 @@ attach(MaSourceText *text, bool backfill)
 	}
 	source.text = *text;
 	ma_capture_prepare(rel, &source);
+	/* by its columns: what they are called is followed, a constraint not */
+	if (OidIsValid(via))
+		text->via_key = ma_via_columns(&source);
 	result = ma_source_store(text);
 	ma_capture_sync(text->relation);
 	if (OidIsValid(via))

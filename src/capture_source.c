@@ -84,7 +84,7 @@ ma_source_compile(MaSource *source, Relation rel)
 	source->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	if (OidIsValid(text->via))
 	{
-		ma_via_resolve(source, rel);
+		ma_via_resolve(source, rel, row);
 		who = named_as_then(source->via->desc, text->via_columns,
 							restored ? 0 : text->nvia_columns);
 	}

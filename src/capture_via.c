@@ -48,29 +48,31 @@ struct MaViaReader
 	int				from[INDEX_MAX_KEYS]; /* column that points, by key */
 };
 
-static ForeignKeyCacheInfo *choose(MaSource *source, Relation rel);
-static bool					is_chosen(Relation rel, ForeignKeyCacheInfo *key,
+static ForeignKeyCacheInfo *choose(MaSource *source, Relation rel,
+								   TupleDesc then);
+static bool					is_chosen(TupleDesc then, ForeignKeyCacheInfo *key,
 									  const char *name);
-static char				   *columns_of(Relation rel, ForeignKeyCacheInfo *key);
-static void					follow_table(MaViaFollow *follow, Oid relid);
-static Oid	index_of_pointers(Relation rel, const int16 *from, int nkeys,
-							  int16 *position);
-static void follow_index(MaViaFollow *follow, Relation rel, Oid index,
-						 const int16 *position);
-static void follow_heap(MaViaFollow *follow, Relation rel, const int16 *from);
-static bool points(const MaViaFollow *follow, TupleTableSlot *slot,
-				   const int16 *from);
-static void take_row(MaViaFollow *follow, TupleTableSlot *slot,
-					 TupleConversionMap *map);
+static char *columns_of(TupleDesc desc, const AttrNumber *columns, int n);
+static void	 follow_table(MaViaFollow *follow, Oid relid);
+static Oid	 index_of_pointers(Relation rel, const int16 *from, int nkeys,
+							   int16 *position);
+static void	 follow_index(MaViaFollow *follow, Relation rel, Oid index,
+						  const int16 *position);
+static void	 follow_heap(MaViaFollow *follow, Relation rel, const int16 *from);
+static bool	 points(const MaViaFollow *follow, TupleTableSlot *slot,
+					const int16 *from);
+static void	 take_row(MaViaFollow *follow, TupleTableSlot *slot,
+					  TupleConversionMap *map);
 
 /*
  * Finds the foreign key of a source that has `via`, and describes it in the
- * current context; an error if there is none, or several to choose from.
+ * current context; an error if there is none, or several to choose from. The
+ * columns had these names when the source was attached.
  */
 void
-ma_via_resolve(MaSource *source, Relation rel)
+ma_via_resolve(MaSource *source, Relation rel, TupleDesc then)
 {
-	ForeignKeyCacheInfo *key = choose(source, rel);
+	ForeignKeyCacheInfo *key = choose(source, rel, then);
 	MaVia				*via = palloc0(sizeof(MaVia));
 	Relation			 to = table_open(key->confrelid, AccessShareLock);
 	HeapTuple			 tuple =
@@ -97,9 +99,16 @@ ma_via_resolve(MaSource *source, Relation rel)
 	source->via = via;
 }
 
+/* The columns of the foreign key of a source, as via_key may name them. */
+char *
+ma_via_columns(const MaSource *source)
+{
+	return columns_of(source->desc, source->via->from, source->via->nkeys);
+}
+
 /* The foreign key to the table, the one that was named if there are several. */
 static ForeignKeyCacheInfo *
-choose(MaSource *source, Relation rel)
+choose(MaSource *source, Relation rel, TupleDesc then)
 {
 	const MaSourceText	*text = &source->text;
 	ForeignKeyCacheInfo *found = NULL;
@@ -115,10 +124,14 @@ choose(MaSource *source, Relation rel)
 
 		if (key->confrelid != text->via)
 			continue;
-		appendStringInfo(&names, "%s\"%s\" (%s)", names.len > 0 ? ", " : "",
-						 get_constraint_name(key->conoid),
-						 columns_of(rel, key));
-		if (!is_chosen(rel, key, text->via_key))
+		appendStringInfo(
+			&names, "%s\"%s\" (%s)", names.len > 0 ? ", " : "",
+			get_constraint_name(key->conoid),
+			columns_of(RelationGetDescr(rel), key->conkey, key->nkeys));
+		if (!is_chosen(then, key, text->via_key) ||
+			(found != NULL && found->nkeys == key->nkeys &&
+			 memcmp(found->conkey, key->conkey,
+					sizeof(AttrNumber) * key->nkeys) == 0))
 			continue;
 		found = key;
 		n++;
@@ -153,24 +166,24 @@ choose(MaSource *source, Relation rel)
 
 /* Is it the key of this name, or with these columns? */
 static bool
-is_chosen(Relation rel, ForeignKeyCacheInfo *key, const char *name)
+is_chosen(TupleDesc then, ForeignKeyCacheInfo *key, const char *name)
 {
 	return name == NULL ||
 		   strcmp(name, get_constraint_name(key->conoid)) == 0 ||
-		   strcmp(name, columns_of(rel, key)) == 0;
+		   strcmp(name, columns_of(then, key->conkey, key->nkeys)) == 0;
 }
 
 /* The columns that point, as "a, b". */
 static char *
-columns_of(Relation rel, ForeignKeyCacheInfo *key)
+columns_of(TupleDesc desc, const AttrNumber *columns, int n)
 {
 	StringInfoData names;
 
 	initStringInfo(&names);
-	for (int i = 0; i < key->nkeys; i++)
+	for (int i = 0; i < n; i++)
 		appendStringInfo(
 			&names, "%s%s", i > 0 ? ", " : "",
-			get_attname(RelationGetRelid(rel), key->conkey[i], false));
+			NameStr(TupleDescAttr(desc, columns[i] - 1)->attname));
 	return names.data;
 }
 

@@ -504,7 +504,7 @@ check_walker(Node *node, Check *check)
 						"It may take for ever: use @>, ? and ->>.");
 		if (type == TIMETZOID)
 			refuse_here(node, "type time with time zone",
-						"Its zone depends on the day.");
+						"Its zone depends on the day: write (...)::time.");
 		if (is_name_of_object(type))
 			refuse_here(node, "a type that names objects of the database",
 						"Compare texts.");

@@ -63,7 +63,7 @@ create function mautomate.attach_events(relation regclass, kind text,
 comment on function mautomate.attach_events(regclass, text, text, text, text, regclass, text, text, text, text, text, text, text, boolean, text) is
   'makes the rows of a table events of a kind, from now on and (backfill, which starts nothing) those that are there: a row counts once, when it first satisfies condition and is somebody''s, by INSERT or by UPDATE; '
   'contact (an external id, else, as in track(), an e-mail address or phone number) or else email says whose it is, an unknown person becomes a contact; anonymous (a cookie, a device) says so where they are null, and where they are not it names the same person from then on, see alias(); all null: nobody''s, no event; '
-  'with via these three are expressions over the row of that table that this row''s foreign key points to (default: those of the sources of that table; via_key: the constraint or its columns, needed where there are several); a null key or no such row: nobody''s; where the row pointed to comes to be somebody''s, or arrives late, the rows that point to it become events then; where it comes to be somebody else''s, on_update decides for each as below; where it is deleted nothing changes; while both change in two open transactions the person is who it was; '
+  'with via these three are expressions over the row of that table that this row''s foreign key points to (default: those of the sources of that table; via_key: the constraint or its columns, such as ''a, b'', needed where there are several; the columns are what counts from then on); a null key or no such row: nobody''s; where the row pointed to comes to be somebody''s, or arrives late, the rows that point to it become events then; where it comes to be somebody else''s, on_update decides for each as below; where it is deleted nothing changes; while both change in two open transactions the person is who it was; '
   'a row that comes to satisfy void_when takes its event out of the log again, with what append made of it for the same person, until it no longer does; '
   'on_update is what an update of a row that is an event already does: ignore (default), replace (time, properties and person follow the row, starting nothing; the person also while the row is no event) or append (each change of them is one more event); without replace a row that is no event for a while, and somebody else''s when it becomes one again, is an event of each; '
   'occurred_at is when, by default mautomate.clock(), a time without zone is in zone or else in mautomate.timezone; properties is a select list such as ''total as amount, id as order_id''; '
@@ -104,6 +104,9 @@ create view mautomate.sources as
            when c.oid is null then 'table dropped'
            when c.relispartition then 'table is a partition now'
            when t.enabled is null then 'trigger dropped'
+           when s.via is not null and not exists (
+             select from pg_constraint f
+             where f.contype = 'f' and f.conrelid = s.relation and f.confrelid = s.via) then 'foreign key dropped'
            when t.enabled then 'capturing'
            else 'trigger disabled'
          end as state

@@ -87,6 +87,23 @@ insert into via.transfer values (1, 1, 1, 1, 2), (2, 1, 2, 2, 1), (3, 2, 1, 1, 1
 select * from via.events where kind in ('via_paid', 'via_got');
 update via.account set holder = 'via holder 3' where shop = 2;
 select * from via.events where kind in ('via_paid', 'via_got') offset 4;
+-- the key is its columns, whatever they, it or others are called
+alter table via.transfer rename constraint paid_by to payer;
+alter table via.transfer rename from_no to "from, no";
+alter table via.transfer add constraint again foreign key (from_shop, "from, no") references via.account (shop, no);
+insert into via.transfer values (5, 1, 2, 1, 1);
+select * from via.events where kind in ('via_paid', 'via_got') offset 6;
+alter table via.transfer drop constraint payer;
+insert into via.transfer values (6, 1, 2, null, null);
+select * from via.events where kind in ('via_paid', 'via_got') offset 8;
+alter table via.transfer drop constraint again;
+insert into via.transfer values (7, 1, 2, 1, 1);
+select * from via.events where kind in ('via_paid', 'via_got') offset 9;
+select * from via.noted;
+alter table via.transfer drop constraint transfer_to_shop_to_no_fkey;
+select source, state from mautomate.sources where via = 'via.account';
+select mautomate.detach('via.transfer.via_paid'), mautomate.detach('via.transfer.via_got');
+truncate mautomate_internal.error;
 
 -- a key that is checked late: the row pointed to comes last
 create table via.visit (id int primary key, who text);
