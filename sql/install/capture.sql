@@ -51,7 +51,7 @@ create function mautomate.attach_contacts(relation regclass, external_id text,
   returns text language c
   as 'MODULE_PATHNAME', 'mautomate_attach_contacts';
 comment on function mautomate.attach_contacts(regclass, text, text, text, text, text, text, boolean) is
-  'makes the rows of a table contacts, from now on and (backfill) those that are there; external_id, email and phone are expressions over the columns, attributes a select list such as ''dob as birthdate, lang as locale''; an inserted row adds what is not null, an updated one what changed, a null that is new removes; a deleted row changes nothing (on_delete keep) or erases its contact for good, see erase_contact() (erase; a contact that has become part of another one stays, with an error noted; TRUNCATE erases nobody); source is the name, schema.relation by default; needs TRIGGER and (backfill) SELECT on the table; returns created, changed or unchanged';
+  'makes the rows of a table contacts, from now on and (backfill) those that are there; external_id, email and phone are expressions over the columns, attributes a select list such as ''dob as birthdate, lang as locale''; an inserted row adds what is not null, an updated one what changed, a null that is new removes; a deleted row changes nothing (on_delete keep) or erases its contact for good, see erase_contact() (erase; a contact that has become part of another one stays, with an error noted; TRUNCATE erases nobody); source is the name, schema.relation by default; needs TRIGGER and (backfill) SELECT on the table; returns created, changed or unchanged. Errors: 42809 for what is no table of yours, or temporary or without primary key, 42501 without the rights, 22004 where nothing says who it is, 42602 for a column of contacts that is not given like this, 42710 where another source has the name, and for expressions 42601, 42701, 42703, 42804 and 0A000 with the position';
 
 create function mautomate.attach_events(relation regclass, kind text,
     contact text default null, email text default null, anonymous text default null, via regclass default null,
@@ -62,7 +62,7 @@ create function mautomate.attach_events(relation regclass, kind text,
   as 'MODULE_PATHNAME', 'mautomate_attach_events';
 comment on function mautomate.attach_events(regclass, text, text, text, text, regclass, text, text, text, text, text, text, text, boolean, text) is
   'makes the rows of a table events of a kind, from now on and (backfill, which starts nothing) those that are there: a row counts once, when it first satisfies condition and is somebody''s, by INSERT or by UPDATE; '
-  'contact (an external id, else, as in track(), an e-mail address or phone number) or else email says whose it is, an unknown person becomes a contact; anonymous (a cookie, a device) says so where they are null, and where they are not it names the same person from then on, see alias(); all null: nobody''s, no event; '
+  'contact (an external id, else, as in track(), an e-mail address or phone number) or else email says whose it is, an unknown person becomes a contact (an address is whose it is when the row is written: once its contact has another one, changes of older rows find whoever has it then, or make it a new contact, and their events stay where they are); anonymous (a cookie, a device) says so where they are null, and where they are not it names the same person from then on, see alias(); all null: nobody''s, no event; '
   'with via these three are expressions over the row of that table that this row''s foreign key points to (default: those of the sources of that table; via_key: the constraint or its columns, such as ''a, b'', needed where there are several; the columns are what counts from then on); a null key or no such row: nobody''s; where the row pointed to comes to be somebody''s, or arrives late, the rows that point to it become events then; where it comes to be somebody else''s, on_update decides for each as below; where it is deleted nothing changes; while both change in two open transactions the person is who it was; '
   'a row that comes to satisfy void_when takes its event out of the log again, with what append made of it for the same person, until it no longer does; '
   'on_update is what an update of a row that is an event already does: ignore (default), replace (time, properties and person follow the row, starting nothing; the person also while the row is no event) or append (each change of them is one more event); without replace a row that is no event for a while, and somebody else''s when it becomes one again, is an event of each; '
@@ -70,7 +70,8 @@ comment on function mautomate.attach_events(regclass, text, text, text, text, re
   'expressions mean the columns that had these names at the time, renamed or not; a dropped one is noted in mautomate.errors for each statement, and the rows are read when it is attached again; '
   'what is deleted or truncated stays in the log; what is written with the triggers disabled or in a session with session_replication_role = replica is not seen until it is attached again; '
   'rows of partitions and children count as rows of the table, whichever name the statement uses, and those that come later too; what a partition brings along when it is attached to its table is not seen until the source is attached again; a partition that leaves takes no part any more; children need keys of their own; '
-  'source is the name, schema.relation.kind by default; a table that was dropped and made anew is attached again by it, and its rows are the events that they were; needs a primary key, TRIGGER and (backfill) SELECT on the table, and both on via; returns created, changed or unchanged';
+  'source is the name, schema.relation.kind by default; a table that was dropped and made anew is attached again by it, and its rows are the events that they were; needs a primary key, TRIGGER and (backfill) SELECT on the table, and both on via; returns created, changed or unchanged. '
+  'Errors: 42809 for what cannot be attached (a view, a temporary or foreign table, one without primary key), 42501 without the rights, 22004 where nothing says whose a row is, 42704 and 42P08 where via has no such foreign key, or several, 42939 for a kind that the engine writes, 42710 where another source has the name, 22023 for another on_update or zone, and for expressions 42601, 42701, 42703, 42804 and 0A000 with the position';
 
 create function mautomate.attach_preview(relation regclass, kind text,
     contact text default null, email text default null, anonymous text default null, via regclass default null,
@@ -88,7 +89,7 @@ create function mautomate.detach(source text)
   returns void language c strict
   as 'MODULE_PATHNAME', 'mautomate_detach';
 comment on function mautomate.detach(text) is
-  'ends the capture of a source; contacts and events stay, and attaching again under the same name does not double them; needs TRIGGER on the table';
+  'ends the capture of a source; contacts and events stay, and attaching again under the same name does not double them; needs TRIGGER on the table. Errors: 42704 for an unknown source, 42501 without the right';
 
 create function mautomate_internal.table_changed() returns event_trigger
   language c as 'MODULE_PATHNAME', 'mautomate_table_changed';

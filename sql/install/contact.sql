@@ -74,7 +74,7 @@ create function mautomate.define_attribute(name text, type regtype, description 
   returns text language c
   as 'MODULE_PATHNAME', 'mautomate_define_attribute';
 comment on function mautomate.define_attribute(text, regtype, text) is
-  'declares an attribute of contacts and its type, one of the built-in types; values given from now on must convert to it; returns created, changed or unchanged';
+  'declares an attribute of contacts and its type, one of the built-in types; values given from now on must convert to it, and older ones that do not are null in expressions; returns created, changed or unchanged. Errors: 22023 for a type that is not built in, 42602 for a name that is a column of contacts or no name';
 
 create function mautomate.drop_attribute(name text, keep_values boolean default false)
   returns void language c volatile
@@ -92,19 +92,19 @@ create function mautomate.alias(anonymous_id text, external_id text)
   returns bigint language c
   as 'MODULE_PATHNAME', 'mautomate_alias';
 comment on function mautomate.alias(text, text) is
-  'whoever is known by anonymous_id is the contact external_id: events, lists and enrolments move there for ever, starting nothing, and both ids name it from now on; either is made known where it is not; if anonymous_id already belongs to another contact, a notice says so and nothing changes; returns the number of the contact';
+  'whoever is known by anonymous_id is the contact external_id: events, lists and enrolments move there for ever, starting nothing, and both ids name it from now on; either is made known where it is not; if anonymous_id already belongs to another contact, a notice says so and nothing changes; returns the number of the contact. Errors: 22004 and 22023 where one of them is null or empty';
 
 create function mautomate.tag(who text, tag text)
   returns boolean language c
   as 'MODULE_PATHNAME', 'mautomate_tag';
 comment on function mautomate.tag(text, text) is
-  'adds a tag to a contact (attribute tags); returns whether it is new';
+  'adds a tag to a contact (attribute tags, asked about by has_tag()); returns whether it is new. Errors: 42704 for an unknown contact, 22004 for null';
 
 create function mautomate.untag(who text, tag text)
   returns boolean language c
   as 'MODULE_PATHNAME', 'mautomate_untag';
 comment on function mautomate.untag(text, text) is
-  'removes a tag from a contact; returns whether it was there';
+  'removes a tag from a contact; returns whether it was there. Errors: 42704 for an unknown contact, 22004 for null';
 
 create function mautomate_internal.contact_of(who text)
   returns bigint language c stable strict

@@ -50,7 +50,7 @@ create function mautomate.define_event(kind text, properties jsonb default null,
   returns text language c
   as 'MODULE_PATHNAME', 'mautomate_define_event';
 comment on function mautomate.define_event(text, jsonb, text) is
-  'declares a kind of events; properties maps a name to a built-in type: {"amount": "numeric"}; returns created, changed or unchanged';
+  'declares a kind of events; properties maps a name to a built-in type: {"amount": "numeric"}; returns created, changed or unchanged. Errors: 22023 for properties that are no object of names and types, 42704 for an unknown type, 42939 for a kind that the engine writes';
 
 create function mautomate.drop_event(kind text)
   returns void language c volatile
@@ -71,7 +71,7 @@ create function mautomate.track(who text, kind text, properties jsonb default '{
   returns bigint language c
   as 'MODULE_PATHNAME', 'mautomate_track';
 comment on function mautomate.track(text, text, jsonb, timestamptz, text) is
-  'records what a person did and returns the number of the event; who is an external id, else an e-mail address or phone number; an unknown person becomes a contact, by e-mail if there is an @ in it, else by external id; who null or empty: nothing, no error; occurred_at defaults to mautomate.clock(); a repeated dedupe_key of the same person returns the first event';
+  'records what a person did and returns the number of the event; who is an external id, else an e-mail address or phone number; an unknown person becomes a contact, by e-mail if there is an @ in it, else by external id; who null or empty: nothing, no error; occurred_at defaults to mautomate.clock(); a repeated dedupe_key of the same person returns the first event; errors: 22023 where there is no kind or properties are no object, 22008 for an infinite time, 42939 for a kind that the engine writes';
 
 create function mautomate.track_batch(events jsonb)
   returns bigint language c strict
@@ -97,4 +97,4 @@ create function mautomate.timeline(who text, since timestamptz default '-infinit
     order by e.occurred_at, e.event_id
   $$;
 comment on function mautomate.timeline(text, timestamptz, timestamptz) is
-  'the events of a contact in the order of time, from since on and before until';
+  'the events of a contact in the order of time, from since on and before until (default: all), those to come too. Error: 42704 for an unknown contact';
