@@ -39,6 +39,7 @@ static MaWatch		  watch = {"generation"};
 static MaDefinitions *current = NULL;
 
 static MaDefinitions *load(void);
+static int64		  get_int(uint64 row, int column);
 
 /* Statement trigger on each definition table: raises the generation. */
 Datum
@@ -137,6 +138,22 @@ ma_definition_check_zone(void)
 	if (ma_sql_exec(&look, &zone, NULL, 1) > 0 && ma_definition_try_lock())
 		ma_sql_exec(&stmt, &zone, NULL, 0);
 	ma_sql_end(&scope);
+}
+
+/* Are these the definitions that the active snapshot shows? */
+bool
+ma_definition_is_shown(const MaDefinitions *definitions)
+{
+	static MaStatement stmt = {
+		"select value from mautomate_internal.generation", 0};
+	MaSqlScope scope;
+	bool	   shown;
+
+	ma_sql_begin(&scope);
+	shown = ma_sql_read(&stmt, NULL, NULL, 1) > 0 &&
+			get_int(0, 1) == definitions->counter;
+	ma_sql_end(&scope);
+	return shown;
 }
 
 /* The definitions as they are now. */
@@ -502,7 +519,7 @@ read_generation(MaDefinitions *definitions)
 	if (ma_sql_read(&stmt, &zone, NULL, 1) == 0)
 		return;
 	definitions->other_zone = get_int(0, 4) != 0;
-	definitions->generation = get_int(0, 1);
+	definitions->generation = definitions->counter = get_int(0, 1);
 	definitions->consumers_at = definitions->zone_at = get_int(0, 2);
 	if (get_int(0, 3) == 0)
 		definitions->rebuild_at = definitions->follow_at =

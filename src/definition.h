@@ -196,6 +196,7 @@ typedef struct MaAttributeUse
 typedef struct MaDefinitions
 {
 	int64		  generation;	/* of all definitions in here */
+	int64		  counter;		/* raised by each change of any */
 	int64		  consumers_at; /* at which a consumer last changed */
 	int64		  settled_at;	/* the same of those everybody knows */
 	int64		  rebuild_at;	/* older states are folded anew */
@@ -238,6 +239,7 @@ typedef struct MaDefinitions
 
 extern MaDefinitions *ma_definitions(void);
 extern MaDefinitions *ma_definitions_reload(void);
+extern bool			  ma_definition_is_shown(const MaDefinitions *definitions);
 extern MaKindDef	 *ma_definition_kind(MaDefinitions *definitions,
 										 const char	   *kind);
 extern MaExpr		 *ma_definition_expr(int predicate_id);

@@ -31,42 +31,16 @@ PG_FUNCTION_INFO_V1(mautomate_verify);
 /* Which column of the result says whom to repair. */
 #define CONTACT_ID 5
 
-/* Adds a list that is ready, or a score, to those that are compared. */
-static void
-add_checked(MaChecked *checked, int *n, MaListDef *list, MaScoreDef *score)
-{
-	if (score != NULL)
-		for (int i = 0; i < score->nrules; i++)
-			if (score->rules[i].expr == NULL)
-				return;
-	if (list != NULL && (list->expr == NULL || list->building))
-		return;
-	checked[*n].object = list ? psprintf("list \"%s\"", list->name) :
-								psprintf("score \"%s\"", score->name);
-	checked[*n].list = list;
-	checked[(*n)++].score = score;
-}
-
 /* Every list and score, under the settings of the engine. */
 static void
 verify_all(ReturnSetInfo *result)
 {
-	MaDefinitions *definitions = ma_definitions();
-	MaChecked *checked = palloc0((definitions->nlists + definitions->nscores) *
-								 sizeof(MaChecked));
-	int		   n = 0;
 	MaSqlScope scope;
 
-	for (int i = 0; i < definitions->nlists; i++)
-		add_checked(checked, &n, &definitions->lists[i], NULL);
-	for (int i = 0; i < definitions->nscores; i++)
-		add_checked(checked, &n, NULL, &definitions->scores[i]);
-	if (n == 0)
-		return;
 	ma_sql_begin(&scope);
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	ma_verify_compare(result, definitions, checked, n);
+	ma_verify_compare(result);
 	ma_sql_end(&scope);
 }
 

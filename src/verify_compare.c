@@ -2,8 +2,9 @@
  * verify_compare.c
  *	  Lists and scores as they are stored and as the log says they are.
  *
- * Contacts are compared in chunks. A chunk has one snapshot: what is stored
- * and the log are of the same instant, and `now` is not before it. All lists
+ * Contacts are compared in chunks. A chunk has one snapshot, the latest: what
+ * is stored, the log and the definitions are of the same instant, and `now` is
+ * not before it. Definitions may be others in the next chunk. All lists
  * are compared by one query over what verify_read.c read. Where it fails on
  * somebody's data the engine left that membership as it was: each list is
  * compared by itself, and halves of the chunk tell whose data it is.
@@ -55,7 +56,8 @@ enum
 typedef struct Compare
 {
 	ReturnSetInfo	*result;
-	MaChecked		*checked; /* everything */
+	MemoryContext	 cxt;	  /* for what outlives a chunk */
+	MaChecked		*checked; /* everything that is defined */
 	int				 n;
 	MaDefinitions	*definitions;
 	MaReading		 reading; /* what is compared with */
@@ -324,7 +326,67 @@ compare_reading(Compare *compare)
 			compare_one(compare, i);
 }
 
-/* Compares everything for a range of contacts, under one snapshot. */
+/* Adds a list that is ready, or a score, to those that are compared. */
+static void
+add_checked(Compare *compare, MaListDef *list, MaScoreDef *score)
+{
+	MaChecked *checked = &compare->checked[compare->n];
+
+	if (score != NULL)
+		for (int i = 0; i < score->nrules; i++)
+			if (score->rules[i].expr == NULL)
+				return;
+	if (list != NULL && (list->expr == NULL || list->building))
+		return;
+	checked->object = list ? psprintf("list \"%s\"", list->name) :
+							 psprintf("score \"%s\"", score->name);
+	checked->list = list;
+	checked->score = score;
+	compare->n++;
+}
+
+/* What there is to compare, by these definitions. */
+static void
+take_definitions(Compare *compare, MaDefinitions *definitions)
+{
+	MemoryContext caller = MemoryContextSwitchTo(compare->cxt);
+
+	compare->definitions = definitions;
+	compare->n = 0;
+	compare->checked = palloc0(
+		(definitions->nlists + definitions->nscores + 1) * sizeof(MaChecked));
+	for (int i = 0; i < definitions->nlists; i++)
+		add_checked(compare, &definitions->lists[i], NULL);
+	for (int i = 0; i < definitions->nscores; i++)
+		add_checked(compare, NULL, &definitions->scores[i]);
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * Pushes a snapshot, and takes the definitions that it shows: those that were
+ * loaded may be older. None that is newer than a snapshot would do, and so it
+ * is the latest, whatever the transaction sees.
+ */
+static void
+push_snapshot(Compare *compare)
+{
+	MaDefinitions *definitions = ma_definitions();
+
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetLatestSnapshot());
+		if (ma_definition_is_shown(definitions))
+			break;
+		PopActiveSnapshot();
+		definitions = ma_definitions_reload();
+	}
+	if (definitions != compare->definitions)
+		take_definitions(compare, definitions);
+}
+
+/* Compares everything for a range of contacts, as of one instant. */
 static void
 compare_chunk(Compare *compare, int64 low, int64 high)
 {
@@ -332,8 +394,7 @@ compare_chunk(Compare *compare, int64 low, int64 high)
 	int			first = 0;
 	TimestampTz now;
 
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	push_snapshot(compare);
 	now = ma_now();
 	reading->low = low;
 	reading->high = high;
@@ -387,13 +448,9 @@ next_chunk(int64 size, int64 *low, int64 *high)
 
 /* Compares everything, and adds what differs to the result. */
 void
-ma_verify_compare(ReturnSetInfo *result, MaDefinitions *definitions,
-				  MaChecked *checked, int n)
+ma_verify_compare(ReturnSetInfo *result)
 {
-	Compare		  compare = {.result = result,
-							 .checked = checked,
-							 .n = n,
-							 .definitions = definitions};
+	Compare		  compare = {.result = result, .cxt = CurrentMemoryContext};
 	int64		  size = chunk_size();
 	int64		  low;
 	int64		  high = PG_INT64_MIN;

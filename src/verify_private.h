@@ -64,9 +64,7 @@ extern int	ma_reading_plan(MaReading *reading, MaChecked *checked, int n,
 extern void ma_reading_open(MaReading *reading);
 extern void ma_reading_close(MaReading *reading);
 
-extern void ma_verify_compare(ReturnSetInfo *result,
-							  MaDefinitions *definitions, MaChecked *checked,
-							  int n);
+extern void ma_verify_compare(ReturnSetInfo *result);
 
 extern void ma_verify_signals(MaReading *reading, MaDefinitions *definitions,
 							  ReturnSetInfo *result);
