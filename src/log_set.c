@@ -144,6 +144,26 @@ grouped_sql(MaSet *set)
 }
 
 /*
+ * An instant before which no event leaves the window of slot i. Where the
+ * calendar may turn their order round it is that of one that happened so long
+ * before the oldest that it cannot, which is some days too early.
+ */
+static char *
+leaving_sql(const MaSet *set, int i)
+{
+	const MaWindow *window = &set->slots[i].signal->window;
+
+	if (window->disorder == 0)
+		return psprintf("least(h.t%d, %s) + interval '" INT64_FORMAT
+						" microseconds'",
+						i, set->writing.now, window->min);
+	return psprintf("least(h.t%d, %s) - interval '" INT64_FORMAT
+					" microseconds' + %s",
+					i, set->writing.now, window->disorder,
+					ma_log_sql_interval(&window->within));
+}
+
+/*
  * When time may change the answer of slot i, as terms: a condition for that
  * it is soon, and a bound of the instant.
  */
@@ -156,14 +176,13 @@ add_instant(MaSet *set, int i, StringInfo soon, StringInfo due)
 	{
 		char *limit =
 			ma_log_signal_before(set->soon, slot->signal->window.min);
+		char *leaving = leaving_sql(set, i);
 
 		if (limit == NULL)
 			return;
-		appendStringInfo(soon, " or coalesce(h.t%d < %s, false)", i, limit);
-		appendStringInfo(due,
-						 ", least(h.t%d, %s) + interval '" INT64_FORMAT
-						 " microseconds'",
-						 i, set->writing.now, slot->signal->window.min);
+		appendStringInfo(soon, " or coalesce(h.t%d < %s and %s < %s, false)",
+						 i, limit, leaving, ma_log_sql_time(set->soon));
+		appendStringInfo(due, ", %s", leaving);
 	}
 	if (slot->kind == MA_SLOT_ELAPSED || slot->kind == MA_SLOT_REMAINING)
 	{
@@ -204,7 +223,7 @@ begin(MaSet *set, const MaExpr *expr, TimestampTz now)
 	memset(set, 0, sizeof(MaSet));
 	set->expr = expr;
 	set->nslots = ma_expr_slots(expr, &set->slots);
-	set->soon = now + USECS_PER_DAY;
+	set->soon = now + MA_LOG_SET_SOON;
 	set->writing = ma_log_sql_writing(now);
 	set->writing.signal = signal_sql;
 	set->writing.arg = set;

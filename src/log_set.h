@@ -7,6 +7,9 @@
 
 #include "predicate.h"
 
+/* What time alone changes within so much time, it changes soon. */
+#define MA_LOG_SET_SOON USECS_PER_DAY
+
 extern char *ma_log_set_empty(const MaExpr *expr, TimestampTz now);
 extern char *ma_log_set_members(const MaExpr *expr, TimestampTz now,
 								bool some);

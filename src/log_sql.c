@@ -90,17 +90,24 @@ ma_log_sql_writing(TimestampTz now)
 	return (MaWriting){.at = now, .now = ma_log_sql_time(now)};
 }
 
+/* An interval as a literal. */
+char *
+ma_log_sql_interval(const Interval *interval)
+{
+	return psprintf("interval '%s'",
+					DatumGetCString(DirectFunctionCall1(
+						interval_out,
+						IntervalPGetDatum(unconstify(Interval *, interval)))));
+}
+
 /* Is the event in the window of a signal? */
 char *
 ma_log_sql_window(const MaSignal *signal, const MaWriting *writing)
 {
-	return psprintf(
-		"(e.occurred_at > %s or e.occurred_at + interval '%s' > %s)",
-		writing->now, /* the sum may be beyond all times */
-		DatumGetCString(DirectFunctionCall1(
-			interval_out, IntervalPGetDatum(unconstify(
-							  Interval *, &signal->window.within)))),
-		writing->now);
+	/* the sum may be beyond all times */
+	return psprintf("(e.occurred_at > %s or e.occurred_at + %s > %s)",
+					writing->now, ma_log_sql_interval(&signal->window.within),
+					writing->now);
 }
 
 /* Does the event pass the filter of a signal, which has one? */
@@ -241,13 +248,12 @@ char *
 ma_log_sql_edge(const MaExpr *expr, const MaSlot *slot, MaWriting *writing)
 {
 	MaSlot *slots;
-	char   *span = DatumGetCString(DirectFunctionCall1(
-		  interval_out, IntervalPGetDatum(unconstify(Interval *, &slot->span))));
 
 	ma_expr_slots(expr, &slots);
-	return psprintf("%s %s interval '%s'",
+	return psprintf("%s %s %s",
 					ma_log_sql_slot(expr, &slots[slot->time], writing),
-					slot->kind == MA_SLOT_ELAPSED ? "+" : "-", span);
+					slot->kind == MA_SLOT_ELAPSED ? "+" : "-",
+					ma_log_sql_interval(&slot->span));
 }
 
 /* now <op> time + span, or time - span <op> now */

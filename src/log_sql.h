@@ -20,6 +20,7 @@ typedef struct MaWriting
 
 extern char		*ma_log_sql_time(TimestampTz time);
 extern MaWriting ma_log_sql_writing(TimestampTz now);
+extern char		*ma_log_sql_interval(const Interval *interval);
 extern char		*ma_log_sql_window(const MaSignal  *signal,
 								   const MaWriting *writing);
 extern char		*ma_log_sql_filter(const MaSignal *signal, MaWriting *writing);

@@ -16,8 +16,10 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
@@ -26,6 +28,7 @@
 #include "refresh_private.h"
 #include "setting.h"
 #include "sql.h"
+#include "table.h"
 #include "wake.h"
 
 /* Of a list that existed: who is in it already or was taken out by hand. */
@@ -33,6 +36,21 @@
 	" and not exists (select from mautomate_internal.list_override o" \
 	" where o.list_id = $1 and o.contact_id = found.contact_id"       \
 	" and o.until > $2) on conflict do nothing"
+
+/*
+ * The timers there are: one serves all lists of a contact, since whoever is
+ * looked at knows all lists then. What is joined in full is never joined by
+ * a loop in a loop, however few the planner takes them for.
+ */
+#define TIMERS                                                  \
+	" (select contact_id, due_at from mautomate_internal.timer" \
+	" where due_at <= $3)"
+
+/* Rows of list_member read at a time. */
+#define MEMBER_ROWS 5000
+
+/* Contacts are close to each other if so many ids there are for each. */
+#define CLOSE 20
 
 /* A list to fill, for the guard. */
 typedef struct Filling
@@ -84,9 +102,10 @@ fill(void *arg)
 	Filling *filling = arg;
 	char	*query = ma_log_set_members(filling->expr, filling->now,
 										!is_member_empty(filling));
-	Oid		 types[] = {INT4OID, TIMESTAMPTZOID};
+	Oid		 types[] = {INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum	 values[] = {Int32GetDatum(filling->list_id),
-						 TimestampTzGetDatum(filling->now)};
+						 TimestampTzGetDatum(filling->now),
+						 TimestampTzGetDatum(filling->now + MA_LOG_SET_SOON)};
 	int		 rc;
 
 	filling->said = query != NULL;
@@ -108,11 +127,15 @@ fill(void *arg)
 		" select contact_id, $1, $2, true, 'rule' from came"
 		" union all select contact_id, $1, $2, false, 'rule' from gone)"
 		" insert into mautomate_internal.timer (contact_id, due_at)"
-		" select contact_id, greatest(due, $2) from found"
-		" where soon",
+		" select contact_id, at from"
+		" (select contact_id, greatest(due, $2) as at from found"
+		" where soon) f full join" TIMERS " t using (contact_id)"
+		" where coalesce(at, '-infinity') > '-infinity'"
+		" group by contact_id, at having coalesce(min(due_at) > at, true)",
 		query, filling->existed ? "true" : "false",
 		filling->existed ? DECIDED : "");
-	rc = SPI_execute_with_args(query, 2, types, values, NULL, false, 0);
+	rc = SPI_execute_with_args(query, lengthof(types), types, values, NULL,
+							   false, 0);
 	if (rc != SPI_OK_INSERT)
 		elog(ERROR, "could not execute \"%s\"", query);
 }
@@ -169,6 +192,20 @@ ma_follow_fill(int list_id, const MaExpr *expr, bool existed, TimestampTz now)
 	return true;
 }
 
+/* Notes row i of the result: a contact, and a list that it is in. */
+static void
+note_member(MaContactSet *set, uint64 i)
+{
+	bool	   isnull;
+	MaContact *contact =
+		ma_contact_find(set, DatumGetInt64(ma_sql_datum(i, 1, &isnull)));
+	int list = ma_state_list(set->definitions,
+							 DatumGetInt32(ma_sql_datum(i, 2, &isnull)));
+
+	if (contact != NULL && list >= 0 && bms_is_member(list, contact->followed))
+		contact->member[list] = true;
+}
+
 /*
  * Who is in the lists that a state is older than, by their rows: of contacts
  * close to each other from the first to the last, which is far less than one
@@ -194,22 +231,22 @@ read_members(MaContactSet *set, ArrayType *lists, ArrayType *ids, bool close)
 		{INT4ARRAYOID, INT8ARRAYOID}};
 	Datum	   values[] = {PointerGetDatum(lists), PointerGetDatum(ids)};
 	MaSqlScope scope;
+	Portal	   portal;
 
+	ma_table_push_snapshot();
 	ma_sql_begin(&scope);
-	ma_sql_exec(close ? &by_range : &by_key, values, NULL, 0);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	portal = ma_sql_open(close ? &by_range : &by_key, values);
+	do
 	{
-		bool	   isnull;
-		MaContact *contact =
-			ma_contact_find(set, DatumGetInt64(ma_sql_datum(i, 1, &isnull)));
-		int list = ma_state_list(set->definitions,
-								 DatumGetInt32(ma_sql_datum(i, 2, &isnull)));
-
-		if (contact != NULL && list >= 0 &&
-			bms_is_member(list, contact->followed))
-			contact->member[list] = true;
-	}
+		CHECK_FOR_INTERRUPTS();
+		SPI_cursor_fetch(portal, true, MEMBER_ROWS);
+		for (uint64 i = 0; i < SPI_processed; i++)
+			note_member(set, i);
+		SPI_freetuptable(SPI_tuptable);
+	} while (SPI_processed > 0);
+	SPI_cursor_close(portal);
 	ma_sql_end(&scope);
+	PopActiveSnapshot();
 }
 
 /* Notes the lists that a state is older than; of them its bits say nothing. */
@@ -261,7 +298,7 @@ ma_follow_load(MaContactSet *set)
 		lists[nlists++] = Int32GetDatum(definitions->lists[list].list_id);
 	if (n == 0)
 		return;
-	close = DatumGetInt64(ids[n - 1]) - DatumGetInt64(ids[0]) < 2 * n;
+	close = DatumGetInt64(ids[n - 1]) - DatumGetInt64(ids[0]) < CLOSE * n;
 	read_members(
 		set,
 		construct_array(lists, nlists, INT4OID, sizeof(int32), true,

@@ -57,16 +57,18 @@ length_of(const Interval *span, int month_days, int64 slop)
 void
 ma_window_set(MaWindow *window, const Interval *within)
 {
-	int64 slop = (within->month != 0 || within->day != 0) ? DAY_DISORDER : 0;
+	int64 slop;
 
 	window->within = *within;
-	window->min = length_of(within, 28, -slop);
-	window->max = length_of(within, 31, slop);
 	window->disorder = 0;
 	if (within->month != 0)
 		window->disorder = MONTH_DISORDER;
 	else if (within->day != 0 && !ma_timezone_is_fixed())
 		window->disorder = DAY_DISORDER;
+	/* without any disorder all are as long as each other */
+	slop = window->disorder > 0 ? DAY_DISORDER : 0;
+	window->min = length_of(within, 28, -slop);
+	window->max = length_of(within, 31, slop);
 }
 
 /* Are two windows as long as each other, as they are written? */

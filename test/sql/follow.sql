@@ -47,7 +47,7 @@ select * from mautomate.verify();
 select * from pg_temp.known;
 select name, state from mautomate.lists order by 1;
 select object, done, total from mautomate.progress order by 1;
-select distinct external_id, due_at from mautomate_internal.timer join mautomate.contact using (contact_id) order by 2, 1;
+select external_id, due_at from mautomate_internal.timer join mautomate.contact using (contact_id) order by 2, 1;
 select list, until from unnest(array['often', 'never', 'spent', 'quiet']) list, mautomate.explain_list(list, 'ann') order by 1, 2;
 
 -- an event: the state finds its memberships, and what changes is news
@@ -132,5 +132,47 @@ select count(*) from mautomate_internal.contact_state;
 select pass, done from mautomate.run() where pass = 'sweep';
 select count(*) from mautomate_internal.contact_state;
 select * from pg_temp.derived where occurred_at = mautomate.clock();
+select * from mautomate.verify();
+
+-- one timer for the lists of a contact, and another one for an earlier instant
+select mautomate.set_clock('2030-07-01 00:00+00');
+select pass, done > 0 as some from mautomate.run() where pass = 'sweep';
+select mautomate.identify('fay') is not null as made;
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'look', mautomate.clock() - ago from mautomate.contact,
+    unnest(array['9 days 12 hours', '9 days 18 hours']::interval[]) ago where external_id = 'fay';
+select mautomate.create_list('looked twice', 'count(''look'', within => ''10 days'') > 1');
+select mautomate.create_list('looked', 'ever(''look'', within => ''10 days'')');
+select mautomate.create_list('looked long ago', 'elapsed(''look'') > ''10 days''');
+select mautomate.create_list('looked this month', 'ever(''look'', within => ''1 month'')');
+create view pg_temp.fays as
+  select due_at from mautomate_internal.timer join mautomate.contact using (contact_id)
+  where external_id = 'fay' order by 1;
+select * from pg_temp.fays;
+select mautomate.create_list('looked often', 'count(''look'', within => ''239 hours'') > 1');
+select * from pg_temp.fays;
+-- nothing a microsecond before; and the state itself knows the next instant
+select mautomate.set_clock('2030-07-01 04:59:59.999999+00');
+select done from mautomate.run() where pass = 'timers';
+select name, entered from pg_temp.changes where external_id = 'fay' and changed_at > '2030-07-01';
+select mautomate.set_clock('2030-07-01 05:00+00');
+select done from mautomate.run() where pass = 'timers';
+select name, entered from pg_temp.changes where external_id = 'fay' and changed_at > '2030-07-01';
+select * from pg_temp.fays;
+select mautomate.set_clock('2030-08-01 00:00+00');
+select done from mautomate.run() where pass = 'timers';
+select changed_at, name, entered from pg_temp.changes where external_id = 'fay' and changed_at > '2030-07-01';
+select * from mautomate.verify();
+-- at the end of a month what came later may leave earlier
+select mautomate.set_clock('2031-02-28 09:00+00');
+insert into mautomate.event (contact_id, kind, occurred_at)
+  select contact_id, 'see', at from mautomate.contact,
+    unnest(array['2031-01-28 20:00+00', '2031-01-31 10:00+00']::timestamptz[]) at where external_id = 'fay';
+select mautomate.create_list('seen', 'count(''see'', within => ''1 month'') > 1');
+select external_id, due_at from mautomate_internal.timer join mautomate.contact using (contact_id)
+  where due_at between mautomate.clock() and mautomate.clock() + interval '1 day';
+select mautomate.set_clock('2031-02-28 10:00+00');
+select done > 0 as some from mautomate.run() where pass = 'timers';
+select changed_at, name, entered from pg_temp.changes where external_id = 'fay' and changed_at > '2031-01-01';
 select * from mautomate.verify();
 drop extension mautomate cascade;
