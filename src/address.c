@@ -434,8 +434,8 @@ plain_local(const char *local, int len)
  * Is this a phone number in the form it is stored and dialled: + and 7 to 15
  * digits? If not, *reason tells why.
  */
-bool
-ma_phone_valid(const char *phone, const char **reason)
+static bool
+is_phone(const char *phone, const char **reason)
 {
 	const char *problem = NULL;
 	int			digits = phone[0] == '+' ? strspn(phone + 1, "0123456789") : 0;
@@ -487,7 +487,7 @@ ma_phone_normalise(const char *phone, const char **reason)
 	}
 	*out = '\0';
 
-	if (ma_phone_valid(result, reason))
+	if (is_phone(result, reason))
 		return result;
 	pfree(result);
 	return NULL;

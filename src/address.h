@@ -12,7 +12,6 @@ extern bool	 ma_address_valid(const char *address, const char **reason);
 extern char *ma_address_normalise(const char *address, const char **reason);
 extern const char *ma_address_domain(const char *address);
 extern bool		   ma_address_needs_utf8(const char *address);
-extern bool		   ma_phone_valid(const char *phone, const char **reason);
 extern char		  *ma_phone_normalise(const char *phone, const char **reason);
 
 /*

@@ -112,8 +112,8 @@ find(const char *name)
  * Does a value fit an attribute? Returns the problem if not. Null and
  * undeclared attributes always do.
  */
-ErrorData *
-ma_attribute_check(const char *name, JsonbValue *value)
+static ErrorData *
+check(const char *name, JsonbValue *value)
 {
 	Attribute *attribute = find(name);
 	bool	   is_json;
@@ -278,7 +278,7 @@ describe_one(MaProfile *person, const char *name, JsonbValue *value,
 		   strcmp(ma_contact_column_name(column), name) != 0)
 		column++;
 	if (column == MA_CONTACT_COLUMNS)
-		return ma_attribute_check(name, value);
+		return check(name, value);
 	*is_column = true;
 	if (value->type == jbvNull)
 	{

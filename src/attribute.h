@@ -7,7 +7,6 @@
 
 #include "contact.h"
 
-extern ErrorData *ma_attribute_check(const char *name, JsonbValue *value);
 extern void		  ma_attribute_check_given(const char *name);
 extern void		  ma_attribute_check_name(const char *name);
 extern void		  ma_attribute_check_type(const char *name, Oid type);

@@ -58,7 +58,6 @@ extern void	 ma_contact_lookup(MaProfile *persons, int n);
 extern void	 ma_contact_lookup_chunk(MaProfile **persons, int n,
 									 MemoryContext cxt);
 extern void	 ma_contact_store_missing(MaProfile *persons, int n);
-extern void	 ma_contact_obtain(MaProfile *persons, int n);
 extern void	 ma_contact_store(MaProfile *persons, int n);
 extern void	 ma_contact_reserve(MaProfile *persons, int n);
 extern int	 ma_contact_absorbed(MaProfile *persons, int n, int64 **losers,

@@ -55,8 +55,8 @@ static int	compare_contacts(const void *a, const void *b);
  * Finds out who the persons are, and makes contacts of those nobody knows.
  * Known ones are left as they are.
  */
-void
-ma_contact_obtain(MaProfile *persons, int n)
+static void
+obtain(MaProfile *persons, int n)
 {
 	ma_contact_lookup(persons, n);
 	ma_contact_store_missing(persons, n);
@@ -604,8 +604,8 @@ ma_contact_alias(const char *anonymous_id, MaProfile *person)
 		bool	  taken;
 
 		person->contact_id = 0;
-		ma_contact_obtain(person, 1);
-		ma_contact_obtain(&anonymous, 1);
+		obtain(person, 1);
+		obtain(&anonymous, 1);
 		if (person->problem != NULL)
 			ThrowErrorData(person->problem);
 		if (anonymous.contact_id == person->contact_id)

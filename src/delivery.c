@@ -53,6 +53,7 @@ PG_FUNCTION_INFO_V1(mautomate_deliver);
 
 static long ms_until(TimestampTz time);
 static void rescue(MaSender *sender);
+static bool is_busy(MaSender *sender);
 
 /* CALL deliver(max_items) */
 Datum
@@ -87,7 +88,7 @@ mautomate_deliver(PG_FUNCTION_ARGS)
 			int n = ma_delivery_step(sender, left);
 
 			left -= n;
-			if (ma_delivery_busy(sender))
+			if (is_busy(sender))
 				ma_delivery_wait(sender, -1);
 			else if (n == 0 || left == 0)
 				break;
@@ -163,8 +164,8 @@ ma_delivery_step(MaSender *sender, int max)
 }
 
 /* Are messages with a transport? */
-bool
-ma_delivery_busy(MaSender *sender)
+static bool
+is_busy(MaSender *sender)
 {
 	for (int i = 0; i < sender->route_count; i++)
 		if (sender->routes[i].transport != NULL &&
@@ -261,7 +262,7 @@ ma_delivery_close(MaSender *sender)
 	for (int i = 0; i < sender->route_count; i++)
 		if (sender->routes[i].transport != NULL)
 			ma_transport_drain(sender->routes[i].transport);
-	while (ma_delivery_busy(sender))
+	while (is_busy(sender))
 	{
 		ma_delivery_wait(sender, -1);
 		(void) ma_delivery_step(sender, 0);

@@ -9,7 +9,6 @@ typedef struct MaSender MaSender;
 
 extern MaSender *ma_delivery_open(bool in_procedure);
 extern int		 ma_delivery_step(MaSender *sender, int max);
-extern bool		 ma_delivery_busy(MaSender *sender);
 extern long		 ma_delivery_sleep(MaSender *sender);
 extern void		 ma_delivery_wait(MaSender *sender, long timeout_ms);
 extern void		 ma_delivery_close(MaSender *sender);

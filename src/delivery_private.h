@@ -92,7 +92,6 @@ extern void		   ma_delivery_prepare(MaSender *sender, MaRoute *route);
 extern void		   ma_delivery_retire(MaRoute *route);
 extern bool		   ma_delivery_gone(const MaRoute *route);
 extern int		   ma_delivery_room(const MaRoute *route, int max);
-extern bool		   ma_delivery_resting(const MaRoute *route);
 extern TimestampTz ma_delivery_blocked_until(const MaRoute *route);
 extern bool		   ma_delivery_full(const MaRoute *route);
 extern void		   ma_delivery_rest(MaRoute *route);

@@ -28,6 +28,7 @@ static void start_transport(MaSender *sender, MaRoute *route);
 static void configure(const MaChannel *channel, MaTransportConfig *config);
 static MaTransportRelay relay_of(const MaRelay *relay);
 static void configure_web(const MaChannelHttp *http, MaTransportWeb *web);
+static bool is_resting(const MaRoute *route);
 
 /* Brings the routes in line with the channels. Needs a transaction. */
 void
@@ -81,8 +82,7 @@ ma_delivery_refresh(MaSender *sender)
 void
 ma_delivery_prepare(MaSender *sender, MaRoute *route)
 {
-	if (route->transport == NULL && route->hungry &&
-		!ma_delivery_resting(route))
+	if (route->transport == NULL && route->hungry && !is_resting(route))
 	{
 		route->hungry = ma_outbox_has_due(&route->lane);
 		if (route->hungry)
@@ -256,8 +256,8 @@ ma_delivery_full(const MaRoute *route)
 }
 
 /* Is its relay left alone for now? */
-bool
-ma_delivery_resting(const MaRoute *route)
+static bool
+is_resting(const MaRoute *route)
 {
 	return route->resting_until > GetCurrentTimestamp();
 }
@@ -273,7 +273,7 @@ ma_delivery_blocked_until(const MaRoute *route)
 void
 ma_delivery_rest(MaRoute *route)
 {
-	if (ma_delivery_resting(route))
+	if (is_resting(route))
 		return;
 	route->rest =
 		route->rest == 0 ? REST_FIRST : Min(2 * route->rest, REST_MOST);

@@ -41,6 +41,7 @@ PG_FUNCTION_INFO_V1(mautomate_erase_contact);
 static Datum	  lock_contacts(Datum ids, int *n);
 static void		  check_nothing_left(Datum ids);
 static ErrorData *belongs_to(const char *external_id);
+static int		  erase(const int64 *contact_ids, int n);
 
 /*
  * Everything that is deleted, by contact; the contacts themselves first. What
@@ -104,7 +105,7 @@ mautomate_erase_contact(PG_FUNCTION_ARGS)
 	/* who is merged or erased by others meanwhile is looked up again */
 	do
 		contact_id = ma_contact_resolve(who, false);
-	while (ma_contact_erase(&contact_id, 1) == 0);
+	while (erase(&contact_id, 1) == 0);
 	PG_RETURN_VOID();
 }
 
@@ -112,8 +113,8 @@ mautomate_erase_contact(PG_FUNCTION_ARGS)
  * Erases contacts, starting nothing. Returns how many of them there were:
  * who has been merged into another one, or is gone, is left alone.
  */
-int
-ma_contact_erase(const int64 *contact_ids, int n)
+static int
+erase(const int64 *contact_ids, int n)
 {
 	MaColumn   column;
 	MaSqlScope scope;
@@ -194,7 +195,7 @@ ma_contact_erase_own(MaProfile *persons, int n)
 		if (persons[i].contact_id != 0)
 			ids[own++] = persons[i].contact_id;
 	if (own > 0)
-		(void) ma_contact_erase(ids, own);
+		(void) erase(ids, own);
 }
 
 /* Why a person whose row is gone is not erased. */

@@ -9,7 +9,6 @@
 
 #include "contact.h"
 
-extern int	ma_contact_erase(const int64 *contact_ids, int n);
 extern void ma_contact_erase_own(MaProfile *persons, int n);
 
 extern int		   ma_contact_erase_late(int max);

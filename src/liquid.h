@@ -409,7 +409,6 @@ extern bool ma_liquid_property(const LqValue *value, const char *name, int len,
 							   LqValue *result);
 extern LqValue ma_liquid_text(LqRender *r, const LqValue *value);
 extern void	   ma_liquid_append(StringInfo out, const LqValue *value);
-extern void	   ma_liquid_inspect(StringInfo out, const LqValue *value);
 extern void ma_liquid_append_escaped(StringInfo out, const char *s, int len);
 extern void ma_liquid_append_url(StringInfo out, const char *s, int len,
 								 const char *space);
@@ -494,7 +493,5 @@ LQ_FILTER(date);
 LQ_FILTER(default);
 
 extern LqValue ma_liquid_list(LqRender *r, const LqValue *value);
-extern bool	   ma_liquid_member(LqRender *r, const LqValue *item,
-								const LqValue *property, LqValue *result);
 
 #endif /* MA_LIQUID_H */

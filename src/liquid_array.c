@@ -103,9 +103,9 @@ push_flat(LqValue *array, const LqValue *value)
  * if the item has no properties; an error if the property cannot be one of
  * this item.
  */
-bool
-ma_liquid_member(LqRender *r, const LqValue *item, const LqValue *property,
-				 LqValue *result)
+static bool
+member(LqRender *r, const LqValue *item, const LqValue *property,
+	   LqValue *result)
 {
 	*result = ma_liquid_nil();
 	switch (item->kind)
@@ -157,7 +157,7 @@ scan_item(LqRender *r, const LqValue *item, const LqValue *args, int nargs)
 	bool	yes;
 
 	CHECK_FOR_INTERRUPTS();
-	if (!ma_liquid_member(r, item, &args[0], &value))
+	if (!member(r, item, &args[0], &value))
 		return SCAN_END;
 	if (nargs > 1 && args[1].kind != LQ_NIL)
 		yes = ma_liquid_equal(r, &value, &args[1]);
@@ -265,7 +265,7 @@ ma_liquid_filter_map(LqRender *r, const LqValue *in, const LqValue *args,
 		LqValue item = list.array.items[i];
 
 		CHECK_FOR_INTERRUPTS();
-		ma_liquid_member(r, &item, &args[0], &list.array.items[i]);
+		member(r, &item, &args[0], &list.array.items[i]);
 	}
 	return list;
 }
@@ -286,7 +286,7 @@ ma_liquid_filter_compact(LqRender *r, const LqValue *in, const LqValue *args,
 		LqValue key = item;
 
 		if (nargs > 0 && args[0].kind != LQ_NIL && item.kind != LQ_NIL)
-			ma_liquid_member(r, &item, &args[0], &key);
+			member(r, &item, &args[0], &key);
 		if (key.kind != LQ_NIL)
 			list.array.items[kept++] = item;
 	}
@@ -312,7 +312,7 @@ ma_liquid_filter_uniq(LqRender *r, const LqValue *in, const LqValue *args,
 		bool	seen = false;
 
 		if (nargs > 0 && args[0].kind != LQ_NIL)
-			ma_liquid_member(r, &item, &args[0], &key);
+			member(r, &item, &args[0], &key);
 		ma_liquid_charge(r, kept * sizeof(LqValue));
 		for (int k = 0; k < kept && !seen; k++)
 			seen = keys.array.items[k].kind == key.kind &&
@@ -484,8 +484,7 @@ sort_items(LqRender *r, const LqValue *in, const LqValue *args, int nargs,
 		items[i].key = list.array.items[i];
 		items[i].place = i;
 		if (nargs > 0 && args[0].kind != LQ_NIL &&
-			!ma_liquid_member(r, &list.array.items[i], &args[0],
-							  &items[i].key))
+			!member(r, &list.array.items[i], &args[0], &items[i].key))
 			return ma_liquid_nil();
 		if (natural && items[i].key.kind != LQ_NIL)
 			items[i].key = ma_liquid_text(r, &items[i].key);

@@ -16,6 +16,7 @@
 static void	   inspect_list(StringInfo out, const LqValue *value);
 static void	   inspect_object(StringInfo out, const LqValue *value);
 static LqValue parse_number(const char *s, const char *end);
+static void	   inspect(StringInfo out, const LqValue *value);
 
 /*
  * A value as a string; arrays and objects as they are inspected.
@@ -31,7 +32,7 @@ ma_liquid_text(LqRender *r, const LqValue *value)
 		return ma_liquid_string("", 0);
 	initStringInfo(&buffer);
 	if ((value->kind == LQ_ARRAY || value->kind == LQ_JSON_ARRAY))
-		ma_liquid_inspect(&buffer, value);
+		inspect(&buffer, value);
 	else
 		ma_liquid_append(&buffer, value);
 	return ma_liquid_buffer(r, &buffer);
@@ -75,7 +76,7 @@ ma_liquid_append(StringInfo out, const LqValue *value)
 			}
 			break;
 		case LQ_OBJECT:
-			ma_liquid_inspect(out, value);
+			inspect(out, value);
 			break;
 		case LQ_NIL:
 		case LQ_LOOP:
@@ -88,8 +89,8 @@ ma_liquid_append(StringInfo out, const LqValue *value)
 /*
  * Append a value as one looks at it in a program.
  */
-void
-ma_liquid_inspect(StringInfo out, const LqValue *value)
+static void
+inspect(StringInfo out, const LqValue *value)
 {
 	check_stack_depth();
 	if (value->kind == LQ_STRING)
@@ -126,7 +127,7 @@ inspect_list(StringInfo out, const LqValue *value)
 
 		if (i > 0)
 			appendStringInfoString(out, ", ");
-		ma_liquid_inspect(out, &item);
+		inspect(out, &item);
 	}
 	appendStringInfoChar(out, ']');
 }
@@ -152,7 +153,7 @@ inspect_object(StringInfo out, const LqValue *value)
 		else if (out->data[out->len - 1] != '{')
 			appendStringInfoString(out, ", ");
 		part = ma_liquid_json(&json);
-		ma_liquid_inspect(out, &part);
+		inspect(out, &part);
 	}
 	appendStringInfoChar(out, '}');
 }

@@ -87,8 +87,8 @@ refuse(const char *what, const char *hint, int location)
 }
 
 /* Is the node a name of ours (contact.x, event.x, ...)? */
-bool
-ma_names_is_name(MaCompile *compile, Node *node)
+static bool
+is_name(MaCompile *compile, Node *node)
 {
 	return node != NULL && IsA(node, ColumnRef) &&
 		   !IsA(llast(((ColumnRef *) node)->fields), A_Star);
@@ -247,7 +247,7 @@ ma_names_type(MaCompile *compile, Node *node)
 	int		   npath;
 	int		   kind;
 
-	if (!ma_names_is_name(compile, node) || list_length(ref->fields) < 2)
+	if (!is_name(compile, node) || list_length(ref->fields) < 2)
 		return InvalidOid;
 	kind = scope_of(compile, strVal(linitial(ref->fields)));
 	if (kind < 0)

@@ -88,7 +88,6 @@ extern Node	  *ma_names_rewrite(MaCompile *compile, Node *node, Oid hint);
 extern MaSlot *ma_names_add_slot(MaCompile *compile, Node **param,
 								 int location);
 extern char	  *ma_names_allowed(MaCompile *compile);
-extern bool	   ma_names_is_name(MaCompile *compile, Node *node);
 extern Oid	   ma_names_type(MaCompile *compile, Node *node);
 
 /* predicate_history.c: calls about the history */

@@ -66,8 +66,8 @@ ma_owner(void)
 }
 
 /* Becomes the owner with a pinned search_path. */
-void
-ma_owner_enter(MaSqlScope *scope)
+static void
+become_owner(MaSqlScope *scope)
 {
 	GetUserIdAndSecContext(&scope->userid, &scope->secctx);
 	SetUserIdAndSecContext(ma_owner(), scope->secctx |
@@ -79,8 +79,8 @@ ma_owner_enter(MaSqlScope *scope)
 }
 
 /* Becomes the caller again. */
-void
-ma_owner_leave(MaSqlScope *scope)
+static void
+become_caller(MaSqlScope *scope)
 {
 	AtEOXact_GUC(false, scope->guc_level);
 	SetUserIdAndSecContext(scope->userid, scope->secctx);
@@ -90,7 +90,7 @@ ma_owner_leave(MaSqlScope *scope)
 void
 ma_sql_begin(MaSqlScope *scope)
 {
-	ma_owner_enter(scope);
+	become_owner(scope);
 	scope->cxt = CurrentMemoryContext;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -101,7 +101,7 @@ void
 ma_sql_end(MaSqlScope *scope)
 {
 	SPI_finish();
-	ma_owner_leave(scope);
+	become_caller(scope);
 }
 
 /*

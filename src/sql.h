@@ -29,8 +29,6 @@ typedef struct MaSqlScope
 
 extern void	  ma_sql_require_primary(const char *function);
 extern Oid	  ma_owner(void);
-extern void	  ma_owner_enter(MaSqlScope *scope);
-extern void	  ma_owner_leave(MaSqlScope *scope);
 extern void	  ma_sql_begin(MaSqlScope *scope);
 extern void	  ma_sql_end(MaSqlScope *scope);
 extern uint64 ma_sql_exec(MaStatement *stmt, Datum *values, const char *nulls,
