@@ -176,7 +176,7 @@ reload(void)
 										  ALLOCSET_SMALL_SIZES);
 	current = fresh;
 	MemoryContextReset(cache_cxt);
-	watch.stale = false;
+	ma_inval_load(&watch);
 	ma_sql_begin(&scope);
 	PushActiveSnapshot(GetLatestSnapshot());
 	n = ma_sql_read(&stmt, NULL, NULL, 1);
@@ -197,6 +197,7 @@ reload(void)
 	PopActiveSnapshot();
 	ma_sql_end(&scope);
 	current = fresh;
+	ma_inval_loaded(&watch);
 }
 
 /* Copies the allowed addresses into the current context. */

@@ -58,7 +58,7 @@ reload(void)
 	bool			   isnull = true;
 	Datum			   value = (Datum) 0;
 
-	watch.stale = IsInParallelMode();
+	ma_inval_load(&watch);
 	ma_sql_begin(&scope);
 	PushActiveSnapshot(IsInParallelMode() ? GetActiveSnapshot() :
 											GetLatestSnapshot());
@@ -68,6 +68,9 @@ reload(void)
 	set_to = isnull ? 0 : DatumGetTimestampTz(value);
 	PopActiveSnapshot();
 	ma_sql_end(&scope);
+	ma_inval_loaded(&watch);
+	if (IsInParallelMode())
+		watch.stale = true;
 }
 
 /* Does the clock stand still at an instant somebody set? */

@@ -4,7 +4,7 @@
  *
  * A subtransaction that writes nothing costs half a microsecond and takes no
  * transaction id. Errors that are not about the data (cancel, shutdown, out
- * of memory) do come through.
+ * of memory, a full disk) do come through.
  */
 #include "postgres.h"
 
@@ -19,12 +19,16 @@
 static bool
 is_data_error(int sqlerrcode)
 {
-	return sqlerrcode != ERRCODE_QUERY_CANCELED &&
-		   sqlerrcode != ERRCODE_OUT_OF_MEMORY &&
-		   sqlerrcode != ERRCODE_ADMIN_SHUTDOWN &&
-		   sqlerrcode != ERRCODE_CRASH_SHUTDOWN &&
-		   ERRCODE_TO_CATEGORY(sqlerrcode) !=
-			   ERRCODE_TO_CATEGORY(ERRCODE_T_R_SERIALIZATION_FAILURE);
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_TO_CATEGORY(ERRCODE_T_R_SERIALIZATION_FAILURE):
+		case ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES):
+		case ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION):
+		case ERRCODE_TO_CATEGORY(ERRCODE_IO_ERROR):
+			return false;
+		default:
+			return true;
+	}
 }
 
 /*

@@ -49,6 +49,12 @@ ma_inval_watch(MaWatch *watch)
 		watch->registered = true;
 		watches = watch;
 	}
+	if (watch->loading)
+	{
+		/* an error came in between, such as a timeout */
+		watch->loading = false;
+		watch->stale = true;
+	}
 	if (watch->stale || watch->relid == InvalidOid)
 	{
 		Oid schema = get_namespace_oid(
@@ -60,6 +66,24 @@ ma_inval_watch(MaWatch *watch)
 						   InvalidOid;
 	}
 	return OidIsValid(watch->relid);
+}
+
+/*
+ * The owner begins to read the table. A change that arrives from here on
+ * leaves the watch stale, and so does an error.
+ */
+void
+ma_inval_load(MaWatch *watch)
+{
+	watch->stale = false;
+	watch->loading = true;
+}
+
+/* What the owner has read, it keeps. */
+void
+ma_inval_loaded(MaWatch *watch)
+{
+	watch->loading = false;
 }
 
 /* Statement trigger: tells all backends that the table's rows changed. */

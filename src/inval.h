@@ -12,10 +12,13 @@ typedef struct MaWatch
 	Oid				relid;		/* resolved; InvalidOid while it is not */
 	bool			registered; /* known to the callback */
 	volatile bool	stale;		/* changed since the owner cleared this */
+	bool			loading;	/* the owner reads, or has failed to */
 	struct MaWatch *next;		/* list of all, private to inval.c */
 	const char	   *schema;		/* NULL: mautomate_internal */
 } MaWatch;
 
 extern bool ma_inval_watch(MaWatch *watch);
+extern void ma_inval_load(MaWatch *watch);
+extern void ma_inval_loaded(MaWatch *watch);
 
 #endif /* MA_INVAL_H */

@@ -116,7 +116,7 @@ reload(void)
 	bool	   isnull;
 	int		   n;
 
-	watch.stale = false;
+	ma_inval_load(&watch);
 	ma_sql_begin(&scope);
 	PushActiveSnapshot(GetLatestSnapshot());
 	n = (int) ma_sql_read(&stmt, NULL, NULL, 0);
@@ -129,4 +129,5 @@ reload(void)
 		paused[paused_count++] = DatumGetInt32(ma_sql_datum(i, 1, &isnull));
 	PopActiveSnapshot();
 	ma_sql_end(&scope);
+	ma_inval_loaded(&watch);
 }

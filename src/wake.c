@@ -144,7 +144,7 @@ reload(void)
 	MaSqlScope scope;
 	uint64	   n;
 
-	watch.stale = false;
+	ma_inval_load(&watch);
 	ma_sql_begin(&scope);
 	PushActiveSnapshot(GetLatestSnapshot());
 	n = ma_sql_read(&stmt, NULL, NULL, MAX_PIDS);
@@ -160,6 +160,7 @@ reload(void)
 	worker_count = (int) n;
 	PopActiveSnapshot();
 	ma_sql_end(&scope);
+	ma_inval_loaded(&watch);
 }
 
 /* Called at the end of every transaction, before its invalidations are sent. */
