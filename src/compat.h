@@ -114,11 +114,22 @@
 
 /* files of relations are called locators since 16 */
 #if PG_VERSION_NUM >= 160000
+#define MaFileLocator	RelFileLocator
+#define ma_set_new_file relation_set_new_filelocator
 #define ma_read_recent_buffer(rel, block, buffer) \
 	ReadRecentBuffer((rel)->rd_locator, MAIN_FORKNUM, block, buffer)
 #else
+#define MaFileLocator	RelFileNode
+#define ma_set_new_file relation_set_new_filenode
 #define ma_read_recent_buffer(rel, block, buffer) \
 	ReadRecentBuffer((rel)->rd_node, MAIN_FORKNUM, block, buffer)
+#endif
+
+/* who has old snapshots may have read what was vacuumed, until 17 */
+#if PG_VERSION_NUM >= 170000
+#define ma_old_snapshots_expire() false
+#else
+#define ma_old_snapshots_expire() (old_snapshot_threshold >= 0)
 #endif
 
 /* who inserts in bulk extends tables by several pages since 16 */

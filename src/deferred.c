@@ -34,6 +34,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -90,16 +91,35 @@ StaticAssertDecl(MAXIMUM_ALIGNOF == 8 &&
 						 MAXALIGN(SizeofHeapTupleHeader) + 24,
 				 "columns of deferred");
 
-/* Opens the table; where it is, is looked up once. */
-static Relation
-open_heap(LOCKMODE mode)
+/* The table; where it is, is looked up once. */
+static Oid
+find_heap(void)
 {
 	static MaWatch watch = {"deferred"};
 
 	if (!ma_inval_watch(&watch))
 		elog(ERROR, "mautomate_internal.deferred is not there");
 	watch.stale = false;
-	return table_open(watch.relid, mode);
+	return watch.relid;
+}
+
+/* Opens the table. */
+static Relation
+open_heap(LOCKMODE mode)
+{
+	return table_open(find_heap(), mode);
+}
+
+/* Opens it without a lock: see deferred_table.c. */
+static Relation
+open_unlocked(void)
+{
+	Relation heap = RelationIdGetRelation(find_heap());
+
+	if (!RelationIsValid(heap))
+		elog(ERROR, "mautomate_internal.deferred is not there");
+	pgstat_init_relation(heap);
+	return heap;
 }
 
 /* Signed numbers, small ones short. */
@@ -150,11 +170,16 @@ empty(MaNoteWriter *writer)
 	writer->body.len = NOTES_AT;
 }
 
-/* Begins the notes of a statement. */
+/*
+ * Begins the notes of a statement. One that writes the log, and so has locked
+ * it, needs no other lock.
+ */
 void
-ma_deferred_begin(MaNoteWriter *writer, const MaNoteHead *head)
+ma_deferred_begin(MaNoteWriter *writer, const MaNoteHead *head,
+				  bool writes_log)
 {
 	writer->heap = NULL;
+	writer->writes_log = writes_log;
 	writer->head = *head;
 	writer->body.data = (char *) writer->bytes;
 	writer->body.maxlen = sizeof(writer->bytes);
@@ -190,7 +215,8 @@ flush(MaNoteWriter *writer)
 	HeapTupleData	tuple = {.t_len = writer->body.len, .t_data = header};
 
 	if (writer->heap == NULL)
-		writer->heap = open_heap(RowExclusiveLock);
+		writer->heap =
+			writer->writes_log ? open_unlocked() : open_heap(RowExclusiveLock);
 	Assert(RelationGetNumberOfAttributes(writer->heap) == DEFERRED_COLUMNS);
 	HeapTupleHeaderSetNatts(header, DEFERRED_COLUMNS);
 	header->t_infomask = HEAP_HASVARWIDTH;

@@ -36,6 +36,7 @@ typedef struct MaNote
 typedef struct MaNoteWriter
 {
 	Relation	   heap; /* NULL until there is something to write */
+	bool		   writes_log;
 	MaNoteHead	   head;
 	MaNote		   last;	/* what the next one is told apart from */
 	int			   kind_at; /* where in the body its kind is */
@@ -52,7 +53,8 @@ typedef struct MaNoteReader
 	const char *end;
 } MaNoteReader;
 
-extern void ma_deferred_begin(MaNoteWriter *writer, const MaNoteHead *head);
+extern void ma_deferred_begin(MaNoteWriter *writer, const MaNoteHead *head,
+							  bool writes_log);
 extern void ma_deferred_add(MaNoteWriter *writer, const MaNote *note);
 extern void ma_deferred_end(MaNoteWriter *writer);
 

@@ -91,7 +91,7 @@ ma_note_events(TriggerData *trigdata)
 		if (i == 0)
 		{
 			head.statement = note.event_id;
-			ma_deferred_begin(&writer, &head);
+			ma_deferred_begin(&writer, &head, true);
 		}
 		ma_deferred_add(&writer, &note);
 	}
@@ -155,7 +155,7 @@ ma_note_contacts(const MaWork *works, int n)
 	if (nevents > 0)
 		write_events(works, n, nevents);
 	head.statement = ma_evaluate_number();
-	ma_deferred_begin(&writer, &head);
+	ma_deferred_begin(&writer, &head, false);
 	for (int i = 0; i < n; i++)
 	{
 		note.contact_id = works[i].contact_id;

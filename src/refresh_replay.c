@@ -383,7 +383,7 @@ write_again(Notes *notes)
 		MaNote *note = &notes->notes[i];
 
 		if (i == 0 || compare_statements(note, note - 1) != 0)
-			ma_deferred_begin(&writer, &note->head);
+			ma_deferred_begin(&writer, &note->head, false);
 		ma_deferred_add(&writer, note);
 		if (i + 1 == notes->n || compare_statements(note, note + 1) != 0)
 			ma_deferred_end(&writer);

@@ -125,7 +125,7 @@ wake_at_commit(int kinds)
 		RegisterResourceReleaseCallback(at_release, NULL);
 		registered = true;
 	}
-	/* who made notes has just locked their table, and has accepted them */
+	/* who makes notes has locked the log or them, and has accepted them */
 	if (kinds != WAKE_SOON)
 		AcceptInvalidationMessages();
 	if (!ma_inval_watch(&watch))

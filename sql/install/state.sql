@@ -38,13 +38,22 @@ comment on table mautomate_internal.dirty is
   'contacts whose lists and scores the next sweep evaluates again; rebuild: from the log';
 
 -- Appended under mautomate.refresh = deferred (deferred.c).
+create function mautomate_internal.deferred_handler(internal)
+  returns table_am_handler language c
+  as 'MODULE_PATHNAME', 'mautomate_deferred_handler';
+comment on function mautomate_internal.deferred_handler(internal) is
+  'handler of the access method mautomate_deferred';
+create access method mautomate_deferred type table
+  handler mautomate_internal.deferred_handler;
+comment on access method mautomate_deferred is
+  'a heap for mautomate_internal.deferred: who gives it another file, or a shorter one, keeps writers off mautomate.event meanwhile (VACUUM FULL and TRUNCATE fail with 55P03 where they do not stop for half of deadlock_timeout)';
 create table mautomate_internal.deferred (
   statement bigint not null,
   at timestamptz not null,
   n int not null,
   silent boolean not null,
   body bytea not null
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+) using mautomate_deferred with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 -- no key, and it may be published
 alter table mautomate_internal.deferred replica identity full;
 alter table mautomate_internal.deferred alter column body set storage plain;
