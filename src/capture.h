@@ -66,7 +66,15 @@ typedef struct MaVia
 	bool	  deferrable; /* the row may come after those that point to it */
 } MaVia;
 
-/* The same, compiled. */
+/* The primary key of its rows. */
+typedef struct MaSourceKey
+{
+	int		  n;
+	int16	 *columns; /* as they are now */
+	FmgrInfo *output;  /* and their output functions */
+} MaSourceKey;
+
+/* A source, compiled. */
 typedef struct MaSource
 {
 	MaSourceText text;
@@ -83,11 +91,12 @@ typedef struct MaSource
 	MaOnUpdate	 on_update;
 	bool		 erases; /* a deleted row erases its contact */
 	MaExpr		*fields;
-	bool		*as_text;	 /* per field: wanted as a string */
-	pg_tz		*zone;		 /* NULL: mautomate.timezone */
-	int16		*key;		 /* columns of the primary key as they are now */
-	FmgrInfo	*key_output; /* and their output functions */
-	ErrorData	*broken;	 /* why it could not be compiled, or NULL */
+	bool		*as_text; /* per field: wanted as a string */
+	pg_tz		*zone;	  /* NULL: mautomate.timezone */
+	MaSourceKey	 key;
+	MaSourceKey	 was_key; /* that events of rows are known by until they are
+						   * read again; no columns: the same */
+	ErrorData	*broken;  /* why it could not be compiled, or NULL */
 } MaSource;
 
 /* What is captured as rows of one relation. */
@@ -128,6 +137,7 @@ typedef struct MaCaptureRow
 
 /* capture_source.c */
 extern void		   ma_source_compile(MaSource *source, Relation rel);
+extern void		   ma_source_compare_key(MaSource *source, Relation rel);
 extern MaCaptured *ma_captured_acquire(Relation rel);
 extern void		   ma_captured_release(MaCaptured *captured);
 extern List		  *ma_captured_as(Oid relid);
@@ -138,6 +148,8 @@ extern int		   ma_source_read(const Oid *relids, int n, bool followers,
 								  MaSource **sources);
 extern bool		   ma_source_same_person(const MaSourceText *a,
 										 const MaSourceText *b);
+extern bool		   ma_source_find(const char *source, const char *kind,
+								  MaSourceText *text);
 extern char *ma_source_key_prefix(const MaSourceText *text, char *otherwise);
 
 /* capture_via.c */

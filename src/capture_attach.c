@@ -142,6 +142,8 @@ attach(MaSourceText *text, bool backfill)
 	}
 	source.text = *text;
 	ma_capture_prepare(rel, &source);
+	if (backfill)
+		ma_source_compare_key(&source, rel);
 	/* by its columns: what they are called is followed, a constraint not */
 	if (OidIsValid(via))
 		text->via_key = ma_via_columns(&source);

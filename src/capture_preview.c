@@ -73,6 +73,10 @@ mautomate_attach_preview(PG_FUNCTION_ARGS)
 	ma_capture_check_readable(rel);
 	source.text = text;
 	ma_capture_prepare(rel, &source);
+	ma_source_compare_key(&source, rel);
+	if (source.was_key.n > 0)
+		source.key = source.was_key; /* only looked for */
+	source.was_key.n = 0;
 	capture =
 		ma_capture_begin(&source, 1, RelationGetDescr(rel), MA_CAPTURE_ROWS);
 	ma_capture_watch(capture, take_chunk, &preview);

@@ -63,12 +63,15 @@ static Jsonb *object_of_fields(MaCaptureRun *run, const JsonbValue *values,
 							   const JsonbValue *old);
 static Datum  value_of(MaCaptureRun *run, MaExpr *expr, int i,
 					   TupleTableSlot *slot, bool *isnull);
-static char	 *row_key(MaCaptureRun *run, TupleTableSlot *slot);
+static char	 *row_key(MaSourceKey *of, TupleTableSlot *slot);
 static const char *dedupe_key(MaCaptureRun *run, TupleTableSlot *slot);
+static const char *dedupe_key_of(MaCaptureRun *run, MaSourceKey *of,
+								 TupleTableSlot *slot);
 static void		   follow_row(MaCaptureRun *run, const MaProfile *was,
 							  const MaProfile *is);
 static void		   add_moved(MaCaptureRun *run, const MaProfile *from,
 							 const MaProfile *to);
+static void		   follow_key(MaCaptureRun *run, const MaProfile *is);
 static void		   add_rekeyed(MaCaptureRun *run, const MaProfile *profile);
 static bool		   same_key(MaCaptureRun *run);
 static void		   note(MaCaptureRun *run, int person, ErrorData *problem);
@@ -211,6 +214,8 @@ read_event(MaCaptureRun *run, bool has_old)
 
 	if (has_old)
 		follow_row(run, was ? &before : NULL, is ? profile : NULL);
+	else if (run->source->was_key.n > 0)
+		follow_key(run, is ? profile : NULL);
 	if (!is)
 	{
 		if (!run->failed && is_void(run, run->row) &&
@@ -282,6 +287,31 @@ follow_row(MaCaptureRun *run, const MaProfile *was, const MaProfile *is)
 	}
 }
 
+/*
+ * The event that the row at hand has become once is known by the primary key
+ * that the table had; the caller knows whose it is, or that it is none (NULL).
+ */
+static void
+follow_key(MaCaptureRun *run, const MaProfile *is)
+{
+	bool	  failed = run->failed;
+	int		  nknown = run->nknown;
+	int		  nnotes = list_length(run->notes);
+	MaProfile now = {0};
+
+	if (is != NULL)
+	{
+		add_rekeyed(run, is);
+		return;
+	}
+	if (identify_row(run, false, &now))
+		add_rekeyed(run, &now);
+	/* of a row that is no event nothing is told */
+	run->failed = failed;
+	run->nknown = nknown;
+	run->notes = list_truncate(run->notes, nnotes);
+}
+
 /* The event of the row at hand, as this person's, is to be another one's. */
 static void
 add_moved(MaCaptureRun *run, const MaProfile *from, const MaProfile *to)
@@ -311,7 +341,9 @@ add_rekeyed(MaCaptureRun *run, const MaProfile *profile)
 	MaEventKey *key = &run->rekeyed[run->nrekeyed];
 
 	run->rekeyed_profiles[run->nrekeyed++] = *profile;
-	key->from = dedupe_key(run, run->old);
+	key->from = run->source->was_key.n > 0 ?
+					dedupe_key_of(run, &run->source->was_key, run->row) :
+					dedupe_key(run, run->old);
 	key->to = dedupe_key(run, run->row);
 }
 
@@ -319,9 +351,9 @@ add_rekeyed(MaCaptureRun *run, const MaProfile *profile)
 static bool
 same_key(MaCaptureRun *run)
 {
-	for (int i = 0; i < run->source->text.nkey; i++)
+	for (int i = 0; i < run->source->key.n; i++)
 	{
-		int				  column = run->source->key[i];
+		int				  column = run->source->key.columns[i];
 		Form_pg_attribute att =
 			TupleDescAttr(run->row->tts_tupleDescriptor, column - 1);
 		bool  isnull;
@@ -634,25 +666,22 @@ value_of(MaCaptureRun *run, MaExpr *expr, int i, TupleTableSlot *slot,
 	return value;
 }
 
-/* The primary key of a row as text. */
+/* A primary key of a row as text. */
 static char *
-row_key(MaCaptureRun *run, TupleTableSlot *slot)
+row_key(MaSourceKey *of, TupleTableSlot *slot)
 {
-	MaSourceText  *text = &run->source->text;
 	StringInfoData key;
 
 	initStringInfo(&key);
-	for (int i = 0; i < text->nkey; i++)
+	for (int i = 0; i < of->n; i++)
 	{
 		bool  isnull;
-		Datum value = slot_getattr(slot, run->source->key[i], &isnull);
-		char *part =
-			isnull ? "" :
-					 OutputFunctionCall(&run->source->key_output[i], value);
+		Datum value = slot_getattr(slot, of->columns[i], &isnull);
+		char *part = isnull ? "" : OutputFunctionCall(&of->output[i], value);
 
 		if (i > 0)
 			appendStringInfoChar(&key, ',');
-		if (text->nkey == 1)
+		if (of->n == 1)
 			appendStringInfoString(&key, part);
 		else
 			for (; *part != '\0'; part++)
@@ -669,8 +698,15 @@ row_key(MaCaptureRun *run, TupleTableSlot *slot)
 static const char *
 dedupe_key(MaCaptureRun *run, TupleTableSlot *slot)
 {
+	return dedupe_key_of(run, &run->source->key, slot);
+}
+
+/* The same by one of the primary keys that its table has had. */
+static const char *
+dedupe_key_of(MaCaptureRun *run, MaSourceKey *of, TupleTableSlot *slot)
+{
 	const char *prefix = run->source->text.key_prefix;
-	char	   *key = row_key(run, slot);
+	char	   *key = row_key(of, slot);
 
 	if (strlen(key) > KEY_MAX || strchr(key, '\001') != NULL)
 	{
@@ -690,9 +726,9 @@ note(MaCaptureRun *run, int person, ErrorData *problem)
 {
 	MaCaptureNote *entry = palloc(sizeof(MaCaptureNote));
 
-	if (problem->detail == NULL && run->source->text.nkey > 0)
-		problem->detail =
-			psprintf("Primary key of the row: %s.", row_key(run, run->row));
+	if (problem->detail == NULL && run->source->key.n > 0)
+		problem->detail = psprintf("Primary key of the row: %s.",
+								   row_key(&run->source->key, run->row));
 	entry->person = person;
 	entry->problem = problem;
 	run->notes = lappend(run->notes, entry);

@@ -50,14 +50,15 @@ typedef struct Entry
 	MaCaptured *captured;
 } Entry;
 
-static TupleDesc named_as_then(TupleDesc desc, char **names, int n);
-static void		 read_options(MaSource *source);
-static MaExpr	*compile(const char *text, Oid type, TupleDesc desc,
-						 const char *argument);
-static void		 compile_time(MaSource *source, TupleDesc desc);
-static void		 compile_fields(MaSource *source, TupleDesc desc);
-static void		 compile_key(MaSource *source, TupleDesc desc, bool restored);
-static int		 column_named(TupleDesc desc, const char *name);
+static TupleDesc   named_as_then(TupleDesc desc, char **names, int n);
+static void		   read_options(MaSource *source);
+static MaExpr	  *compile(const char *text, Oid type, TupleDesc desc,
+						   const char *argument);
+static void		   compile_time(MaSource *source, TupleDesc desc);
+static void		   compile_fields(MaSource *source, TupleDesc desc);
+static bool		   compile_key(MaSourceKey *key, const MaSourceText *text,
+							   Relation rel);
+static int		   column_named(TupleDesc desc, const char *name);
 static MaCaptured *load(Relation rel);
 static void		   load_group(MaCaptured *captured, MaCaptureGroup *group);
 static void		   compile_softly(MaSource *source, Relation rel);
@@ -98,7 +99,10 @@ ma_source_compile(MaSource *source, Relation rel)
 	read_options(source);
 	compile_time(source, row);
 	compile_fields(source, row);
-	compile_key(source, RelationGetDescr(rel), restored);
+	if (!compile_key(&source->key, text, rel))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("a column of the primary key has been dropped"),
+						errhint("Detach the source and attach it again.")));
 }
 
 /* What updates and deletes of rows do. */
@@ -241,33 +245,53 @@ compile_fields(MaSource *source, TupleDesc desc)
 	}
 }
 
-/* Finds the columns of the primary key and their output functions. */
-static void
-compile_key(MaSource *source, TupleDesc desc, bool restored)
+/*
+ * Finds the columns of a primary key and their output functions; false if one
+ * has been dropped.
+ */
+static bool
+compile_key(MaSourceKey *key, const MaSourceText *text, Relation rel)
 {
-	const MaSourceText *text = &source->text;
+	TupleDesc desc = RelationGetDescr(rel);
 
-	source->key = palloc(sizeof(int16) * Max(text->nkey, 1));
-	source->key_output = palloc(sizeof(FmgrInfo) * Max(text->nkey, 1));
+	key->columns = palloc(sizeof(int16) * Max(text->nkey, 1));
+	key->output = palloc(sizeof(FmgrInfo) * Max(text->nkey, 1));
 	for (int i = 0; i < text->nkey; i++)
 	{
 		int	 column = text->key[i];
 		Oid	 output;
 		bool varlena;
 
-		if (restored)
+		if (text->relation_was != RelationGetRelid(rel))
 			column = column_named(desc, text->columns[column - 1]);
 		if (column == 0 || column > desc->natts ||
 			TupleDescAttr(desc, column - 1)->attisdropped)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("a column of the primary key has been dropped"),
-					 errhint("Detach the source and attach it again.")));
-		source->key[i] = column;
+			return false;
+		key->columns[i] = column;
 		getTypeOutputInfo(TupleDescAttr(desc, column - 1)->atttypid, &output,
 						  &varlena);
-		fmgr_info_cxt(output, &source->key_output[i], CurrentMemoryContext);
+		fmgr_info_cxt(output, &key->output[i], CurrentMemoryContext);
 	}
+	key->n = text->nkey;
+	return true;
+}
+
+/*
+ * A source that is attached again: where its rows had another primary key,
+ * their events are known by that.
+ */
+void
+ma_source_compare_key(MaSource *source, Relation rel)
+{
+	MaSourceText was = {0};
+	MaSourceKey	 key;
+
+	if (source->text.kind != NULL &&
+		ma_source_find(source->text.source, source->text.kind, &was) &&
+		compile_key(&key, &was, rel) &&
+		(key.n != source->key.n ||
+		 memcmp(key.columns, source->key.columns, sizeof(int16) * key.n) != 0))
+		source->was_key = key;
 }
 
 /* The number of a column by its name, 0 if there is none. */

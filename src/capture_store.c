@@ -178,6 +178,30 @@ ma_source_read(const Oid *relids, int n, bool followers, MaSource **sources)
 	return count;
 }
 
+/* Reads, in the current context, the definition of a source of events. */
+bool
+ma_source_find(const char *source, const char *kind, MaSourceText *text)
+{
+	static MaStatement stmt = {"select " COLUMNS
+							   " from mautomate_internal.source"
+							   " where source = $1 and kind = $2",
+							   2,
+							   {TEXTOID, TEXTOID}};
+	MemoryContext	   cxt = CurrentMemoryContext;
+	Datum values[2] = {CStringGetTextDatum(source), CStringGetTextDatum(kind)};
+	MaSqlScope scope;
+	bool	   found;
+
+	ma_sql_begin(&scope);
+	found = ma_sql_exec(&stmt, values, NULL, 1) > 0;
+	MemoryContextSwitchTo(cxt);
+	if (found)
+		read_text(text, 0);
+	ma_sql_end(&scope);
+	MemoryContextSwitchTo(cxt);
+	return found;
+}
+
 /* Reads one definition. */
 static void
 read_text(MaSourceText *text, uint64 row)

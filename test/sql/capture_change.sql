@@ -125,6 +125,32 @@ insert into alter_me.cart values (1, 'alter 11');
 select who from alter_me.events where kind = 'alter_cart';
 select * from mautomate.verify();
 
+-- another primary key: attached again, rows are found by the one they had
+create table alter_me.sale (id int primary key, who text, total int, paid boolean default true, shop int default 1);
+select mautomate.attach_events('alter_me.sale', 'alter_sale', 'who', properties => 'total', condition => 'paid', on_update => 'append');
+insert into alter_me.sale values (1, 'alter a', 10), (2, 'alter b', 20), (3, 'alter c', 30), (4, null, 40);
+update alter_me.sale set total = 11 where id = 1;
+update alter_me.sale set paid = false where id = 3;
+alter table alter_me.sale drop constraint sale_pkey, add primary key (shop, id);
+update alter_me.sale set total = 12 where id = 1;
+insert into alter_me.sale values (5, 'alter b', 50);
+select what, n from mautomate.attach_preview('alter_me.sale', 'alter_sale', 'who', properties => 'total', condition => 'paid', void_when => 'total < 0') where n > 0;
+select mautomate.attach_events('alter_me.sale', 'alter_sale', 'who', properties => 'total', condition => 'paid', void_when => 'total < 0');
+select what, n from mautomate.attach_preview('alter_me.sale', 'alter_sale', 'who', properties => 'total', condition => 'paid', void_when => 'total < 0') where n > 0;
+select who, properties from alter_me.events where kind = 'alter_sale';
+update alter_me.sale set paid = true;
+insert into alter_me.sale values (1, 'alter a', 70, true, 2);
+select who, properties from alter_me.events where kind = 'alter_sale';
+update alter_me.sale set total = -1 where shop = 1;
+select who, properties from alter_me.events where kind = 'alter_sale';
+-- made anew, with another one
+drop table alter_me.sale;
+create table alter_me.sale (no uuid primary key default gen_random_uuid(), shop int, total int, who text, paid boolean, id int unique);
+insert into alter_me.sale (who, total, id, shop, paid) values ('alter a', 70, 1, 2, true), ('alter d', 80, 9, 9, true);
+select mautomate.attach_events('alter_me.sale', 'alter_sale', 'who', properties => 'total', condition => 'paid');
+select who, properties from alter_me.events where kind = 'alter_sale';
+select * from alter_me.noted;
+
 set client_min_messages = warning;
 select count(mautomate.detach(source)::text) from mautomate.sources where source like 'alter%';
 drop schema alter_me, alter_me_too cascade;
