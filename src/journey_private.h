@@ -109,6 +109,10 @@ extern MaJourney *ma_journey_read(const MaDue *due, int n);
 extern void		  ma_journey_write(MaJourney *journey);
 extern void		  ma_journey_write_effects(MaJourney *journey);
 extern void		  ma_journey_run(MaJourney *journey);
+extern MaInput	  ma_journey_input(MaJourney *journey, MaTraveller *t,
+								   MaExpr *expr);
+extern Jsonb	 *ma_journey_values(MaJourney *journey, MaTraveller *t,
+									Jsonb *base, const MaOp *op);
 extern Jsonb	 *ma_journey_steps(MaJourney *journey, const MaTraveller *t);
 
 #endif /* MA_JOURNEY_PRIVATE_H */

@@ -11,14 +11,9 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "lib/binaryheap.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
-#include "utils/json.h"
-#include "utils/lsyscache.h"
-#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
@@ -91,200 +86,15 @@ log_step(MaJourney *journey, MaTraveller *t, const MaOp *op,
 	journey->log = lappend(journey->log, row);
 }
 
-/* What an expression of a traveller is evaluated against. */
-static MaInput
-traveller_input(MaJourney *journey, MaTraveller *t, MaExpr *expr)
-{
-	MaInput input = {0};
-	MaSlot *slots;
-	int		nslots = ma_expr_slots(expr, &slots);
-
-	input.contact = t->visited->contact;
-	input.entry = t->entry;
-	input.context = t->context;
-	input.now = Max(journey->now, input.contact->as_of);
-	for (int i = 0; i < nslots && input.steps == NULL; i++)
-		if (slots[i].kind == MA_SLOT_STEPS)
-			input.steps = ma_journey_steps(journey, t);
-	return input;
-}
-
 /* Does a predicate hold for a traveller (and an event)? */
 static bool
 holds(MaJourney *journey, MaTraveller *t, int predicate_id, MaEvent *event)
 {
 	MaExpr *expr = ma_definition_expr(predicate_id);
-	MaInput input = traveller_input(journey, t, expr);
+	MaInput input = ma_journey_input(journey, t, expr);
 
 	input.event = event;
 	return ma_expr_holds(expr, &input);
-}
-
-/* Pushes a string as key, value or element. */
-static void
-push_string(JsonbParseState **state, JsonbIteratorToken token, char *text,
-			int length)
-{
-	JsonbValue v;
-
-	v.type = jbvString;
-	v.val.string.val = text;
-	v.val.string.len = length;
-	pushJsonbValue(state, token, &v);
-}
-
-/* Pushes a value of any SQL type as the JSON that fits it best. */
-static void
-push_datum(JsonbParseState **state, JsonbIteratorToken token, Datum value,
-		   Oid type)
-{
-	char	   time[MAXDATELEN + 1];
-	JsonbValue v;
-	Oid		   output;
-	bool	   is_varlena;
-	char	  *text;
-	int		   utc = 0;
-
-	getTypeOutputInfo(type, &output, &is_varlena);
-	switch (type)
-	{
-		case BOOLOID:
-			v.type = jbvBool;
-			v.val.boolean = DatumGetBool(value);
-			pushJsonbValue(state, token, &v);
-			break;
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case FLOAT4OID:
-		case FLOAT8OID:
-		case NUMERICOID:
-			text = OidOutputFunctionCall(output, value);
-			v.type = jbvNumeric;
-			v.val.numeric = DatumGetNumeric(DirectFunctionCall3(
-				numeric_in, CStringGetDatum(text),
-				ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-			if (numeric_is_nan(v.val.numeric) || numeric_is_inf(v.val.numeric))
-				push_string(state, token, text, strlen(text));
-			else
-				pushJsonbValue(state, token, &v);
-			break;
-		case JSONBOID:
-			if (JsonbExtractScalar(&DatumGetJsonbP(value)->root, &v))
-				pushJsonbValue(state, token, &v);
-			else
-			{
-				JsonbToJsonbValue(DatumGetJsonbP(value), &v);
-				pushJsonbValue(state, token, &v);
-			}
-			break;
-		case DATEOID:
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-			JsonEncodeDateTime(time, value, type, &utc);
-			push_string(state, token, time, strlen(time));
-			break;
-		default:
-			text = OidOutputFunctionCall(output, value);
-			push_string(state, token, text, strlen(text));
-			break;
-	}
-}
-
-/* Pushes the value of an expression. */
-static void
-push_expression(MaJourney *journey, MaTraveller *t, JsonbParseState **state,
-				JsonbIteratorToken token, int predicate_id)
-{
-	MaExpr	  *expr = ma_definition_expr(predicate_id);
-	MaInput	   input = traveller_input(journey, t, expr);
-	Oid		   type = ma_expr_type(expr, 0);
-	bool	   isnull;
-	Datum	   value = ma_expr_eval(expr, 0, &input, &isnull);
-	JsonbValue v;
-
-	if (!isnull)
-	{
-		push_datum(state, token, value, type);
-		return;
-	}
-	v.type = jbvNull;
-	pushJsonbValue(state, token, &v);
-}
-
-static void push_computed(MaJourney *journey, MaTraveller *t,
-						  JsonbParseState **state, JsonbIteratorToken token,
-						  JsonbValue *value);
-
-/* Pushes the pairs of an object, computed. */
-static void
-push_pairs(MaJourney *journey, MaTraveller *t, JsonbParseState **state,
-		   JsonbContainer *object)
-{
-	JsonbIterator	  *it = JsonbIteratorInit(object);
-	JsonbIteratorToken token;
-	JsonbValue		   v;
-
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			pushJsonbValue(state, WJB_KEY, &v);
-		else if (token == WJB_VALUE)
-			push_computed(journey, t, state, WJB_VALUE, &v);
-	}
-}
-
-/* Pushes a value of a document; {"=": n} becomes what expression n says. */
-static void
-push_computed(MaJourney *journey, MaTraveller *t, JsonbParseState **state,
-			  JsonbIteratorToken token, JsonbValue *value)
-{
-	JsonbContainer *container = value->val.binary.data;
-	JsonbValue		v;
-
-	if (value->type != jbvBinary)
-		pushJsonbValue(state, token, value);
-	else if (JsonContainerIsArray(container))
-	{
-		pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
-		for (int i = 0; i < JsonContainerSize(container); i++)
-			push_computed(journey, t, state, WJB_ELEM,
-						  getIthJsonbValueFromContainer(container, i));
-		pushJsonbValue(state, WJB_END_ARRAY, NULL);
-	}
-	else if (getKeyJsonValueFromContainer(container, "=", 1, &v) != NULL)
-		push_expression(journey, t, state, token,
-						DatumGetInt32(DirectFunctionCall1(
-							numeric_int4, NumericGetDatum(v.val.numeric))));
-	else
-	{
-		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-		push_pairs(journey, t, state, container);
-		pushJsonbValue(state, WJB_END_OBJECT, NULL);
-	}
-}
-
-/* The values of an operation, computed, on top of those of base (or NULL). */
-static Jsonb *
-compute_values(MaJourney *journey, MaTraveller *t, Jsonb *base, const MaOp *op)
-{
-	JsonbParseState	  *state = NULL;
-	JsonbIterator	  *it;
-	JsonbIteratorToken token;
-	JsonbValue		   v;
-
-	if (op->values == NULL)
-		return base;
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	if (base != NULL)
-	{
-		it = JsonbIteratorInit(&base->root);
-		while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-			if (token == WJB_KEY || token == WJB_VALUE)
-				pushJsonbValue(&state, token, &v);
-	}
-	push_pairs(journey, t, &state, &op->values->root);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
 /*
@@ -301,7 +111,7 @@ traveller_zone(MaJourney *journey, MaTraveller *t, const char *name)
 	else if (t->program->zone != 0)
 	{
 		MaExpr *expr = ma_definition_expr(t->program->zone);
-		MaInput input = traveller_input(journey, t, expr);
+		MaInput input = ma_journey_input(journey, t, expr);
 		bool	isnull;
 		Datum	value = ma_expr_eval(expr, 0, &input, &isnull);
 
@@ -365,7 +175,7 @@ run_send(MaJourney *journey, MaTraveller *t, const MaOp *op)
 	memset(intent, 0, sizeof(MaIntent));
 	intent->contact_id = t->visited->contact_id;
 	intent->template_id = op->object;
-	intent->context = compute_values(journey, t, t->context, op);
+	intent->context = ma_journey_values(journey, t, t->context, op);
 	intent->entry = t->entry;
 	intent->event = t->event;
 	intent->enrollment_id = t->enrollment_id;
@@ -411,17 +221,10 @@ end_wait(MaJourney *journey, MaTraveller *t, const MaOp *op,
 static MaStop
 run_wait(MaJourney *journey, MaTraveller *t, const MaOp *op)
 {
-	if (!t->arrived)
-	{
-		t->arrived = true;
-		t->wake_at =
-			ma_time_add(wait_from(journey, t), op->span, 1, ma_timezone());
-		return MA_STOP_WAIT;
-	}
-	log_step(journey, t, op, NULL, -1);
-	t->arrived = false;
-	t->op = op->next;
-	return MA_STOP_NOT;
+	if (t->arrived)
+		return end_wait(journey, t, op, NULL);
+	return begin_wait(
+		t, ma_time_add(wait_from(journey, t), op->span, 1, ma_timezone()));
 }
 
 /* Waits for an event; here its time-out. */
@@ -457,7 +260,7 @@ wait_date(MaJourney *journey, MaTraveller *t, const MaOp *op,
 		  TimestampTz *until)
 {
 	MaExpr *expr = ma_definition_expr(op->predicate);
-	MaInput input = traveller_input(journey, t, expr);
+	MaInput input = ma_journey_input(journey, t, expr);
 	pg_tz  *zone = traveller_zone(journey, t, op->zone);
 	bool	isnull;
 	Datum	value = ma_expr_eval(expr, 0, &input, &isnull);
@@ -534,7 +337,7 @@ add_effect(MaJourney *journey, MaTraveller *t, const MaOp *op,
 
 	effect->traveller = t;
 	effect->op = op;
-	effect->values = compute_values(journey, t, NULL, op);
+	effect->values = ma_journey_values(journey, t, NULL, op);
 	effect->until = until;
 	journey->effects = lappend(journey->effects, effect);
 	t->visited->changed = true;
