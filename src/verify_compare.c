@@ -33,6 +33,14 @@
 /* Rows fetched at a time. */
 #define ROWS 1000
 
+/*
+ * Where events raise an error while the log is read, so many numbers of
+ * contacts are read carefully together; all that are left if it has happened
+ * so often.
+ */
+#define SMALL	   100
+#define RAISED_MAX 100
+
 /* So many contacts on whose data a query fails are told by name. */
 #define FAILURES_MAX 10
 
@@ -60,6 +68,8 @@ typedef struct Compare
 	MaChecked		*checked; /* everything that is defined */
 	int				 n;
 	MaDefinitions	*definitions;
+	TimestampTz		 now;	  /* of a chunk */
+	int				 raised;  /* so often reading the log did */
 	MaReading		 reading; /* what is compared with */
 	char			*query;	  /* (list id, external_id, stored, expected,
 								* contact_id) of contacts from $1 to $2 */
@@ -386,29 +396,67 @@ push_snapshot(Compare *compare)
 		take_definitions(compare, definitions);
 }
 
+/* Compares what has been planned for the range of the reading. */
+static void
+compare_planned(Compare *compare)
+{
+	compare_reading(compare);
+	ma_verify_signals(&compare->reading, compare->definitions,
+					  compare->result);
+	ma_reading_close(&compare->reading);
+}
+
+/*
+ * Compares as much as one reading takes, from the first of them, for a range
+ * of contacts; returns how many. Where somebody's events raise an error halves
+ * of the range are read, and what has become small, or anything if that has
+ * happened too often, carefully.
+ */
+static int
+compare_some(Compare *compare, int first, int64 low, int64 high)
+{
+	MaReading *reading = &compare->reading;
+	MaChecked *checked = &compare->checked[first];
+	int		   ntold = list_length(reading->told);
+	int64	   middle = low + (high - low) / 2;
+	int		   n;
+
+	CHECK_FOR_INTERRUPTS();
+	reading->low = low;
+	reading->high = high;
+	n = ma_reading_plan(reading, checked, compare->n - first, compare->now);
+	if (ma_reading_open(reading))
+	{
+		compare_planned(compare);
+		return n;
+	}
+	reading->told = list_truncate(reading->told, ntold);
+	if (high - low >= SMALL && ++compare->raised < RAISED_MAX)
+	{
+		(void) compare_some(compare, first, low, middle);
+		reading->told = list_truncate(reading->told, ntold);
+		return compare_some(compare, first, middle + 1, high);
+	}
+	reading->careful = true;
+	(void) ma_reading_plan(reading, checked, n, compare->now);
+	(void) ma_reading_open(reading);
+	reading->careful = false;
+	compare_planned(compare);
+	return n;
+}
+
 /* Compares everything for a range of contacts, as of one instant. */
 static void
 compare_chunk(Compare *compare, int64 low, int64 high)
 {
-	MaReading  *reading = &compare->reading;
-	int			first = 0;
-	TimestampTz now;
+	int first = 0;
 
 	push_snapshot(compare);
-	now = ma_now();
-	reading->low = low;
-	reading->high = high;
-	reading->told = NIL;
-	reading->rank = compare->n;
+	compare->now = ma_now();
+	compare->reading.told = NIL;
+	compare->reading.rank = compare->n;
 	while (first < compare->n)
-	{
-		first += ma_reading_plan(reading, &compare->checked[first],
-								 compare->n - first, now);
-		ma_reading_open(reading);
-		compare_reading(compare);
-		ma_verify_signals(reading, compare->definitions, compare->result);
-		ma_reading_close(reading);
-	}
+		first += compare_some(compare, first, low, high);
 	PopActiveSnapshot();
 }
 

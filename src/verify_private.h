@@ -46,8 +46,10 @@ typedef struct MaReading
 	List			*told;	  /* of char *: columns of these and others */
 	int				 ntold;	  /* so many are of others */
 	int				 rank;	  /* where they begin in the result */
+	bool			 careful; /* without signals that may raise an error */
 	TupleDesc		 desc;	  /* of the rows */
 	Tuplestorestate *rows;
+	int64			 nrows;
 } MaReading;
 
 /* Columns of it beside those of mautomate.contact. */
@@ -61,7 +63,7 @@ typedef struct MaReading
 
 extern int	ma_reading_plan(MaReading *reading, MaChecked *checked, int n,
 							TimestampTz now);
-extern void ma_reading_open(MaReading *reading);
+extern bool ma_reading_open(MaReading *reading);
 extern void ma_reading_close(MaReading *reading);
 
 extern void ma_verify_compare(ReturnSetInfo *result);

@@ -8,8 +8,9 @@
  * queries of this SPI connection see and expressions are written over. It
  * goes to disk beyond work_mem, and so do the groups.
  *
- * A signal whose filter may raise an error is not read ahead: it stays a
- * subquery in the expressions that ask it, so that only these fail.
+ * A signal whose filter may raise an error is read ahead only where nobody's
+ * events let it. A careful reading leaves it a subquery in the expressions that
+ * ask it, so that only these fail.
  */
 #include "postgres.h"
 
@@ -20,6 +21,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "guard.h"
 #include "log_signal.h"
 #include "verify_private.h"
 
@@ -87,13 +89,18 @@ add_signal(MaReading *reading, MaSignal *signal, int64 generation)
 	char *column;
 	int	  place;
 
-	if (list_length(reading->columns) >= COLUMNS_MAX ||
-		(signal->filter != NULL && ma_expr_can_raise(signal->filter)))
+	if (list_length(reading->columns) >= COLUMNS_MAX)
 		return;
 	events = ma_log_signal_events(signal, &reading->writing);
 	column =
 		psprintf("coalesce(%s, %s)", ma_log_signal_aggregate(signal, events),
 				 ma_log_signal_nothing(signal));
+	if (reading->careful && signal->filter != NULL &&
+		ma_expr_can_raise(signal->filter))
+	{
+		(void) place_of(&reading->told, column);
+		return;
+	}
 	place = place_of(&reading->columns, column);
 	(void) place_of(&reading->coarse,
 					ma_log_signal_coarse(signal, &reading->writing));
@@ -322,24 +329,48 @@ keep_rows(MaReading *reading, Portal portal)
 	return n;
 }
 
-/* Reads the log and makes its answers known as c, under the active snapshot. */
-void
+/* Reads the log, for the guard. */
+static void
+read_log(void *arg)
+{
+	MaReading *reading = arg;
+	Portal	   portal = open_query(reading_sql(reading));
+
+	reading->desc = CreateTupleDescCopy(portal->tupDesc);
+	reading->nrows = keep_rows(reading, portal);
+	SPI_cursor_close(portal);
+}
+
+/*
+ * Reads the log and makes its answers known as c, under the active snapshot.
+ * False, and nothing is open, if somebody's events raise an error.
+ */
+bool
 ma_reading_open(MaReading *reading)
 {
-	Portal				   portal = open_query(reading_sql(reading));
-	EphemeralNamedRelation c = palloc0(sizeof(EphemeralNamedRelationData));
+	EphemeralNamedRelation c;
+	ErrorData			  *edata;
 
+	reading->rows = tuplestore_begin_heap(false, false, work_mem);
+	edata = ma_guard(read_log, reading);
+	if (edata != NULL)
+	{
+		tuplestore_end(reading->rows);
+		if (reading->careful)
+			ThrowErrorData(edata);
+		FreeErrorData(edata);
+		return false;
+	}
+	c = palloc0(sizeof(EphemeralNamedRelationData));
 	c->md.name = "c";
 	c->md.reliddesc = InvalidOid;
-	c->md.tupdesc = CreateTupleDescCopy(portal->tupDesc);
-	reading->desc = c->md.tupdesc;
+	c->md.tupdesc = reading->desc;
 	c->md.enrtype = ENR_NAMED_TUPLESTORE;
-	reading->rows = tuplestore_begin_heap(false, false, work_mem);
-	c->md.enrtuples = keep_rows(reading, portal);
+	c->md.enrtuples = reading->nrows;
 	c->reldata = reading->rows;
-	SPI_cursor_close(portal);
 	if (SPI_register_relation(c) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "could not register a relation");
+	return true;
 }
 
 /* Forgets it again. */
