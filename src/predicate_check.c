@@ -104,8 +104,11 @@ static const char *const zoned_functions[] = {"date_in",
  * for the transactions of others.
  */
 static const char *const greedy_functions[] = {
-	"repeat",	 "lpad",   "rpad", "array_fill",
-	"factorial", "format", "gcd",  "lcm"};
+	"repeat", "lpad", "rpad", "array_fill", "factorial",
+	"format", "gcd",  "lcm",  "polygon"};
+
+/* Nor casts that make a value as long as they say: char(n), bit(n). */
+#define LENGTH_MAX 1000
 
 /* What they return may be several times as long as what they are given. */
 static const char *const growing_functions[] = {
@@ -310,6 +313,22 @@ check_conversion(Node *node, Check *check)
 		default:
 			break;
 	}
+}
+
+/* A value is made longer than it is, by char(n) or bit(n). */
+static void
+check_length(FuncExpr *call)
+{
+	char  *name = get_func_name(call->funcid);
+	Const *length;
+
+	if ((strcmp(name, "bpchar") != 0 && strcmp(name, "bit") != 0) ||
+		list_length(call->args) < 2 || !IsA(lsecond(call->args), Const))
+		return;
+	length = lsecond(call->args);
+	if (length->consttype == INT4OID && !length->constisnull &&
+		DatumGetInt32(length->constvalue) > LENGTH_MAX)
+		refuse_here((Node *) call, "so long a type", "Use text.");
 }
 
 /* to_char() must not speak the language of the session. */
@@ -529,7 +548,10 @@ check_walker(Node *node, Check *check)
 		refuse_here(node, "a collation that is not built in",
 					"Use \"C\", for example.");
 	if (IsA(node, FuncExpr))
+	{
 		check_format((FuncExpr *) node);
+		check_length((FuncExpr *) node);
+	}
 	check_regex(node);
 	if (!is_growing(node, check))
 		return expression_tree_walker(node, check_walker, check);

@@ -24,6 +24,7 @@ register_cell(const char *kind, const char *filter, const char *property,
 		"insert into mautomate_internal.cell (kind, filter, property, form)"
 		" select $1, $2, $3, $4 where not exists (select"
 		" from mautomate_internal.cell where kind = $1 and filter = $2"
+		" and hashtextextended(filter, 0) = hashtextextended($2, 0)"
 		" and property = $3 and form = $4) on conflict do nothing",
 		4,
 		{TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
@@ -71,7 +72,8 @@ ma_predicate_register(const MaExprSource *source)
 	static MaStatement find = {
 		"select predicate_id from mautomate_internal.predicate"
 		" where names = $1 and event_kind = $2 and entry_kind = $3"
-		" and type = $4 and text = $5",
+		" and type = $4 and text = $5"
+		" and hashtextextended(text, 0) = hashtextextended($5, 0)",
 		5,
 		{INT4OID, TEXTOID, TEXTOID, OIDOID, TEXTOID}};
 	static MaStatement insert = {

@@ -6,9 +6,11 @@ create table mautomate_internal.predicate (
   event_kind text not null default '',
   entry_kind text not null default '',
   type oid not null,
-  text text not null,
-  unique (names, event_kind, entry_kind, type, text)
+  text text not null
 );
+-- of a text its hash: an entry of an index cannot be longer than 2704 bytes
+create unique index predicate_key on mautomate_internal.predicate
+  (names, event_kind, entry_kind, type, hashtextextended(text, 0));
 comment on table mautomate_internal.predicate is
   'SQL expressions used by definitions; names is the set of names they may use (predicate.h), event_kind and entry_kind what event.x and entry.x mean, type what they yield (0: anything)';
 create trigger definition_changed
@@ -22,9 +24,10 @@ create table mautomate_internal.cell (
   kind text not null,
   filter text not null,
   property text not null,
-  form text not null default '',
-  unique (kind, filter, property, form)
+  form text not null default ''
 );
+create unique index cell_key on mautomate_internal.cell
+  (kind, property, form, hashtextextended(filter, 0));
 comment on table mautomate_internal.cell is
   'numbers of the folded cells in contact_state.state: events of a kind that pass a filter, and the property whose values are kept; form is what is kept: empty for counts, times and numbers, distinct (in a window) for the different values, last for the last value';
 

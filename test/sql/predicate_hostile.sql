@@ -257,10 +257,21 @@ select n, coalesce(left(t, 60), 'null') as predicate, pg_temp.try(t) from unnest
   'array_upper(string_to_array(contact.h_text, null), 1) = 3',
   'overlay(contact.h_text placing ''x'' from 2000000000) = ''x''',
   'contact.h_n ^ 100000 > 1',
+  'contact.h_text::char(10485760) = ''x''',
+  '''x''::char(10485760) || ''x''::char(10485760) = contact.h_text',
+  'contact.h_n::int::bit(83886080) is null',
+  '(array[contact.h_text])::char(10485760)[] is null',
+  'contact.h_text::char(3) = ''now''',
+  'contact.h_n::int::bit(3) = B''101''',
+  'npoints(polygon(30000000, circle ''((0,0),1)'')) > 1',
   ''])
   with ordinality as p (t, n);
 select * from (values
   ('1 GB', pg_temp.try('contact.h_text = ''' || repeat('x', 100000000) || '''')),
+  ('long', pg_temp.try((select format('contact.h_text in (%s)', string_agg(quote_literal(md5(n::text)), ', '))
+    from generate_series(1, 1500) n))),
+  ('long filter', pg_temp.try((select format('count(''x'') filter (where event.x in (%s)) > 1', string_agg(quote_literal(md5(n::text)), ', '))
+    from generate_series(1, 1500) n))),
   ('10,000 terms', pg_temp.try('true' || repeat(' or contact.h_n = 1', 10000))),
   ('2,000 names', pg_temp.try('contact.a' || repeat('=1 or contact.a', 2000) || '=1')),
   ('parentheses', pg_temp.try(repeat('(', 30000) || 'true' || repeat(')', 30000))),
