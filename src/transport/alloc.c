@@ -12,7 +12,7 @@
 #include "alloc.h"
 
 /* There is no memory: says so and ends. */
-void
+_Noreturn void
 alloc_give_up(void)
 {
 	frame_add_broken(STDOUT_FILENO, "out of memory");

@@ -7,8 +7,8 @@
 
 #include <stddef.h>
 
-extern void *alloc_get(size_t size);
-extern void *alloc_zero(size_t size);
-extern void	 alloc_give_up(void);
+extern void			 *alloc_get(size_t size);
+extern void			 *alloc_zero(size_t size);
+extern _Noreturn void alloc_give_up(void);
 
 #endif /* ALLOC_H */
