@@ -207,6 +207,31 @@ prepare(MaStatement *stmt)
 	stmt->plan = plan;
 }
 
+/*
+ * A plan that something has made invalid is made anew by what executes it, as
+ * the planner likes, but not to be compiled either.
+ */
+static void
+plan_again(SPIPlanPtr plan)
+{
+	bool jit = jit_enabled;
+
+	PG_TRY();
+	{
+		CachedPlan *generic;
+
+		jit_enabled = false;
+		generic = SPI_plan_get_cached_plan(plan);
+		if (generic != NULL)
+			ReleaseCachedPlan(generic, CurrentResourceOwner);
+	}
+	PG_FINALLY();
+	{
+		jit_enabled = jit;
+	}
+	PG_END_TRY();
+}
+
 static uint64
 execute(MaStatement *stmt, Datum *values, const char *nulls, bool read_only,
 		long count)
@@ -214,6 +239,8 @@ execute(MaStatement *stmt, Datum *values, const char *nulls, bool read_only,
 	int rc;
 
 	prepare(stmt);
+	if (!SPI_plan_is_valid(stmt->plan))
+		plan_again(stmt->plan);
 	rc = SPI_execute_plan(stmt->plan, values, nulls, read_only, count);
 	if (rc < 0)
 		elog(ERROR, "could not execute \"%s\": %s", stmt->text,

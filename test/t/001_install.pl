@@ -60,5 +60,20 @@ is(value(q{select count(*) from pg_class c, pg_namespace n
 value('create extension mautomate');
 is(value($objects), $installed, 'and it can be created again');
 
+# A plan made anew, as its tables have changed, is not compiled by the JIT
+# compiler, which would take half a second.
+my $compiled;
+$node->psql('postgres', q{
+	create extension if not exists mautomate;
+	select mautomate.define_event('jit_buy');
+	select mautomate.create_list('jit ' || n, 'count(''jit_buy'') > 1') from generate_series(1, 2) n;
+	set client_min_messages = debug1;
+	set jit_above_cost = 100;
+	select mautomate.drop_list('jit 1');
+	select mautomate.rename_event('jit_buy', 'jit_bought');
+	select mautomate.drop_list('jit 2');
+}, stderr => \$compiled);
+unlike($compiled, qr/time to inline|ERROR/, 'our statements are not compiled');
+
 $node->stop;
 done_testing();
