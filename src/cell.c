@@ -307,18 +307,18 @@ ma_cell_fold(const MaCellDef *def, MaCell *cell, TimestampTz occurred_at,
 	cell->count++;
 }
 
-/* Drops what no window can see any more at `now` or later. */
+/*
+ * Drops what no window can see any more at `from` or later, and makes spans of
+ * what is many in a cell that is asked next at instants from one to another.
+ * Memory comes from the current context.
+ */
 void
-ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now)
+ma_cell_sum_up(const MaCellDef *def, MaCell *cell, TimestampTz from,
+			   TimestampTz to)
 {
-	TimestampTz floor = now - def->longest;
+	TimestampTz floor = from - def->longest;
 	int			gone = 0;
 
-	if (def->keeps != MA_KEEPS_TOTALS)
-	{
-		ma_seen_prune(cell, now);
-		return;
-	}
 	if (def->keep_pairs)
 	{
 		while (gone < cell->npairs && cell->pairs[gone].at <= floor)
@@ -336,5 +336,49 @@ ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now)
 		drop_oldest(cell, gone);
 	}
 	ma_span_prune(cell, floor);
-	ma_span_compact(def, cell, now);
+	ma_span_compact(def, cell, from, to);
+}
+
+/* The same for one that is asked next at `now`, and kept from then on. */
+void
+ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now)
+{
+	if (def->keeps != MA_KEEPS_TOTALS)
+		ma_seen_prune(cell, now);
+	else
+		ma_cell_sum_up(def, cell, now, now);
+}
+
+/* Copies all that a cell of totals points to into the current context. */
+void
+ma_cell_move(MaCell *cell)
+{
+	cell->sum = ma_number_copy(cell->sum);
+	cell->min = ma_number_copy(cell->min);
+	cell->max = ma_number_copy(cell->max);
+	if (cell->times != NULL)
+	{
+		TimestampTz *times;
+
+		cell->maxtimes = Max(cell->ntimes, 4);
+		times = MemoryContextAllocHuge(CurrentMemoryContext,
+									   cell->maxtimes * sizeof(TimestampTz));
+		memcpy(times, cell->times, cell->ntimes * sizeof(TimestampTz));
+		cell->times = times;
+	}
+	if (cell->pairs != NULL)
+	{
+		MaPair *pairs;
+
+		cell->maxpairs = Max(cell->npairs, 4);
+		pairs = MemoryContextAllocHuge(CurrentMemoryContext,
+									   cell->maxpairs * sizeof(MaPair));
+		for (int i = 0; i < cell->npairs; i++)
+		{
+			pairs[i].at = cell->pairs[i].at;
+			pairs[i].value = ma_number_copy(cell->pairs[i].value);
+		}
+		cell->pairs = pairs;
+	}
+	ma_span_move(cell);
 }

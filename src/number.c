@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 
 #include "compat.h"
@@ -49,6 +50,15 @@ static uint16
 header_of(Numeric number)
 {
 	return *(const uint16 *) VARDATA_ANY(number);
+}
+
+/* A copy in the current context; NULL of NULL. */
+Numeric
+ma_number_copy(Numeric number)
+{
+	if (number == NULL)
+		return NULL;
+	return DatumGetNumeric(datumCopy(NumericGetDatum(number), false, -1));
 }
 
 /* Is a number in the short form? */

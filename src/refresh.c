@@ -272,7 +272,7 @@ work_through(MaRun *run, MaContactSet *set)
 	ma_adopt_blank(set);
 	run->now = ma_now();
 	ma_open_first(run, set);
-	ma_fold_from_log(run, set);
+	ma_fold_from_log(run, set, DT_NOBEGIN);
 	for (int i = 0; i < set->n; i++)
 	{
 		MaContact *contact = set->contacts[i];
@@ -392,6 +392,21 @@ static TimestampTz
 instant_of(const MaRun *run, const MaContact *contact, const MaWork *work)
 {
 	return Max(came_at(run, work), contact->as_of);
+}
+
+/*
+ * As of when a contact is asked first, whose work is about to begin; those who
+ * follow a list from some instant on (refresh_follow.c).
+ */
+TimestampTz
+ma_refresh_first_asked(const MaRun *run, const MaContact *contact,
+					   const MaWork *work)
+{
+	TimestampTz first = instant_of(run, contact, work);
+
+	if (contact->followed != NULL && !contact->reset && !work->rebuild)
+		first = contact->as_of;
+	return Min(first, contact->due_at);
 }
 
 /* Does the work for one contact. */

@@ -1,6 +1,6 @@
 /*
  * refresh_fold.c
- *	  Fold events into the cells of contacts, as they come or from the log.
+ *	  Fold events into the cells of contacts.
  *
  * Folding wakes the consumers that a change concerns: those that ask for more
  * than a comparison with a constant at every change, the others only if the
@@ -8,39 +8,17 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "catalog/pg_type_d.h"
 #include "miscadmin.h"
-#include "storage/proc.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "compat.h"
 #include "error.h"
 #include "guard.h"
+#include "number.h"
 #include "refresh_private.h"
 #include "signal_seen.h"
-#include "sql.h"
 #include "value.h"
-
-/* Rows of the log read at a time. */
-#define LOG_ROWS 5000
-
-/* Events of a contact folded at a time: what is found in them is kept. */
-#define FOLD_EVENTS 10000
-
-/*
- * The transaction that last read the log here, and the first command whose
- * events it did not see.
- */
-static LocalTransactionId read_in = InvalidLocalTransactionId;
-static CommandId		  read_before;
 
 /* Switchboards of a cell that need no memory. */
 #define FEW_BOARDS 8
@@ -161,13 +139,15 @@ static void
 fold_event(MaContact *contact, const MaCellUse *use, MaCell *cell,
 		   const MaEvent *event, const Found *found)
 {
-	MemoryContext old = MemoryContextSwitchTo(contact->set->cxt);
+	bool		  totals = use->def.keeps == MA_KEEPS_TOTALS;
+	MemoryContext old =
+		MemoryContextSwitchTo(totals ? ma_room(contact) : contact->set->cxt);
 
 	if (use->value_of >= 0)
 		ma_cell_fold(
 			&use->def, cell, event->occurred_at,
-			DatumGetNumeric(datumCopy(found[use->value_of].value, false, -1)));
-	else if (use->def.keeps == MA_KEEPS_TOTALS)
+			ma_number_copy(DatumGetNumeric(found[use->value_of].value)));
+	else if (totals)
 		ma_cell_fold(&use->def, cell, event->occurred_at, NULL);
 	else
 		ma_seen_fold(&use->def, cell, event);
@@ -474,6 +454,29 @@ fold_one(MaRun *run, MaContact *contact, MaEvent *event)
 }
 
 /*
+ * Folds any number of events of one kind, so many at a time: what is found in
+ * them is kept, and what they leave is summed up in between.
+ */
+static void
+fold_many(MaRun *run, MaContact *contact, MaKindDef *kind, MaEvent **events,
+		  int n)
+{
+	int some = ma_room_events();
+
+	for (int from = 0; from < n; from += some)
+	{
+		CHECK_FOR_INTERRUPTS();
+		fold_kind(contact, kind, events + from, Min(some, n - from));
+		if (n > some && !run->peek)
+			ma_room_sum_up(contact, NULL,
+						   Min(contact->as_of, contact->due_at - 1),
+						   Max(contact->as_of, run->now));
+	}
+	if (n > some)
+		ma_room_leave(contact);
+}
+
+/*
  * Folds events of a contact, in order of arrival, and tells each which of its
  * kind it is. The contact's as_of is the present.
  */
@@ -506,12 +509,7 @@ ma_fold_events(MaRun *run, MaContact *contact, MaEvent *events, int n)
 				done[j] = true;
 				same[count++] = &events[j];
 			}
-		for (int from = 0; from < count; from += FOLD_EVENTS)
-		{
-			CHECK_FOR_INTERRUPTS();
-			fold_kind(contact, kind, same + from,
-					  Min(FOLD_EVENTS, count - from));
-		}
+		fold_many(run, contact, kind, same, count);
 		for (int j = 0; j < count && kind->counter >= 0; j++)
 			same[j]->nth = contact->cells[kind->counter].count - count + j + 1;
 		contact->changed = true;
@@ -520,110 +518,23 @@ ma_fold_events(MaRun *run, MaContact *contact, MaEvent *events, int n)
 	pfree(done);
 }
 
-/* Which contacts lack cells, and of which kinds; empties these cells. */
-static ArrayType *
-contacts_to_read(MaContactSet *set, Bitmapset **kinds)
+/* Folds an event of the log into the cells of a contact that are read anew. */
+void
+ma_fold_read(MaContact *contact, MaEvent *event)
 {
-	MaDefinitions *definitions = set->definitions;
-	Datum		  *ids = palloc((set->n + 1) * sizeof(Datum));
-	int			   n = 0;
+	MaCellUse *cells = contact->set->definitions->cells;
+	MaKindDef *kind =
+		ma_definition_kind(contact->set->definitions, event->kind);
+	Found *found = palloc0((kind->nproperties + 1) * sizeof(Found));
 
-	for (int i = 0; i < set->n; i++)
-	{
-		MaContact *contact = set->contacts[i];
-		bool	   lacks = false;
-
-		if (!contact->lacking)
-			continue;
-		contact->lacking = false;
-		for (int j = 0; j < definitions->nkinds; j++)
-			for (int k = 0; k < definitions->kinds[j].ncells; k++)
-			{
-				int cell = definitions->kinds[j].cells[k];
-
-				if (contact->cells[cell].known)
-					continue;
-				ma_cell_reset(&contact->cells[cell]);
-				contact->rebuilt = bms_add_member(contact->rebuilt, cell);
-				*kinds = bms_add_member(*kinds, j);
-				lacks = true;
-			}
-		if (!lacks)
-			continue;
-		contact->changed = true;
-		contact->woken = bms_add_range(
-			contact->woken, 0, definitions->nlists + definitions->nscores - 1);
-		ids[n++] = Int64GetDatum(contact->id);
-	}
-	return construct_array(ids, n, INT8OID, sizeof(int64), true,
-						   TYPALIGN_DOUBLE);
-}
-
-/* The names of kinds as a text array. */
-static ArrayType *
-kind_names(MaDefinitions *definitions, Bitmapset *kinds)
-{
-	Datum *names = palloc((bms_num_members(kinds) + 1) * sizeof(Datum));
-	int	   n = 0;
-	int	   kind = -1;
-
-	while ((kind = bms_next_member(kinds, kind)) >= 0)
-		names[n++] = CStringGetTextDatum(definitions->kinds[kind].kind);
-	return construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT);
-}
-
-/* Is the event one that is about to be folded as news? */
-static bool
-is_coming(const MaContact *contact, int64 event_id)
-{
-	int low = 0;
-	int high = contact->ncoming - 1;
-
-	while (low <= high)
-	{
-		int middle = (low + high) / 2;
-
-		if (contact->coming[middle].event_id == event_id)
-			return true;
-		if (contact->coming[middle].event_id < event_id)
-			low = middle + 1;
-		else
-			high = middle - 1;
-	}
-	return false;
-}
-
-/* Folds a row of the log, unless it is noted, into the cells read anew. */
-static void
-fold_row(MaContactSet *set, HTAB *noted, HeapTuple row, TupleDesc desc)
-{
-	bool	   isnull;
-	MaEvent	   event = {0};
-	MaContact *contact;
-	MaKindDef *kind;
-	Found	  *found;
-
-	event.contact_id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
-	event.kind = TextDatumGetCString(SPI_getbinval(row, desc, 2, &isnull));
-	event.occurred_at =
-		DatumGetTimestampTz(SPI_getbinval(row, desc, 3, &isnull));
-	event.properties = DatumGetJsonbP(SPI_getbinval(row, desc, 4, &isnull));
-	event.event_id = DatumGetInt64(SPI_getbinval(row, desc, 5, &isnull));
-	if (ma_replay_is_noted(noted, &event))
-		return;
-	contact = ma_contact_find(set, event.contact_id);
-	if (is_coming(contact, event.event_id))
-		return;
-	kind = ma_definition_kind(set->definitions, event.kind);
-	found = palloc0((kind->nproperties + 1) * sizeof(Found));
 	for (int i = 0; i < kind->ncells; i++)
 	{
 		int cell = kind->cells[i];
 
-		if (bms_is_member(cell, contact->rebuilt) &&
-			counts(set->definitions->cells, kind, i, &event, found))
-			fold_event(contact, &set->definitions->cells[cell],
-					   &contact->cells[cell], &event, found);
+		if (bms_is_member(cell, contact->reading) &&
+			counts(cells, kind, i, event, found))
+			fold_event(contact, &cells[cell], &contact->cells[cell], event,
+					   found);
 	}
 }
 
@@ -644,92 +555,13 @@ ma_fold_again(MaContact *contact, int cell, MaEvent *event)
 
 	while (kind->cells[i] != cell)
 		i++;
-	if (is_coming(contact, event->event_id) ||
+	if (ma_fold_is_coming(contact, event->event_id) ||
 		!counts(definitions->cells, kind, i, event, found))
 		return false;
-	old = MemoryContextSwitchTo(contact->set->cxt);
+	old = MemoryContextSwitchTo(ma_room(contact));
 	if (use->value_of >= 0)
-		value =
-			DatumGetNumeric(datumCopy(found[use->value_of].value, false, -1));
+		value = ma_number_copy(DatumGetNumeric(found[use->value_of].value));
 	ma_cell_append(&contact->cells[cell], event->occurred_at, value);
 	MemoryContextSwitchTo(old);
 	return true;
-}
-
-/* Brings the cells that were read anew in order. */
-static void
-settle_rebuilt(MaContactSet *set)
-{
-	for (int i = 0; i < set->n; i++)
-	{
-		MaContact *contact = set->contacts[i];
-		int		   cell = -1;
-
-		while ((cell = bms_next_member(contact->rebuilt, cell)) >= 0)
-			ma_cell_settle(&set->definitions->cells[cell].def,
-						   &contact->cells[cell]);
-	}
-}
-
-/* Has this transaction read the log? */
-bool
-ma_fold_has_read(void)
-{
-	return read_in == ma_local_transaction();
-}
-
-/* Has it, since this command of its own? */
-bool
-ma_fold_has_read_command(CommandId command)
-{
-	return ma_fold_has_read() && command < read_before;
-}
-
-/*
- * Folds from the log what the loaded contacts lack, but for what is noted
- * (deferred.c), under a fresh snapshot: it is taken after the locks, so what
- * others committed is in it. The events of the work are passed over, unless
- * all is rebuilt: time passes up to now before they are folded.
- */
-void
-ma_fold_from_log(MaRun *run, MaContactSet *set)
-{
-	static MaStatement stmt = {
-		"select e.contact_id, e.kind, e.occurred_at, e.properties, e.event_id"
-		" from unnest($1) as id cross join lateral (select *"
-		" from mautomate.event where contact_id = id and kind = any ($2)"
-		" offset 0) e",
-		2,
-		{INT8ARRAYOID, TEXTARRAYOID}};
-	MaSqlScope scope;
-	Bitmapset *kinds = NULL;
-	Datum	   values[2];
-	Portal	   portal;
-	HTAB	  *noted;
-
-	values[0] = PointerGetDatum(contacts_to_read(set, &kinds));
-	if (kinds == NULL)
-		return;
-	values[1] = PointerGetDatum(kind_names(run->definitions, kinds));
-	PushActiveSnapshot(IsolationUsesXactSnapshot() ? GetTransactionSnapshot() :
-													 GetLatestSnapshot());
-	noted = ma_replay_noted(run, set);
-	ma_sql_begin(&scope);
-	portal = ma_sql_open(&stmt, values);
-	read_in = ma_local_transaction();
-	read_before = GetCurrentCommandId(false);
-	do
-	{
-		SPI_cursor_fetch(portal, true, LOG_ROWS);
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			fold_row(set, noted, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-		}
-		SPI_freetuptable(SPI_tuptable);
-	} while (SPI_processed > 0);
-	SPI_cursor_close(portal);
-	ma_sql_end(&scope);
-	PopActiveSnapshot();
-	settle_rebuilt(set);
 }

@@ -10,7 +10,7 @@
  * what leaves at the next one is opened, and what is left of it is summed
  * again: so much time may pass at once. If the log has more or fewer
  * events there than the span, it is ahead of the state, or behind: the cell
- * is folded from the log as a whole, by the rules for that (refresh_fold.c).
+ * is folded from the log as a whole, by the rules for that (refresh_read.c).
  */
 #include "postgres.h"
 
@@ -55,14 +55,18 @@ take_unclear(MaContact *contact, int cell, Openings *openings)
 {
 	const MaCellDef *def = &contact->set->definitions->cells[cell].def;
 	MaCell			*spanned = &contact->cells[cell];
+	TimestampTz		 from = openings->from;
 	int				 i = 0;
+
+	if (bms_is_member(cell, contact->clear))
+		from = Max(from, contact->clear_at);
 
 	while (i < spanned->spans->n)
 	{
 		Opening *opening;
 
 		if (!openings->all)
-			i = ma_span_unclear(def, spanned, i, openings->from, openings->to);
+			i = ma_span_unclear(def, spanned, i, from, openings->to);
 		if (i < 0)
 			break;
 		openings->each = ma_run_grow(openings->each, openings->n,
@@ -235,7 +239,7 @@ static void
 compact(MaContact *contact, TimestampTz now)
 {
 	MaDefinitions *definitions = contact->set->definitions;
-	MemoryContext  old = MemoryContextSwitchTo(contact->set->cxt);
+	MemoryContext  old = MemoryContextSwitchTo(ma_room(contact));
 
 	for (int i = 0; i < definitions->ncells; i++)
 	{
@@ -272,7 +276,9 @@ ma_open_next(MaRun *run, MaContact *contact, TimestampTz from, TimestampTz to)
 		return;
 	one.n = 1;
 	one.contacts = &contact;
+	ma_room_enter(contact);
 	open_found(run, &one, &openings);
-	ma_fold_from_log(run, &one);
+	ma_fold_from_log(run, &one, to);
 	compact(contact, to);
+	ma_room_renew(contact);
 }

@@ -99,6 +99,9 @@ typedef struct MaRun
 /* refresh.c */
 extern MaContactSet *ma_refresh_run(MaWork *works, int n, bool silent,
 									bool skip_locked);
+extern TimestampTz	 ma_refresh_first_asked(const MaRun		*run,
+											const MaContact *contact,
+											const MaWork	*work);
 extern int			 ma_refresh_chunks(MaWork *works, int n, bool silent);
 
 /* refresh_quick.c */
@@ -153,11 +156,24 @@ extern void ma_open_first(MaRun *run, MaContactSet *set);
 extern void ma_open_next(MaRun *run, MaContact *contact, TimestampTz from,
 						 TimestampTz to);
 
+/* refresh_room.c */
+extern int			 ma_room_events(void);
+extern MemoryContext ma_room(const MaContact *contact);
+extern void			 ma_room_enter(MaContact *contact);
+extern void			 ma_room_renew(MaContact *contact);
+extern void			 ma_room_sum_up(MaContact *contact, const Bitmapset *cells,
+									TimestampTz from, TimestampTz to);
+extern void			 ma_room_leave(MaContact *contact);
+
 /* refresh_fold.c */
 extern bool ma_fold_again(MaContact *contact, int cell, MaEvent *event);
+extern void ma_fold_read(MaContact *contact, MaEvent *event);
 extern void ma_fold_events(MaRun *run, MaContact *contact, MaEvent *events,
 						   int n);
-extern void ma_fold_from_log(MaRun *run, MaContactSet *set);
+
+/* refresh_read.c */
+extern void ma_fold_from_log(MaRun *run, MaContactSet *set, TimestampTz at);
+extern bool ma_fold_is_coming(const MaContact *contact, int64 event_id);
 extern bool ma_fold_has_read(void);
 extern bool ma_fold_has_read_command(CommandId command);
 

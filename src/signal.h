@@ -203,6 +203,9 @@ extern int	ma_cell_entries(const MaCell *cell);
 extern TimestampTz ma_cell_time(const MaCell *cell, int i);
 extern int64	   ma_cell_kept(const MaCell *cell);
 extern void		   ma_cell_settle(const MaCellDef *def, MaCell *cell);
+extern void		   ma_cell_sum_up(const MaCellDef *def, MaCell *cell,
+								  TimestampTz from, TimestampTz to);
+extern void		   ma_cell_move(MaCell *cell);
 extern void ma_cell_prune(const MaCellDef *def, MaCell *cell, TimestampTz now);
 extern void ma_cell_encode(const MaCellDef *def, const MaCell *cell,
 						   StringInfo out);

@@ -45,7 +45,8 @@ typedef struct Walk
 {
 	const MaCellDef *def;
 	const MaCell	*cell;
-	TimestampTz		 now;
+	TimestampTz		 from;	/* it is asked from here */
+	TimestampTz		 to;	/* up to here */
 	int				 entry; /* the next */
 	int64			*ahead; /* by edge: how many passed are in the window */
 } Walk;
@@ -289,28 +290,28 @@ last_alike(const MaCell *cell, int i, int n)
 }
 
 /*
- * Makes spans of entries i to n - 1, as few as are clear now, and adds them
- * to those in `made`.
+ * Makes spans of entries i to n - 1 of the cell of a walk, as few as are
+ * clear, and adds them to those in `made`.
  */
 static void
-make_spans(const MaCellDef *def, MaCell *cell, MaCell *made, int i, int n,
-		   TimestampTz now)
+make_spans(const Walk *walk, MaCell *made, int i, int n)
 {
-	TimestampTz first = ma_cell_time(cell, i);
-	TimestampTz last = ma_cell_time(cell, n - 1);
-	MaSpan		span = {first, last};
-	int			middle = i + (n - i) / 2;
+	const MaCell *cell = walk->cell;
+	TimestampTz	  first = ma_cell_time(cell, i);
+	TimestampTz	  last = ma_cell_time(cell, n - 1);
+	MaSpan		  span = {first, last};
+	int			  middle = i + (n - i) / 2;
 
 	CHECK_FOR_INTERRUPTS();
-	if (!is_clear(def, first, last, now, now))
+	if (!is_clear(walk->def, first, last, walk->from, walk->to))
 	{
 		while (middle > i &&
 			   ma_cell_time(cell, middle) == ma_cell_time(cell, middle - 1))
 			middle--;
 		if (middle == i)
 			middle = last_alike(cell, i, n) + 1;
-		make_spans(def, cell, made, i, middle, now);
-		make_spans(def, cell, made, middle, n, now);
+		make_spans(walk, made, i, middle);
+		make_spans(walk, made, middle, n);
 		return;
 	}
 	for (; i < n; i++)
@@ -325,8 +326,7 @@ make_spans(const MaCellDef *def, MaCell *cell, MaCell *made, int i, int n,
 
 /* Makes spans of the entries that are not kept. */
 static void
-make_all_spans(const MaCellDef *def, MaCell *cell, const bool *keep, int room,
-			   TimestampTz now)
+make_all_spans(const Walk *walk, MaCell *cell, const bool *keep, int room)
 {
 	MaCell made = {.spans = NULL};
 	int	   n = ma_cell_entries(cell);
@@ -344,7 +344,7 @@ make_all_spans(const MaCellDef *def, MaCell *cell, const bool *keep, int room,
 			   !is_apart(cell, ma_cell_time(cell, end - 1),
 						 ma_cell_time(cell, end)))
 			end++;
-		make_spans(def, cell, &made, i, end, now);
+		make_spans(walk, &made, i, end);
 	}
 	for (int i = 0; i < n; i++)
 	{
@@ -373,7 +373,7 @@ pass_entries(Walk *walk, const MaSpan *span)
 
 		for (int i = 0; i < walk->def->nedges; i++)
 			walk->ahead[i] +=
-				ma_window_has(&walk->def->edges[i], t, walk->now);
+				ma_window_has(&walk->def->edges[i], t, walk->from);
 	}
 	return walk->entry > before;
 }
@@ -391,7 +391,7 @@ may_join(const Walk *walk, const MaSpan *span, const MaSpan *next,
 
 	for (int i = 0; i < def->nedges; i++)
 	{
-		if (!ma_window_has(&def->edges[i], span->first, walk->now))
+		if (!ma_window_has(&def->edges[i], span->first, walk->from))
 			continue;
 		left = false;
 		if (span->count + next->count > Max(room, ahead[i] / AHEAD_SHARE))
@@ -399,50 +399,53 @@ may_join(const Walk *walk, const MaSpan *span, const MaSpan *next,
 	}
 	if (left && next->last - span->first > def->longest / LEFT_SHARE)
 		return false;
-	return is_clear(def, span->first, next->last, walk->now, walk->now);
+	return is_clear(def, span->first, next->last, walk->from, walk->to);
 }
 
 /* Joins spans that have nothing in between, where they may be. */
 static void
-join_spans(const MaCellDef *def, MaCell *cell, int room, TimestampTz now)
+join_spans(Walk *walk, MaCell *cell, int room)
 {
-	MaSpans *spans = cell->spans;
-	Size	 size = Max(def->nedges, 1) * sizeof(int64);
-	Walk	 walk = {def, cell, now, 0, palloc0(size)};
-	int64	*ahead = palloc0(size); /* of the last span */
-	int		 n = 0;
+	const MaCellDef *def = walk->def;
+	MaSpans			*spans = cell->spans;
+	Size			 size = def->nedges * sizeof(int64);
+	int64			*ahead = palloc0(size); /* of the last span */
+	int				 n = 0;
 
 	for (int i = 0; i < spans->n; i++)
 	{
 		MaSpan *span = &spans->spans[i];
-		bool	apart = pass_entries(&walk, span);
+		bool	apart = pass_entries(walk, span);
 
 		CHECK_FOR_INTERRUPTS();
 		if (n > 0 && !apart &&
-			may_join(&walk, &spans->spans[n - 1], span, ahead, room))
+			may_join(walk, &spans->spans[n - 1], span, ahead, room))
 		{
 			add_span(&spans->spans[n - 1], span);
 			spans->spans[n - 1].last = span->last;
 		}
 		else
 		{
-			memcpy(ahead, walk.ahead, size);
+			memcpy(ahead, walk->ahead, size);
 			spans->spans[n++] = *span;
 		}
 		for (int j = 0; j < def->nedges; j++)
-			if (ma_window_has(&def->edges[j], span->first, now))
-				walk.ahead[j] += span->count;
+			if (ma_window_has(&def->edges[j], span->first, walk->from))
+				walk->ahead[j] += span->count;
 	}
 	spans->n = n;
 }
 
 /*
- * Makes spans of entries, if they are too many. They are in order. Memory
- * comes from the current context.
+ * Makes spans of entries, if they are too many, for a cell that is asked next
+ * at instants from one to another. They are in order. Memory comes from the
+ * current context.
  */
 void
-ma_span_compact(const MaCellDef *def, MaCell *cell, TimestampTz now)
+ma_span_compact(const MaCellDef *def, MaCell *cell, TimestampTz from,
+				TimestampTz to)
 {
+	Walk  walk = {def, cell, from, to, 0, NULL};
 	int	  n = ma_cell_entries(cell);
 	int	  room;
 	bool *keep;
@@ -452,9 +455,36 @@ ma_span_compact(const MaCellDef *def, MaCell *cell, TimestampTz now)
 	room = Max(1, ma_guc_window_entries / (2 * def->nedges));
 	keep = palloc0(n * sizeof(bool));
 	for (int i = 0; i < def->nedges; i++)
-		mark_next(cell, &def->edges[i], now, room, keep);
-	make_all_spans(def, cell, keep, room, now);
+		mark_next(cell, &def->edges[i], from, room, keep);
+	make_all_spans(&walk, cell, keep, room);
+	walk.ahead = palloc0(def->nedges * sizeof(int64));
 	if (cell->spans != NULL)
-		join_spans(def, cell, room, now);
+		join_spans(&walk, cell, room);
+	pfree(walk.ahead);
 	pfree(keep);
+}
+
+/* Copies spans and their values into the current context. */
+void
+ma_span_move(MaCell *cell)
+{
+	MaSpans *spans;
+
+	if (cell->spans == NULL)
+		return;
+	spans = palloc(sizeof(MaSpans));
+	spans->n = cell->spans->n;
+	spans->max = Max(spans->n, 1);
+	spans->spans = MemoryContextAllocHuge(CurrentMemoryContext,
+										  spans->max * sizeof(MaSpan));
+	for (int i = 0; i < spans->n; i++)
+	{
+		MaSpan *span = &spans->spans[i];
+
+		*span = cell->spans->spans[i];
+		span->sum = ma_number_copy(span->sum);
+		span->min = ma_number_copy(span->min);
+		span->max = ma_number_copy(span->max);
+	}
+	cell->spans = spans;
 }

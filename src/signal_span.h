@@ -11,7 +11,8 @@ extern bool	 ma_span_fold(MaCell *cell, TimestampTz t, Numeric value);
 extern int64 ma_span_count(const MaCell *cell);
 extern void	 ma_span_prune(MaCell *cell, TimestampTz floor);
 extern void	 ma_span_compact(const MaCellDef *def, MaCell *cell,
-							 TimestampTz now);
+							 TimestampTz from, TimestampTz to);
+extern void	 ma_span_move(MaCell *cell);
 extern int	 ma_span_unclear(const MaCellDef *def, const MaCell *cell, int i,
 							 TimestampTz from, TimestampTz to);
 extern TimestampTz ma_span_leaves(const MaCell *cell, const MaWindow *window,

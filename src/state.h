@@ -62,8 +62,12 @@ typedef struct MaContact
 	int			  maxoverrides;
 	MaOverride	 *overrides; /* in no order */
 	MaScoreState *scores;	 /* by score */
-	Bitmapset	 *rebuilt;	 /* cells just folded from the log, without */
-	MaEvent		 *coming;	 /* events to be folded now, by event_id */
+	MemoryContext room;		 /* of what many events are folded into, or NULL */
+	Bitmapset	 *reading;	 /* cells that are being folded from the log */
+	Bitmapset	 *clear;	/* cells whose spans were made for what is asked */
+	TimestampTz	  clear_at; /* at this instant first */
+	Bitmapset	 *rebuilt;	/* cells just folded from the log, without */
+	MaEvent		 *coming;	/* events to be folded now, by event_id */
 	int			  ncoming;
 	bool		  logged;	/* these were read from the log after all */
 	Bitmapset	 *woken;	/* consumers to evaluate */
