@@ -67,8 +67,9 @@ ma_window_set(MaWindow *window, const Interval *within)
 		window->disorder = DAY_DISORDER;
 	/* without any disorder all are as long as each other */
 	slop = window->disorder > 0 ? DAY_DISORDER : 0;
-	window->min = length_of(within, 28, -slop);
-	window->max = length_of(within, 31, slop);
+	/* a month that is taken away is long where the rest is short */
+	window->min = length_of(within, within->month < 0 ? 31 : 28, -slop);
+	window->max = length_of(within, within->month < 0 ? 28 : 31, slop);
 }
 
 /* Are two windows as long as each other, as they are written? */

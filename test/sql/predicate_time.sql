@@ -113,5 +113,14 @@ select mautomate.create_list('t_try', $$count('order') filter (where event.occur
 -- a word that is only a word
 select mautomate.create_list('t_try', $$contact.answer = 'today'$$);
 select mautomate.drop_list('t_try');
+
+-- a span of which a month is taken away: a later event ends it at once
+select mautomate.set_clock('2030-01-01 01:00+00');
+select mautomate.create_list('t_less', $$elapsed('less') > '-1 mon 31 days'$$);
+select mautomate.identify('t_less') > 0 as made;
+select mautomate.track('t_less', 'less', occurred_at => '2030-01-01 00:00+00') > 0 as tracked;
+select count(*) from mautomate.list_members where list = 't_less';
+select mautomate.track('t_less', 'less', occurred_at => '2030-01-10 00:00+00') > 0 as tracked;
+select count(*) from mautomate.list_members where list = 't_less';
 select mautomate.set_clock(null);
 drop extension mautomate cascade;
