@@ -515,9 +515,8 @@ ma_entry_collect(MaEntryBatch *batch, MaContact *contact, TimestampTz now,
 	MemoryContext caller = MemoryContextSwitchTo(batch->cxt);
 	Decision	  decision = {
 			 .batch = batch, .contact = contact, .events = events, .n = n};
-	int		   before = batch->ncandidates;
-	bool	   guarded = false;
-	ErrorData *error;
+	int	 before = batch->ncandidates;
+	bool guarded = false;
 
 	batch->now = now;
 	for (int i = 0; i < n; i++)
@@ -530,7 +529,7 @@ ma_entry_collect(MaEntryBatch *batch, MaContact *contact, TimestampTz now,
 	}
 	if (!guarded)
 		decide(&decision);
-	else if ((error = ma_guard(decide, &decision)) != NULL)
+	else if (ma_guard(decide, &decision) != NULL)
 	{
 		batch->ncandidates = before;
 		decide_singly(&decision);

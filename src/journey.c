@@ -192,15 +192,15 @@ record_failure(const MaDue *due, ErrorData *error)
 static int
 run_batch(const MaDue *due, int n, TimestampTz bound)
 {
-	Trial	   trial = {.due = due, .n = n, .bound = bound};
-	ErrorData *error;
-	int		   done = 0;
+	Trial trial = {.due = due, .n = n, .bound = bound};
+	int	  done = 0;
 
-	if ((error = ma_guard(try_batch, &trial)) == NULL)
+	if (ma_guard(try_batch, &trial) == NULL)
 		return trial.done;
 	for (int i = 0; i < n; i++)
 	{
-		Trial single = {.due = &due[i], .n = 1, .bound = bound};
+		Trial	   single = {.due = &due[i], .n = 1, .bound = bound};
+		ErrorData *error;
 
 		CHECK_FOR_INTERRUPTS();
 		error = ma_guard(try_batch, &single);
