@@ -163,9 +163,16 @@ void
 ma_capture_order_take(MaCaptureRun *run, void *arg)
 {
 	MaCaptureOrder *order = arg;
+	bool			sure = run->naming || run->nrekeyed == 0;
 
+	/* until keys have followed their rows not all events are found */
+	ma_capture_find_events(run);
+	ma_capture_find_known(run);
+	ma_capture_find_gone(run);
 	take(order, run->profiles, run->n,
-		 run->source->text.kind == NULL ? MARK_MAKE | MARK_CHANGE : MARK_MAKE);
+		 run->source->text.kind == NULL ? MARK_MAKE | MARK_CHANGE :
+		 sure							? MARK_MAKE :
+										  0);
 	if (run->naming)
 		ma_capture_find_moved(run);
 	take(order, run->moved_profiles, run->nmoved, 0);
@@ -186,8 +193,14 @@ take(MaCaptureOrder *order, const MaProfile *persons, int n, int marks)
 		const MaProfile *person = &persons[i];
 
 		/* rows of one person often follow each other */
-		if (i > 0 && ma_profile_same_name(person, person - 1))
+		if (i > 0 && ma_profile_same_name(person, person - 1) &&
+			person->contact_id == person[-1].contact_id)
 			continue;
+		if (person->is_found)
+		{
+			note_id(order, person->contact_id, marks & MARK_CHANGE);
+			continue;
+		}
 		ExecClearTuple(slot);
 		describe(person, slot);
 		slot->tts_values[NAME_PLACE] = Int64GetDatum(order->place++);

@@ -47,8 +47,9 @@ typedef struct MaCaptureRun
 	MaEventMove *moved;
 	MaProfile	*mover_profiles; /* beside them: whose it is now */
 	int			 nmoved;
-	MaProfile	*known;		/* persons whose anonymous id a row tells */
-	const char **anonymous; /* and that id */
+	MaProfile	*known;		 /* persons whose anonymous id a row tells */
+	const char **anonymous;	 /* and that id */
+	const char **known_keys; /* and the key of the row's event */
 	int			 nknown;
 	List		*notes;
 	int			 sure_gone;	   /* ngone before the row at hand */
@@ -96,7 +97,14 @@ extern void ma_capture_watch(MaCapture *capture, MaCaptureTake take,
 							 void *arg);
 extern void ma_capture_order_by(MaCapture *capture, void (*order)(void *arg),
 								void	  *arg);
-extern void ma_capture_find_moved(MaCaptureRun *run);
+
+/* capture_holder.c */
+extern int64 ma_capture_address(const MaProfile *person);
+extern void	 ma_capture_find_events(MaCaptureRun *run);
+extern void	 ma_capture_find_known(MaCaptureRun *run);
+extern void	 ma_capture_find_gone(MaCaptureRun *run);
+extern void	 ma_capture_find_rekeyed(MaCaptureRun *run);
+extern void	 ma_capture_find_moved(MaCaptureRun *run);
 
 /* capture_order.c */
 typedef struct MaCaptureOrder MaCaptureOrder;

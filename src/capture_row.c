@@ -65,6 +65,7 @@ static Datum  value_of(MaCaptureRun *run, MaExpr *expr, int i,
 					   TupleTableSlot *slot, bool *isnull);
 static char	 *row_key(MaSourceKey *of, TupleTableSlot *slot);
 static const char *dedupe_key(MaCaptureRun *run, TupleTableSlot *slot);
+static const char *key_then(MaCaptureRun *run);
 static const char *dedupe_key_of(MaCaptureRun *run, MaSourceKey *of,
 								 TupleTableSlot *slot);
 static void		   follow_row(MaCaptureRun *run, const MaProfile *was,
@@ -94,6 +95,7 @@ ma_capture_evaluate(MaCaptureRun *run)
 	run->moved = palloc0(sizeof(MaEventMove) * run->nrows);
 	run->known = palloc0(sizeof(MaProfile) * run->nrows);
 	run->anonymous = palloc0(sizeof(char *) * run->nrows);
+	run->known_keys = palloc0(sizeof(char *) * run->nrows);
 	run->next = 0;
 	ma_setting_enter(&own);
 	PG_TRY();
@@ -227,7 +229,11 @@ read_event(MaCaptureRun *run, bool has_old)
 	if (was && source->on_update == MA_ON_UPDATE_IGNORE)
 		return false;
 	if (run->naming)
+	{
+		if (ma_profile_address(profile) != NULL)
+			event->dedupe_key = key_then(run);
 		return true;
+	}
 	run->failed = false;
 	event->kind = source->text.kind;
 	if (!read_content(run, run->row, event, NULL))
@@ -318,9 +324,7 @@ add_moved(MaCaptureRun *run, const MaProfile *from, const MaProfile *to)
 {
 	run->moved_profiles[run->nmoved] = *from;
 	run->mover_profiles[run->nmoved] = *to;
-	/* if it has another key now, the event has it once we come to write */
-	run->moved[run->nmoved++].dedupe_key =
-		dedupe_key(run, run->naming ? run->old : run->row);
+	run->moved[run->nmoved++].dedupe_key = key_then(run);
 }
 
 /* The event of the row at hand, as this person's, is to be withdrawn. */
@@ -331,7 +335,7 @@ add_gone(MaCaptureRun *run, const MaProfile *profile)
 
 	run->gone_profiles[run->ngone++] = *profile;
 	event->kind = run->source->text.kind;
-	event->dedupe_key = dedupe_key(run, run->row);
+	event->dedupe_key = key_then(run);
 }
 
 /* The event of the row at hand, as this person's, gets the row's new key. */
@@ -473,6 +477,10 @@ identify_row(MaCaptureRun *run, bool before, MaProfile *profile)
 	else if (is_now(run, slot))
 	{
 		run->known[run->nknown] = *profile;
+		run->known_keys[run->nknown] =
+			source->text.kind != NULL && ma_profile_address(profile) != NULL ?
+				key_then(run) :
+				NULL;
 		run->anonymous[run->nknown++] = anonymous;
 	}
 	return true;
@@ -699,6 +707,18 @@ static const char *
 dedupe_key(MaCaptureRun *run, TupleTableSlot *slot)
 {
 	return dedupe_key_of(run, &run->source->key, slot);
+}
+
+/*
+ * By what the event of the row at hand is known when we come to it: if the row
+ * has another key now, the event has it once we come to write.
+ */
+static const char *
+key_then(MaCaptureRun *run)
+{
+	bool has_old = run->rows[run->next].old != NULL;
+
+	return dedupe_key(run, run->naming && has_old ? run->old : run->row);
 }
 
 /* The same by one of the primary keys that its table has had. */

@@ -321,6 +321,7 @@ rekey(MaCaptureRun *run)
 
 	if (run->nrekeyed == 0)
 		return;
+	ma_capture_find_rekeyed(run);
 	ma_contact_resolve_all(run->rekeyed_profiles, run->nrekeyed, false);
 	for (int i = 0; i < run->nrekeyed; i++)
 		if (run->rekeyed_profiles[i].contact_id != 0)
@@ -332,39 +333,25 @@ rekey(MaCaptureRun *run)
 	ma_event_rekey(run->rekeyed, known);
 }
 
-/* Leaves those of the rows that are somebody else's now that have an event. */
-void
-ma_capture_find_moved(MaCaptureRun *run)
-{
-	int known = 0;
-
-	if (run->nmoved == 0)
-		return;
-	ma_contact_resolve_all(run->moved_profiles, run->nmoved, false);
-	for (int i = 0; i < run->nmoved; i++)
-		run->moved[i].from = run->moved_profiles[i].contact_id;
-	ma_event_movable(run->moved, run->nmoved);
-	for (int i = 0; i < run->nmoved; i++)
-		if (run->moved[i].from != 0)
-		{
-			run->moved_profiles[known] = run->moved_profiles[i];
-			run->mover_profiles[known] = run->mover_profiles[i];
-			run->moved[known++] = run->moved[i];
-		}
-	run->nmoved = known;
-}
-
 /* The events of rows that are somebody else's now become theirs. */
 static void
 move(MaCaptureRun *run)
 {
+	int known = 0;
+
 	ma_capture_find_moved(run);
 	if (run->nmoved == 0)
 		return;
+	for (int i = 0; i < run->nmoved; i++)
+		run->moved[i].address = ma_capture_address(&run->mover_profiles[i]);
 	ma_contact_obtain_held(run->mover_profiles, run->nmoved);
 	for (int i = 0; i < run->nmoved; i++)
-		run->moved[i].to = run->mover_profiles[i].contact_id;
-	ma_event_move(run->source->text.kind, run->moved, run->nmoved);
+		if (run->mover_profiles[i].contact_id != 0)
+		{
+			run->moved[known] = run->moved[i];
+			run->moved[known++].to = run->mover_profiles[i].contact_id;
+		}
+	ma_event_move(run->source->text.kind, run->moved, known);
 }
 
 /* Takes events out of the log that the rows of a chunk no longer are. */
@@ -375,6 +362,7 @@ withdraw(MaCaptureRun *run)
 
 	if (run->ngone == 0)
 		return;
+	ma_capture_find_gone(run);
 	ma_contact_resolve_all(run->gone_profiles, run->ngone, false);
 	for (int i = 0; i < run->ngone; i++)
 		if (run->gone_profiles[i].contact_id != 0)
@@ -438,6 +426,11 @@ everybody(MaCapture *capture, int *n, int *total)
 	}
 	if (*n == 0)
 		return NULL;
+	for (int i = 0; i < capture->nruns; i++)
+	{
+		ma_capture_find_events(&capture->runs[i]);
+		ma_capture_find_known(&capture->runs[i]);
+	}
 	all = palloc0(sizeof(MaProfile) * (2 * *n + *total));
 	*total = 0;
 	for (int i = 0; i < capture->nruns; i++)
@@ -458,6 +451,25 @@ everybody(MaCapture *capture, int *n, int *total)
 	return all;
 }
 
+/* Collects the events of a chunk, and whose they are; returns how many. */
+static int
+collect_events(MaCapture *capture, MaProfile *profiles, MaEventRow *events)
+{
+	int n = 0;
+
+	for (int i = 0; i < capture->nruns; i++)
+	{
+		MaCaptureRun *run = &capture->runs[i];
+
+		if (run->source->text.kind == NULL)
+			continue;
+		memcpy(&profiles[n], run->profiles, sizeof(MaProfile) * run->n);
+		memcpy(&events[n], run->events, sizeof(MaEventRow) * run->n);
+		n += run->n;
+	}
+	return n;
+}
+
 /* Puts the events of a chunk into the log, or gives them what is new. */
 static void
 store_events(MaCapture *capture)
@@ -470,20 +482,17 @@ store_events(MaCapture *capture)
 		n += capture->runs[i].n;
 	profiles = palloc(sizeof(MaProfile) * (n + 1));
 	events = palloc(sizeof(MaEventRow) * (n + 1));
-	n = 0;
-	for (int i = 0; i < capture->nruns; i++)
-	{
-		MaCaptureRun *run = &capture->runs[i];
-
-		if (run->source->text.kind == NULL)
-			continue;
-		memcpy(&profiles[n], run->profiles, sizeof(MaProfile) * run->n);
-		memcpy(&events[n], run->events, sizeof(MaEventRow) * run->n);
-		n += run->n;
-	}
+	n = collect_events(capture, profiles, events);
 	if (n == 0)
 		return;
-	ma_contact_obtain_held(profiles, n);
+	/* who is meant by an external id is whoever has it, @ or not */
+	if (n > 1 || !ma_contact_hold_named(profiles))
+	{
+		for (int i = 0; i < capture->nruns; i++)
+			ma_capture_find_events(&capture->runs[i]);
+		(void) collect_events(capture, profiles, events);
+		ma_contact_resolve_held(profiles, n);
+	}
 	for (int i = 0; i < n; i++)
 		events[i].contact_id = profiles[i].contact_id;
 	ma_event_store(events, n);

@@ -54,6 +54,21 @@ ma_profile_is_named(const MaProfile *person)
 		   person->columns[MA_CONTACT_PHONE] != NULL;
 }
 
+/* The address by which a person is, or may be, named; NULL: by none. */
+const char *
+ma_profile_address(const MaProfile *person)
+{
+	const char *name = person->external_id;
+
+	if (name == NULL)
+		return person->columns[MA_CONTACT_EMAIL] ?
+				   person->columns[MA_CONTACT_EMAIL] :
+				   person->columns[MA_CONTACT_PHONE];
+	if (person->is_id || (strchr(name, '@') == NULL && *name != '+'))
+		return NULL;
+	return name;
+}
+
 /*
  * Gives a person an e-mail address in its one spelling. Spaces around it are
  * forgiven, an empty one removes. Returns false, and why, if it is not valid.

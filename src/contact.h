@@ -39,6 +39,7 @@ typedef struct MaProfile
 	bool		is_id;		 /* external_id is one, and never an address */
 	Jsonb	   *attributes;	 /* to merge in, a null removes; NULL: none */
 	int64		contact_id;	 /* out: who it is; 0: unknown or a problem */
+	bool		is_found;	 /* contact_id is known, whoever has the name */
 	bool		created;	 /* out: nobody knew the person before */
 	const char *shared_with; /* out: another contact with the address */
 	ErrorData  *problem;	 /* out: why the person cannot be told */
@@ -52,7 +53,8 @@ extern bool		   ma_profile_set_email(MaProfile *person, const char *email,
 extern bool		   ma_profile_set_phone(MaProfile *person, const char *phone,
 										const char **reason);
 
-extern bool ma_profile_is_named(const MaProfile *person);
+extern const char *ma_profile_address(const MaProfile *person);
+extern bool		   ma_profile_is_named(const MaProfile *person);
 
 extern void	 ma_contact_lookup(MaProfile *persons, int n);
 extern void	 ma_contact_lookup_chunk(MaProfile **persons, int n,
@@ -67,6 +69,8 @@ extern int64 ma_contact_resolve(const char *who, bool missing_ok);
 extern void	 ma_contact_resolve_all(MaProfile *persons, int n, bool create);
 extern void	 ma_contact_hold(const int64 *ids, const bool *change, int n);
 extern void	 ma_contact_obtain_held(MaProfile *persons, int n);
+extern void	 ma_contact_resolve_held(MaProfile *persons, int n);
+extern bool	 ma_contact_hold_named(MaProfile *person);
 extern ErrorData *ma_contact_bad_phone(const char *phone, const char *reason);
 extern bool		  ma_profile_same_name(const MaProfile *a, const MaProfile *b);
 extern void		  ma_profile_keep_changes(MaProfile		  *profile,

@@ -44,7 +44,6 @@ typedef struct Holder
 } Holder;
 
 static bool hold_all(MaProfile *persons, int n);
-static bool hold_named(MaProfile *person);
 static void open_contacts(Holder *holder, const char *key);
 static void close_contacts(Holder *holder);
 static bool hold_row(Holder *holder);
@@ -58,8 +57,14 @@ static int	compare_contacts(const void *a, const void *b);
 void
 ma_contact_obtain_held(MaProfile *persons, int n)
 {
-	if (n == 1 && persons->external_id != NULL && hold_named(persons))
-		return;
+	if (n != 1 || !ma_contact_hold_named(persons))
+		ma_contact_resolve_held(persons, n);
+}
+
+/* The same where it is not as simple as ma_contact_hold_named() has it. */
+void
+ma_contact_resolve_held(MaProfile *persons, int n)
+{
 	for (int tries = 0; tries < TRIES; tries++)
 	{
 		ma_contact_resolve_all(persons, n, true);
@@ -77,13 +82,15 @@ ma_contact_obtain_held(MaProfile *persons, int n)
  * Finds and holds a person by external id, if it is as simple as that: a
  * living contact has it.
  */
-static bool
-hold_named(MaProfile *person)
+bool
+ma_contact_hold_named(MaProfile *person)
 {
 	Holder holder;
 	bool   isnull;
 	bool   held;
 
+	if (person->external_id == NULL)
+		return false;
 	open_contacts(&holder, "contact_external_id_key");
 	ScanKeyInit(&holder.condition, 1, BTEqualStrategyNumber, F_TEXTEQ,
 				CStringGetTextDatum(person->external_id));

@@ -603,7 +603,9 @@ ma_contact_alias(const char *anonymous_id, MaProfile *person)
 		MaProfile anonymous = {.external_id = anonymous_id};
 		bool	  taken;
 
-		person->contact_id = 0;
+		if (!person->is_found)
+			person->contact_id = 0;
+		person->is_found = false;
 		obtain(person, 1);
 		obtain(&anonymous, 1);
 		if (person->problem != NULL)

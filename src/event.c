@@ -91,23 +91,29 @@ take_keys(MaEventRow **rows, int n)
 {
 	static MaStatement one = {
 		"insert into mautomate_internal.dedupe"
-		" (contact_id, dedupe_key, event_id) values ($1, $2, $3)"
+		" (contact_id, dedupe_key, event_id, address_hash)"
+		" values ($1, $2, $3, nullif($4, 0))"
 		" on conflict do nothing returning event_id",
-		3,
-		{INT8OID, TEXTOID, INT8OID}};
-	static MaStatement many = {"insert into mautomate_internal.dedupe"
-							   " (contact_id, dedupe_key, event_id)"
-							   " select * from unnest($1, $2, $3)"
-							   " on conflict do nothing returning event_id",
-							   3,
-							   {INT8ARRAYOID, TEXTARRAYOID, INT8ARRAYOID}};
-	MaEventRow		 **keyed = palloc(sizeof(MaEventRow *) * n);
-	MaColumn		   columns[3];
-	Datum			   values[3];
-	bool			   isnull;
-	uint64			   next = 0;
-	int				   count = 0;
-	int				   left = 0;
+		4,
+		{INT8OID, TEXTOID, INT8OID, INT8OID}};
+	static MaStatement many = {
+		"insert into mautomate_internal.dedupe"
+		" (contact_id, dedupe_key, event_id,"
+		" address_hash)"
+		" select contact_id, key, event_id,"
+		" nullif(address, 0)"
+		" from unnest($1, $2, $3, $4)"
+		" u (contact_id, key, event_id, address)"
+		" on conflict do nothing returning event_id",
+		4,
+		{INT8ARRAYOID, TEXTARRAYOID, INT8ARRAYOID, INT8ARRAYOID}};
+	MaEventRow **keyed = palloc(sizeof(MaEventRow *) * n);
+	MaColumn	 columns[4];
+	Datum		 values[4];
+	bool		 isnull;
+	uint64		 next = 0;
+	int			 count = 0;
+	int			 left = 0;
 
 	for (int i = 0; i < n; i++)
 		if (rows[i]->dedupe_key != NULL)
@@ -118,13 +124,15 @@ take_keys(MaEventRow **rows, int n)
 	ma_column_init(&columns[0], INT8OID, count);
 	ma_column_init(&columns[1], TEXTOID, count);
 	ma_column_init(&columns[2], INT8OID, count);
+	ma_column_init(&columns[3], INT8OID, count);
 	for (int i = 0; i < count; i++)
 	{
 		ma_column_add(&columns[0], Int64GetDatum(keyed[i]->contact_id), false);
 		ma_column_add_text(&columns[1], stored_key(keyed[i]));
 		ma_column_add(&columns[2], Int64GetDatum(keyed[i]->event_id), false);
+		ma_column_add(&columns[3], Int64GetDatum(keyed[i]->address), false);
 	}
-	for (int c = 0; c < 3; c++)
+	for (int c = 0; c < lengthof(columns); c++)
 		values[c] =
 			count == 1 ? columns[c].values[0] : ma_column_array(&columns[c]);
 	ma_sql_exec(count == 1 ? &one : &many, values, NULL, 0);
@@ -332,9 +340,9 @@ ma_event_rekey(const MaEventKey *keys, int n)
 		" where d.contact_id = u.contact_id"
 		" and d.dedupe_key >= u.key and d.dedupe_key < u.key || E'\\x02'"
 		" returning d.contact_id, u.new_key || pg_catalog.substr(d.dedupe_key,"
-		" pg_catalog.length(u.key) + 1), d.event_id)"
+		" pg_catalog.length(u.key) + 1), d.event_id, d.address_hash)"
 		" insert into mautomate_internal.dedupe"
-		" (contact_id, dedupe_key, event_id)"
+		" (contact_id, dedupe_key, event_id, address_hash)"
 		" select * from gone order by 1, 2 on conflict do nothing",
 		3,
 		{INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
@@ -397,34 +405,43 @@ ma_event_movable(MaEventMove *moves, int n)
 /*
  * Gives events of one kind to other contacts, and their dedupe keys with
  * them; where such a contact has one by that key already, that is the one.
+ * Where it is the same contact, by another address, only that is noted.
  */
 void
 ma_event_move(const char *kind, const MaEventMove *moves, int n)
 {
 	static MaStatement stmt = {
-		"with gone as ("
-		"delete from mautomate_internal.dedupe d"
-		" using unnest($1, $2, $3) u (contact_id, key, new_id)"
+		"with moves as (select contact_id, key, new_id,"
+		" nullif(address, 0) as address from unnest($1, $2, $3, $5)"
+		" u (contact_id, key, new_id, address)),"
+		" gone as ("
+		"delete from mautomate_internal.dedupe d using moves u"
 		" where d.contact_id = u.contact_id and d.dedupe_key = u.key"
 		" and u.new_id <> u.contact_id"
 		" returning d.contact_id, d.dedupe_key, u.new_id, d.event_id,"
+		" u.address,"
 		" exists (select from mautomate_internal.dedupe other"
 		" where other.contact_id = u.new_id and other.dedupe_key = u.key)"
 		" as there),"
 		" come as (insert into mautomate_internal.dedupe"
-		" (contact_id, dedupe_key, event_id)"
-		" select new_id, dedupe_key, event_id from gone where not there"
-		" order by 1, 2),"
+		" (contact_id, dedupe_key, event_id, address_hash)"
+		" select new_id, dedupe_key, event_id, address from gone"
+		" where not there order by 1, 2),"
+		" same as (update mautomate_internal.dedupe d"
+		" set address_hash = u.address from moves u"
+		" where d.contact_id = u.contact_id and d.dedupe_key = u.key"
+		" and u.new_id = u.contact_id"
+		" and d.address_hash is distinct from u.address),"
 		" dropped as (delete from mautomate.event e using gone g"
 		" where e.contact_id = g.contact_id and e.kind = $4"
 		" and e.event_id = g.event_id and g.there)"
 		" update mautomate.event e set contact_id = g.new_id from gone g"
 		" where e.contact_id = g.contact_id and e.kind = $4"
 		" and e.event_id = g.event_id and not g.there",
-		4,
-		{INT8ARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTOID}};
-	MaColumn   columns[3];
-	Datum	   values[4];
+		5,
+		{INT8ARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTOID, INT8ARRAYOID}};
+	MaColumn   columns[4];
+	Datum	   values[5];
 	MaSqlScope scope;
 
 	if (n == 0)
@@ -432,15 +449,18 @@ ma_event_move(const char *kind, const MaEventMove *moves, int n)
 	ma_column_init(&columns[0], INT8OID, n);
 	ma_column_init(&columns[1], TEXTOID, n);
 	ma_column_init(&columns[2], INT8OID, n);
+	ma_column_init(&columns[3], INT8OID, n);
 	for (int i = 0; i < n; i++)
 	{
 		ma_column_add(&columns[0], Int64GetDatum(moves[i].from), false);
 		ma_column_add_text(&columns[1], moves[i].dedupe_key);
 		ma_column_add(&columns[2], Int64GetDatum(moves[i].to), false);
+		ma_column_add(&columns[3], Int64GetDatum(moves[i].address), false);
 	}
-	for (int i = 0; i < lengthof(columns); i++)
+	for (int i = 0; i < 3; i++)
 		values[i] = ma_column_array(&columns[i]);
 	values[3] = CStringGetTextDatum(kind);
+	values[4] = ma_column_array(&columns[3]);
 	ma_sql_begin(&scope);
 	ma_sql_exec(&stmt, values, NULL, 0);
 	ma_sql_end(&scope);

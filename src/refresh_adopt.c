@@ -214,9 +214,9 @@ ma_adopt_missing(MaContactSet *set, MaWork *works, int n)
 		"with gone as (delete from mautomate_internal.dedupe d"
 		" using mautomate.contact c where d.contact_id = any ($1)"
 		" and c.contact_id = d.contact_id and c.merged_into is not null"
-		" returning c.merged_into, d.dedupe_key, d.event_id)"
+		" returning c.merged_into, d.dedupe_key, d.event_id, d.address_hash)"
 		" insert into mautomate_internal.dedupe"
-		" (contact_id, dedupe_key, event_id)"
+		" (contact_id, dedupe_key, event_id, address_hash)"
 		" select * from gone order by 1, 2 on conflict do nothing",
 		1,
 		{INT8ARRAYOID}};

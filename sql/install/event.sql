@@ -34,10 +34,15 @@ create table mautomate_internal.dedupe (
   contact_id bigint not null,
   dedupe_key text collate "C" not null,
   event_id bigint not null,
+  address_hash bigint,
   primary key (contact_id, dedupe_key)
 );
+create index dedupe_address on mautomate_internal.dedupe (dedupe_key)
+  where address_hash is not null;
 comment on table mautomate_internal.dedupe is
   'dedupe keys of events: a repeated key is the first event again; what on_update append adds has the key of the first, the sign 1 and its own number';
+comment on column mautomate_internal.dedupe.address_hash is
+  'of the address by which the row of an attached table told whose the event is, null where it told otherwise; while the row names that address its event is found by both, whoever has it now';
 
 select pg_catalog.pg_extension_config_dump('mautomate.event', '');
 select pg_catalog.pg_extension_config_dump('mautomate.event_event_id_seq', '');
