@@ -32,10 +32,10 @@ ma_capture_address(const MaProfile *person)
 /*
  * Finds out with whom events are by keys and addresses; with any, by the key
  * if there is none by the address. Others are left to be found by name.
- * Returns the hashes of the addresses.
+ * Returns the hashes of the addresses. What is found is locked, if wanted.
  */
 static int64 *
-find(MaProfile *persons, const char *const *keys, int n, bool any)
+find(MaProfile *persons, const char *const *keys, int n, bool any, bool locked)
 {
 	int64		  *addresses = palloc(sizeof(int64) * (n + 1));
 	MaEventHolder *holders = palloc(sizeof(MaEventHolder) * (n + 1));
@@ -51,7 +51,7 @@ find(MaProfile *persons, const char *const *keys, int n, bool any)
 		holders[count].dedupe_key = keys[i];
 		holders[count++].address = addresses[i];
 	}
-	ma_event_find_holders(holders, count, any);
+	ma_event_find_holders(holders, count, any, locked);
 	for (int i = 0; i < count; i++)
 	{
 		named[i]->contact_id = holders[i].contact_id;
@@ -64,7 +64,7 @@ find(MaProfile *persons, const char *const *keys, int n, bool any)
 
 /* With whom are those that rows are, and by which address? */
 void
-ma_capture_find_events(MaCaptureRun *run)
+ma_capture_find_events(MaCaptureRun *run, bool locked)
 {
 	const char **keys = palloc(sizeof(char *) * (run->n + 1));
 	int64		*addresses;
@@ -73,7 +73,7 @@ ma_capture_find_events(MaCaptureRun *run)
 		return;
 	for (int i = 0; i < run->n; i++)
 		keys[i] = run->events[i].dedupe_key;
-	addresses = find(run->profiles, keys, run->n, false);
+	addresses = find(run->profiles, keys, run->n, false, locked);
 	for (int i = 0; i < run->n; i++)
 		run->events[i].address = addresses[i];
 }
@@ -82,7 +82,7 @@ ma_capture_find_events(MaCaptureRun *run)
 void
 ma_capture_find_known(MaCaptureRun *run)
 {
-	(void) find(run->known, run->known_keys, run->nknown, false);
+	(void) find(run->known, run->known_keys, run->nknown, false, true);
 }
 
 /* The same of those to be withdrawn, whatever their rows say since. */
@@ -93,7 +93,7 @@ ma_capture_find_gone(MaCaptureRun *run)
 
 	for (int i = 0; i < run->ngone; i++)
 		keys[i] = run->gone_events[i].dedupe_key;
-	(void) find(run->gone_profiles, keys, run->ngone, true);
+	(void) find(run->gone_profiles, keys, run->ngone, true, true);
 }
 
 /* The same of those whose rows have another key. */
@@ -104,7 +104,7 @@ ma_capture_find_rekeyed(MaCaptureRun *run)
 
 	for (int i = 0; i < run->nrekeyed; i++)
 		keys[i] = run->rekeyed[i].from;
-	(void) find(run->rekeyed_profiles, keys, run->nrekeyed, true);
+	(void) find(run->rekeyed_profiles, keys, run->nrekeyed, true, true);
 }
 
 /* Leaves those of the rows that are somebody else's now that have an event. */
@@ -118,7 +118,7 @@ ma_capture_find_moved(MaCaptureRun *run)
 		return;
 	for (int i = 0; i < run->nmoved; i++)
 		keys[i] = run->moved[i].dedupe_key;
-	(void) find(run->moved_profiles, keys, run->nmoved, true);
+	(void) find(run->moved_profiles, keys, run->nmoved, true, true);
 	ma_contact_resolve_all(run->moved_profiles, run->nmoved, false);
 	for (int i = 0; i < run->nmoved; i++)
 		run->moved[i].from = run->moved_profiles[i].contact_id;
@@ -133,5 +133,5 @@ ma_capture_find_moved(MaCaptureRun *run)
 		}
 	run->nmoved = known;
 	/* it may name again whose the event has been all the time */
-	(void) find(run->mover_profiles, keys, known, false);
+	(void) find(run->mover_profiles, keys, known, false, true);
 }

@@ -166,7 +166,7 @@ ma_capture_order_take(MaCaptureRun *run, void *arg)
 	bool			sure = run->naming || run->nrekeyed == 0;
 
 	/* until keys have followed their rows not all events are found */
-	ma_capture_find_events(run);
+	ma_capture_find_events(run, true);
 	ma_capture_find_known(run);
 	ma_capture_find_gone(run);
 	take(order, run->profiles, run->n,

@@ -101,7 +101,7 @@ take_chunk(MaCaptureRun *run, void *arg)
 	ListCell *lc;
 
 	preview->rows += run->nrows;
-	ma_capture_find_events(run);
+	ma_capture_find_events(run, false);
 	ma_contact_resolve_all(run->profiles, run->n, false);
 	for (int i = 0; i < run->n; i++)
 		check_address(&run->profiles[i]);

@@ -100,7 +100,7 @@ extern void ma_capture_order_by(MaCapture *capture, void (*order)(void *arg),
 
 /* capture_holder.c */
 extern int64 ma_capture_address(const MaProfile *person);
-extern void	 ma_capture_find_events(MaCaptureRun *run);
+extern void	 ma_capture_find_events(MaCaptureRun *run, bool locked);
 extern void	 ma_capture_find_known(MaCaptureRun *run);
 extern void	 ma_capture_find_gone(MaCaptureRun *run);
 extern void	 ma_capture_find_rekeyed(MaCaptureRun *run);

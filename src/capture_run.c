@@ -428,7 +428,7 @@ everybody(MaCapture *capture, int *n, int *total)
 		return NULL;
 	for (int i = 0; i < capture->nruns; i++)
 	{
-		ma_capture_find_events(&capture->runs[i]);
+		ma_capture_find_events(&capture->runs[i], true);
 		ma_capture_find_known(&capture->runs[i]);
 	}
 	all = palloc0(sizeof(MaProfile) * (2 * *n + *total));
@@ -489,7 +489,7 @@ store_events(MaCapture *capture)
 	if (n > 1 || !ma_contact_hold_named(profiles))
 	{
 		for (int i = 0; i < capture->nruns; i++)
-			ma_capture_find_events(&capture->runs[i]);
+			ma_capture_find_events(&capture->runs[i], true);
 		(void) collect_events(capture, profiles, events);
 		ma_contact_resolve_held(profiles, n);
 	}

@@ -60,6 +60,7 @@ extern int64 ma_event_first(const MaEventRow *row);
 extern void	 ma_event_check_kind(const char *kind);
 
 /* event_holder.c */
-extern void ma_event_find_holders(MaEventHolder *holders, int n, bool any);
+extern void ma_event_find_holders(MaEventHolder *holders, int n, bool any,
+								  bool locked);
 
 #endif /* MA_EVENT_H */

@@ -32,27 +32,64 @@ enum
 	DEDUPE_ADDRESS
 };
 
+#define TRIES 5 /* looks while others merge */
+
+/* The table while it is looked at. */
+typedef struct Keys
+{
+	Relation		heap;
+	Relation		index;
+	TupleTableSlot *slot;
+	IndexScanDesc	scan;
+} Keys;
+
+/* Opens it for a look with the latest snapshot. */
+static void
+open_keys(Keys *keys)
+{
+	Oid schema = get_namespace_oid("mautomate_internal", false);
+
+	keys->heap = table_open(get_relname_relid("dedupe", schema), RowShareLock);
+	keys->index = index_open(get_relname_relid("dedupe_address", schema),
+							 AccessShareLock);
+	keys->slot = table_slot_create(keys->heap, NULL);
+	PushActiveSnapshot(GetLatestSnapshot());
+	keys->scan =
+		ma_index_beginscan(keys->heap, keys->index, GetActiveSnapshot(), 2);
+}
+
+/* Closes it; locks of rows stay. */
+static void
+close_keys(Keys *keys)
+{
+	index_endscan(keys->scan);
+	PopActiveSnapshot();
+	ExecDropSingleTupleTableSlot(keys->slot);
+	index_close(keys->index, NoLock);
+	table_close(keys->heap, NoLock);
+}
+
 /* Looks at the event of a key, and at those that are more by it. */
 static void
-find_one(IndexScanDesc scan, TupleTableSlot *slot, MaEventHolder *holder,
-		 bool any)
+look(Keys *keys, MaEventHolder *holder, bool any, ItemPointer tid)
 {
-	ScanKeyData keys[2];
+	ScanKeyData conditions[2];
 	char	   *end = psprintf("%s\002", holder->dedupe_key);
 	bool		exact = false;
 	int64		latest = 0;
 
-	ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_TEXT_GE,
+	ScanKeyInit(&conditions[0], 1, BTGreaterEqualStrategyNumber, F_TEXT_GE,
 				CStringGetTextDatum(holder->dedupe_key));
-	ScanKeyInit(&keys[1], 1, BTLessStrategyNumber, F_TEXT_LT,
+	ScanKeyInit(&conditions[1], 1, BTLessStrategyNumber, F_TEXT_LT,
 				CStringGetTextDatum(end));
-	for (int i = 0; i < lengthof(keys); i++)
-		keys[i].sk_collation = scan->indexRelation->rd_indcollation[0];
+	for (int i = 0; i < lengthof(conditions); i++)
+		conditions[i].sk_collation = keys->index->rd_indcollation[0];
 	holder->contact_id = 0;
-	index_rescan(scan, keys, lengthof(keys), NULL, 0);
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	index_rescan(keys->scan, conditions, lengthof(conditions), NULL, 0);
+	while (index_getnext_slot(keys->scan, ForwardScanDirection, keys->slot))
 	{
-		bool  isnull;
+		TupleTableSlot *slot = keys->slot;
+		bool			isnull;
 		int64 event = DatumGetInt64(slot_getattr(slot, DEDUPE_EVENT, &isnull));
 		bool  same = DatumGetInt64(slot_getattr(slot, DEDUPE_ADDRESS,
 												&isnull)) == holder->address;
@@ -61,39 +98,63 @@ find_one(IndexScanDesc scan, TupleTableSlot *slot, MaEventHolder *holder,
 			continue;
 		exact = same;
 		latest = event;
+		*tid = slot->tts_tid;
 		holder->contact_id =
 			DatumGetInt64(slot_getattr(slot, DEDUPE_CONTACT, &isnull));
 	}
 }
 
+/* Locks what has been found; false if it is gone, or has become another. */
+static bool
+lock(Keys *keys, ItemPointer tid)
+{
+	ItemPointerData before = *tid;
+	TM_FailureData	failure;
+	TM_Result		result = table_tuple_lock(
+			  keys->heap, tid, GetActiveSnapshot(), keys->slot,
+			  GetCurrentCommandId(true), LockTupleExclusive, LockWaitBlock,
+			  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+
+	return result == TM_Ok && ItemPointerEquals(tid, &before);
+}
+
+/* qsort comparator of pointers to holders, by key. */
+static int
+compare_keys(const void *a, const void *b)
+{
+	return strcmp((*(MaEventHolder *const *) a)->dedupe_key,
+				  (*(MaEventHolder *const *) b)->dedupe_key);
+}
+
 /*
  * With whom are these events, or what is more by their keys? By that address,
- * or with any by the latest other one if there is none. Looks with the latest
- * snapshot.
+ * or with any by the latest other one if there is none. To be locked are they
+ * if they are to stay there: who is just being merged gives his away.
  */
 void
-ma_event_find_holders(MaEventHolder *holders, int n, bool any)
+ma_event_find_holders(MaEventHolder *holders, int n, bool any, bool locked)
 {
-	Oid				schema;
-	Relation		heap;
-	Relation		index;
-	TupleTableSlot *slot;
-	IndexScanDesc	scan;
+	MaEventHolder **ordered = palloc(sizeof(MaEventHolder *) * (n + 1));
+	bool			again = n > 0;
 
-	if (n == 0)
-		return;
-	schema = get_namespace_oid("mautomate_internal", false);
-	heap = table_open(get_relname_relid("dedupe", schema), AccessShareLock);
-	index = index_open(get_relname_relid("dedupe_address", schema),
-					   AccessShareLock);
-	slot = table_slot_create(heap, NULL);
-	PushActiveSnapshot(GetLatestSnapshot());
-	scan = ma_index_beginscan(heap, index, GetActiveSnapshot(), 2);
 	for (int i = 0; i < n; i++)
-		find_one(scan, slot, &holders[i], any);
-	index_endscan(scan);
-	PopActiveSnapshot();
-	ExecDropSingleTupleTableSlot(slot);
-	index_close(index, NoLock);
-	table_close(heap, NoLock);
+		ordered[i] = &holders[i];
+	qsort(ordered, n, sizeof(MaEventHolder *), compare_keys);
+	for (int tries = 0; again && tries < TRIES; tries++)
+	{
+		Keys keys;
+
+		again = false;
+		open_keys(&keys);
+		for (int i = 0; i < n; i++)
+		{
+			ItemPointerData tid;
+
+			look(&keys, ordered[i], any, &tid);
+			if (locked && ordered[i]->contact_id != 0 && !lock(&keys, &tid))
+				again = true;
+		}
+		close_keys(&keys);
+	}
+	pfree(ordered);
 }
