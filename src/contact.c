@@ -267,27 +267,23 @@ lookup_addresses(MaProfile **persons, int n, MaContactColumn column,
 				 MemoryContext cxt)
 {
 	static MaStatement by_email = {
-		"with hit as materialized ("
-		"select a.address, c.contact_id, c.external_id from ("
-		"select distinct lower(address) as address from unnest($2) u (address)) a"
+		"select p.i, c.contact_id, c.external_id from ("
+		"select lower(address) as address, array_agg(i) as places"
+		" from unnest($1, $2) u (i, address) group by 1) a"
 		" cross join lateral (select contact_id, external_id"
 		" from mautomate.contact where lower(email) = a.address"
-		" and merged_into is null limit 4) c)"
-		" select u.i, h.contact_id, h.external_id from hit h"
-		" join unnest($1, $2) u (i, address) on lower(u.address) = h.address"
-		" order by u.i, h.contact_id",
+		" and merged_into is null limit 4) c"
+		" cross join unnest(a.places) p (i) order by p.i, c.contact_id",
 		2,
 		{INT4ARRAYOID, TEXTARRAYOID}};
 	static MaStatement by_phone = {
-		"with hit as materialized ("
-		"select a.address, c.contact_id, c.external_id from ("
-		"select distinct address as address from unnest($2) u (address)) a"
+		"select p.i, c.contact_id, c.external_id from ("
+		"select address as address, array_agg(i) as places"
+		" from unnest($1, $2) u (i, address) group by 1) a"
 		" cross join lateral (select contact_id, external_id"
 		" from mautomate.contact where phone = a.address"
-		" and merged_into is null limit 4) c)"
-		" select u.i, h.contact_id, h.external_id from hit h"
-		" join unnest($1, $2) u (i, address) on u.address = h.address"
-		" order by u.i, h.contact_id",
+		" and merged_into is null limit 4) c"
+		" cross join unnest(a.places) p (i) order by p.i, c.contact_id",
 		2,
 		{INT4ARRAYOID, TEXTARRAYOID}};
 	MaColumn place;
