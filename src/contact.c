@@ -278,7 +278,7 @@ lookup_addresses(MaProfile **persons, int n, MaContactColumn column,
 		{INT4ARRAYOID, TEXTARRAYOID}};
 	static MaStatement by_phone = {
 		"select p.i, c.contact_id, c.external_id from ("
-		"select address as address, array_agg(i) as places"
+		"select address, array_agg(i) as places"
 		" from unnest($1, $2) u (i, address) group by 1) a"
 		" cross join lateral (select contact_id, external_id"
 		" from mautomate.contact where phone = a.address"

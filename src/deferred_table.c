@@ -65,6 +65,7 @@ lock_log(void)
 	Oid					 log = find_log();
 	ErrorContextCallback context = {.previous = error_context_stack,
 									.callback = tell_what_for};
+	int					 most = Max(DeadlockTimeout / 2, 1);
 	char				 ms[16];
 	int					 level;
 
@@ -72,7 +73,9 @@ lock_log(void)
 		return;
 	error_context_stack = &context;
 	level = NewGUCNestLevel();
-	snprintf(ms, sizeof(ms), "%d", Max(DeadlockTimeout / 2, 1));
+	if (LockTimeout > 0)
+		most = Min(most, LockTimeout);
+	snprintf(ms, sizeof(ms), "%d", most);
 	(void) set_config_option("lock_timeout", ms, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	LockRelationOid(log, ShareLock);
